@@ -1,0 +1,18 @@
+//! Undertone's domain, pure: no I/O, no threads, no clock of its own.
+//!
+//! Read in this order: [`interaction`] is what arrives, [`settings`] is what the tenant chose, [`gate`] decides whether a
+//! text is scored, [`verdict`] is what a scorer says of it, [`report`] sums up many verdicts for a person.
+
+pub mod category;
+pub mod gate;
+pub mod interaction;
+pub mod report;
+pub mod settings;
+pub mod text;
+pub mod verdict;
+
+pub use category::{Category, CategoryId};
+pub use gate::{Decision, SkipReason};
+pub use interaction::{AuthorKind, Channel, Direction, Interaction, Kind, Visibility};
+pub use settings::Settings;
+pub use verdict::{Confidence, Emotion, Label, Score, Urgency, Verdict};

@@ -1,0 +1,469 @@
+//! What a tenant chose for the module. Names, defaults and meanings are those of the module guide; the last few are ours.
+//!
+//! Settings arrive as a JSON object. [`Settings::from_json`] reads it key by key and reports everything that is wrong at once:
+//! unknown keys by name, values out of range with the range. Keys left out keep their default.
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::verdict::ScorerKind;
+use crate::{Category, Channel};
+
+/// Who hears of an alert.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "mode", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Recipients {
+    /// Tenant admins and supervisors: everybody active with the role admin, `tenant_admin`, supervisor or manager.
+    AdminsAndSupervisors {},
+    /// Supervisors and managers only.
+    Supervisors {},
+    /// Exactly these users. Empty means that nobody is told, which `doctor` reports.
+    SpecificUsers {
+        /// User ids.
+        #[serde(default)]
+        users: BTreeSet<String>,
+    },
+}
+
+/// What happens to an interaction when the LLM can not be used: no key, no budget, an outage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenUnavailable {
+    /// The embedded model scores it, marked as such.
+    Local,
+    /// It waits.
+    Wait,
+    /// It stays unscored, with the reason.
+    Skip,
+}
+
+/// The module's settings.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own on the settings page, under the seed's name"
+)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Settings {
+    /// Master switch: off, nothing new is scored though the module is active. Default on.
+    pub enabled: bool,
+    /// Channels that are scored. Default all.
+    pub channels: BTreeSet<Channel>,
+    /// The LLM's model, over the tenant's default. Default none.
+    pub model: Option<String>,
+    /// An alert fires at or under this score, -100..=100. Default -50.
+    pub alert_threshold: i8,
+    /// No second alert for a customer within this many minutes, 0..=43200 (30 days). Default 30.
+    pub cooldown_minutes: u32,
+    /// Who gets the alert. Default admins and supervisors.
+    pub recipients: Recipients,
+    /// Shorter texts are skipped, in characters, 0..=1000. Default 20.
+    pub min_note_length: u32,
+    /// Only so many characters of a text are scored, 100..=100000. Default 8000.
+    pub max_note_length: u32,
+    /// Tokens an LLM may use in a day, 0..=10^12; 0 is unlimited. Default 100000.
+    pub daily_token_cap: u64,
+    /// Send `sentiment.scored` and `sentiment.negative` to the workflow engine. Default on.
+    pub emit_workflow_events: bool,
+    /// Send the same events to subscribed webhooks. Default on.
+    pub dispatch_webhooks: bool,
+    /// Who scores. Default the embedded model.
+    pub scorer: ScorerKind,
+    /// What happens when the LLM can not be used. Default the embedded model scores.
+    pub when_unavailable: WhenUnavailable,
+    /// Score what bots wrote. Default off.
+    pub score_bots: bool,
+    /// Score internal comments that are neither notes nor summaries of a contact. Default off.
+    pub score_internal_comments: bool,
+    /// Issue categories; at most 60. Empty stands for the default list for support.
+    pub categories: Vec<Category>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            channels: Channel::ALL.into(),
+            model: None,
+            alert_threshold: -50,
+            cooldown_minutes: 30,
+            recipients: Recipients::AdminsAndSupervisors {},
+            min_note_length: 20,
+            max_note_length: 8000,
+            daily_token_cap: 100_000,
+            emit_workflow_events: true,
+            dispatch_webhooks: true,
+            scorer: ScorerKind::Local,
+            when_unavailable: WhenUnavailable::Local,
+            score_bots: false,
+            score_internal_comments: false,
+            categories: Vec::new(),
+        }
+    }
+}
+
+/// One thing wrong with the settings given.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct SettingsError {
+    /// The key it is about; empty when the whole is no object.
+    pub key: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl SettingsError {
+    fn new(key: &str, message: String) -> Self {
+        Self { key: key.to_owned(), message }
+    }
+}
+
+impl Settings {
+    /// Every key, in the order in which they are shown.
+    pub const KEYS: [&'static str; 16] = [
+        "enabled",
+        "channels",
+        "model",
+        "alert_threshold",
+        "cooldown_minutes",
+        "recipients",
+        "min_note_length",
+        "max_note_length",
+        "daily_token_cap",
+        "emit_workflow_events",
+        "dispatch_webhooks",
+        "scorer",
+        "when_unavailable",
+        "score_bots",
+        "score_internal_comments",
+        "categories",
+    ];
+
+    /// The settings in `json`, over the defaults; or everything that is wrong with them.
+    ///
+    /// ```
+    /// use undertone_core::Settings;
+    /// let settings = Settings::from_json(&serde_json::json!({"alert_threshold": -40})).unwrap();
+    /// assert_eq!((settings.alert_threshold, settings.min_note_length), (-40, 20));
+    ///
+    /// let errors = Settings::from_json(&serde_json::json!({"alert_treshold": -40})).unwrap_err();
+    /// assert!(errors[0].message.contains("did you mean `alert_threshold`?"));
+    /// ```
+    pub fn from_json(json: &Value) -> Result<Self, Vec<SettingsError>> {
+        let Value::Object(object) = json else {
+            return Err(vec![SettingsError::new(
+                "",
+                "settings are a JSON object of names and values".into(),
+            )]);
+        };
+        let mut fields = Fields { object, errors: unknown_keys(object) };
+        let default = Self::default();
+        let settings = Self {
+            enabled: fields.read("enabled", default.enabled, "true or false"),
+            channels: fields.channels(default.channels),
+            model: fields.model(),
+            alert_threshold: fields.integer("alert_threshold", default.alert_threshold, -100..=100),
+            cooldown_minutes: fields.integer("cooldown_minutes", default.cooldown_minutes, 0..=43_200),
+            recipients: fields.read(
+                "recipients",
+                default.recipients,
+                "{\"mode\": \"admins_and_supervisors\"}, {\"mode\": \"supervisors\"} or {\"mode\": \"specific_users\", \"users\": [ids]}",
+            ),
+            min_note_length: fields.integer("min_note_length", default.min_note_length, 0..=1000),
+            max_note_length: fields.integer("max_note_length", default.max_note_length, 100..=100_000),
+            daily_token_cap: fields.integer("daily_token_cap", default.daily_token_cap, 0..=1_000_000_000_000),
+            emit_workflow_events: fields.read(
+                "emit_workflow_events",
+                default.emit_workflow_events,
+                "true or false",
+            ),
+            dispatch_webhooks: fields.read("dispatch_webhooks", default.dispatch_webhooks, "true or false"),
+            scorer: fields.read("scorer", default.scorer, "local, claude, openai or cascade"),
+            when_unavailable: fields.read(
+                "when_unavailable",
+                default.when_unavailable,
+                "local, wait or skip",
+            ),
+            score_bots: fields.read("score_bots", default.score_bots, "true or false"),
+            score_internal_comments: fields.read(
+                "score_internal_comments",
+                default.score_internal_comments,
+                "true or false",
+            ),
+            categories: fields.categories(),
+        };
+        let mut errors = fields.errors;
+        if settings.max_note_length < settings.min_note_length {
+            errors.push(SettingsError::new(
+                "max_note_length",
+                format!(
+                    "`max_note_length` ({}) is less than `min_note_length` ({}): nothing could be scored",
+                    settings.max_note_length, settings.min_note_length
+                ),
+            ));
+        }
+        if errors.is_empty() { Ok(settings) } else { Err(errors) }
+    }
+}
+
+fn unknown_keys(object: &Map<String, Value>) -> Vec<SettingsError> {
+    object
+        .keys()
+        .filter(|key| !Settings::KEYS.contains(&key.as_str()))
+        .map(|key| {
+            let near = Settings::KEYS.into_iter().find(|known| resembles(known, key));
+            let hint = near.map_or_else(
+                || format!("the settings are {}", Settings::KEYS.join(", ")),
+                |known| format!("did you mean `{known}`?"),
+            );
+            SettingsError::new(key, format!("there is no setting `{}`; {hint}", shorten(key)))
+        })
+        .collect()
+}
+
+/// One slip of the finger apart: equal but for a stretch of at most two characters.
+fn resembles(known: &str, typed: &str) -> bool {
+    let common = |a: &mut dyn Iterator<Item = char>, b: &mut dyn Iterator<Item = char>| {
+        a.zip(b).take_while(|(x, y)| x == y).count()
+    };
+    let front = common(&mut known.chars(), &mut typed.chars());
+    let back = common(&mut known.chars().rev(), &mut typed.chars().rev());
+    let longest = known.chars().count().max(typed.chars().count());
+    longest <= front + back + 2
+}
+
+fn shorten(value: &str) -> String {
+    if value.chars().count() <= 60 {
+        value.to_owned()
+    } else {
+        value.chars().take(60).chain(['…']).collect()
+    }
+}
+
+/// Reads values out of the object and collects what is wrong with them.
+struct Fields<'a> {
+    object: &'a Map<String, Value>,
+    errors: Vec<SettingsError>,
+}
+
+impl Fields<'_> {
+    fn refuse(&mut self, key: &str, value: &Value, expected: &str) {
+        let given = shorten(&value.to_string());
+        self.errors.push(SettingsError::new(key, format!("`{key}` is {given}; it must be {expected}")));
+    }
+
+    fn read<T: for<'de> Deserialize<'de>>(&mut self, key: &str, default: T, expected: &str) -> T {
+        let Some(value) = self.object.get(key) else { return default };
+        T::deserialize(value).unwrap_or_else(|_| {
+            self.refuse(key, value, expected);
+            default
+        })
+    }
+
+    fn integer<T>(&mut self, key: &str, default: T, range: RangeInclusive<i64>) -> T
+    where
+        T: TryFrom<i64>,
+    {
+        let Some(value) = self.object.get(key) else { return default };
+        if let Some(number) = value.as_i64().filter(|n| range.contains(n)).and_then(|n| T::try_from(n).ok()) {
+            return number;
+        }
+        self.refuse(key, value, &format!("a whole number from {} to {}", range.start(), range.end()));
+        default
+    }
+
+    fn channels(&mut self, default: BTreeSet<Channel>) -> BTreeSet<Channel> {
+        let Some(value) = self.object.get("channels") else { return default };
+        let words = Channel::ALL.map(Channel::as_str).join(", ");
+        let Value::Array(items) = value else {
+            self.refuse("channels", value, &format!("a list of {words}"));
+            return default;
+        };
+        let mut channels = BTreeSet::new();
+        for item in items {
+            match item.as_str().and_then(Channel::from_word) {
+                Some(channel) => {
+                    channels.insert(channel);
+                }
+                None => self.refuse("channels", item, &format!("one of {words}")),
+            }
+        }
+        channels
+    }
+
+    fn model(&mut self) -> Option<String> {
+        match self.object.get("model") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(name)) if (1..=200).contains(&name.len()) => Some(name.clone()),
+            Some(other) => {
+                self.refuse(
+                    "model",
+                    other,
+                    "a model's name of at most 200 bytes, or null for the tenant's default",
+                );
+                None
+            }
+        }
+    }
+
+    fn categories(&mut self) -> Vec<Category> {
+        let expected = "a list of at most 60 objects with `id` (lower-case letters, digits, _), `name` (1 to 200 characters) and \
+                        optionally `examples` (at most 50 texts of 1 to 500 characters), each id once";
+        let categories: Vec<Category> = self.read("categories", Vec::new(), expected);
+        let fits = |text: &String, most: usize| (1..=most).contains(&text.trim().chars().count());
+        let ids: BTreeSet<_> = categories.iter().map(|c| &c.id).collect();
+        let well_formed = ids.len() == categories.len()
+            && categories.len() <= 60
+            && categories.iter().all(|c| {
+                fits(&c.name, 200) && c.examples.len() <= 50 && c.examples.iter().all(|e| fits(e, 500))
+            });
+        if well_formed {
+            return categories;
+        }
+        self.errors.push(SettingsError::new("categories", format!("`categories` must be {expected}")));
+        Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn errors(json: Value) -> Vec<String> {
+        Settings::from_json(&json).unwrap_err().into_iter().map(|e| e.message).collect()
+    }
+
+    #[test]
+    fn an_empty_object_is_the_defaults_of_the_module_guide() {
+        let s = Settings::from_json(&json!({})).unwrap();
+        assert_eq!(s, Settings::default());
+        assert!(s.enabled && s.emit_workflow_events && s.dispatch_webhooks);
+        assert_eq!(s.channels.len(), 10);
+        assert_eq!((s.alert_threshold, s.cooldown_minutes), (-50, 30));
+        assert_eq!((s.min_note_length, s.max_note_length, s.daily_token_cap), (20, 8000, 100_000));
+        assert_eq!(s.recipients, Recipients::AdminsAndSupervisors {});
+        assert_eq!(s.model, None);
+    }
+
+    #[test]
+    fn settings_survive_json_and_every_key_is_named() {
+        let s = Settings::default();
+        let json = serde_json::to_value(&s).unwrap();
+        assert_eq!(json.as_object().unwrap().keys().collect::<Vec<_>>(), Settings::KEYS);
+        assert_eq!(Settings::from_json(&json).unwrap(), s);
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_by_name_and_all_errors_are_told_at_once() {
+        let told =
+            errors(json!({"colour": 1, "cooldown_minute": 5, "alert_threshold": -101, "enabled": "yes"}));
+        assert_eq!(told.len(), 4, "{told:#?}");
+        assert!(told[0].starts_with("there is no setting `colour`; the settings are enabled, channels"));
+        assert_eq!(told[1], "there is no setting `cooldown_minute`; did you mean `cooldown_minutes`?");
+        assert!(
+            told.contains(
+                &"`alert_threshold` is -101; it must be a whole number from -100 to 100".to_owned()
+            )
+        );
+        assert!(told.contains(&"`enabled` is \"yes\"; it must be true or false".to_owned()));
+    }
+
+    #[test]
+    fn ranges_hold_at_their_ends() {
+        for (key, low, high) in [
+            ("alert_threshold", -100, 100),
+            ("cooldown_minutes", 0, 43_200),
+            ("min_note_length", 0, 1000),
+            ("max_note_length", 100, 100_000),
+            ("daily_token_cap", 0, 1_000_000_000_000_i64),
+        ] {
+            for fine in [low, high] {
+                assert!(
+                    Settings::from_json(&json!({key: fine, "min_note_length": 0})).is_ok()
+                        || key == "min_note_length",
+                    "{key} {fine}"
+                );
+            }
+            for wrong in [json!(low - 1), json!(high + 1), json!(1.5), json!("7"), json!(null)] {
+                let told = errors(json!({key: wrong}));
+                assert_eq!(told.len(), 1, "{key} {wrong}");
+                assert!(told[0].contains(&format!("from {low} to {high}")), "{}", told[0]);
+            }
+        }
+        assert!(Settings::from_json(&json!({"min_note_length": 1000})).is_ok());
+        assert!(errors(json!({"min_note_length": 500, "max_note_length": 400}))[0].contains("is less than"));
+    }
+
+    #[test]
+    fn channels_recipients_model_and_scorer() {
+        let s = Settings::from_json(&json!({
+            "channels": ["email", "chat"], "model": "claude-x", "scorer": "cascade", "when_unavailable": "wait",
+            "recipients": {"mode": "specific_users", "users": ["u2", "u1"]}
+        }))
+        .unwrap();
+        assert_eq!(s.channels, BTreeSet::from([Channel::Email, Channel::Chat]));
+        assert_eq!(s.model.as_deref(), Some("claude-x"));
+        assert_eq!((s.scorer, s.when_unavailable), (ScorerKind::Cascade, WhenUnavailable::Wait));
+        assert_eq!(s.recipients, Recipients::SpecificUsers { users: ["u1".into(), "u2".into()].into() });
+        assert!(errors(json!({"channels": ["e-mail"]}))[0].contains("must be one of web, chat, email"));
+        assert!(errors(json!({"channels": "email"}))[0].contains("must be a list of"));
+        assert!(errors(json!({"recipients": {"mode": "everyone"}}))[0].contains("specific_users"));
+        assert!(errors(json!({"recipients": {"mode": "supervisors", "users": []}})).len() == 1);
+        assert!(errors(json!({"model": ""}))[0].contains("or null"));
+        assert!(errors(json!([]))[0].contains("JSON object"));
+    }
+
+    #[test]
+    fn categories_are_checked() {
+        let one = json!({"id": "late", "name": "Late delivery", "examples": ["Where is my parcel?"]});
+        assert_eq!(Settings::from_json(&json!({"categories": [one]})).unwrap().categories.len(), 1);
+        for wrong in [
+            json!([one, one]),
+            json!([{"id": "Late", "name": "x"}]),
+            json!([{"id": "late", "name": " "}]),
+            json!([{"id": "late", "name": "x", "examples": [""]}]),
+            json!([{"id": "late", "name": "x", "colour": "red"}]),
+        ] {
+            assert_eq!(errors(json!({"categories": wrong})).len(), 1, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn long_values_are_not_echoed_whole() {
+        let told = errors(json!({"enabled": "x".repeat(10_000), "y".repeat(5_000): 1}));
+        assert!(told.iter().all(|t| t.len() < 600), "{told:?}");
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            "\\PC{0,12}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[a-z_]{1,8}", inner, 0..4)
+                    .prop_map(|m| Value::Object(m.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_under_any_key_is_taken_whole_or_refused_by_name(key in 0..16usize, value in any_json()) {
+            let key = Settings::KEYS[key];
+            match Settings::from_json(&json!({key: value})) {
+                Ok(settings) => prop_assert!(Settings::from_json(&serde_json::to_value(settings).unwrap()).is_ok()),
+                Err(errors) => prop_assert!(errors.iter().all(|e| e.key == key && e.message.contains(key))),
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Text in, verdict out.
+//!
+//! [`Scorer`] is the edge: a [`Batch`] of [`Utterance`]s in, for each a verdict or the reason why there is none. It knows nothing of HTTP,
+//! SQL or any runtime. [`local`] is the embedded reader; scorers that ask an LLM stand beside it behind the same trait.
+
+pub mod local;
+pub mod text;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
+use undertone_core::verdict::ScorerKind;
+use undertone_core::{Category, Channel, Direction, Interaction, Kind, SkipReason, Verdict};
+
+/// What a scorer is given of an interaction: the text and light context, and nothing that says who wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Utterance {
+    /// The part of the text that is read; a beginning of the original, so that offsets hold for it too.
+    pub text: String,
+    /// That is not the whole text.
+    pub truncated: bool,
+    /// What sort of text it is.
+    pub kind: Kind,
+    /// The way it came.
+    pub channel: Channel,
+    /// Which way it went.
+    pub direction: Direction,
+    /// When it happened.
+    pub occurred_at: Option<DateTime<Utc>>,
+}
+
+impl Utterance {
+    /// The first `read_bytes` of `interaction`, as the gate decided. Takes the whole where `read_bytes` is no character boundary.
+    #[must_use]
+    pub fn of(interaction: &Interaction, read_bytes: usize) -> Self {
+        let text = interaction.text.get(..read_bytes).unwrap_or(&interaction.text);
+        Self {
+            text: text.to_owned(),
+            truncated: text.len() < interaction.text.len(),
+            kind: interaction.kind,
+            channel: interaction.channel,
+            direction: interaction.direction,
+            occurred_at: interaction.occurred_at,
+        }
+    }
+
+    /// A customer's message that is read whole.
+    #[must_use]
+    pub fn message(text: &str) -> Self {
+        Self::of(&Interaction::message("", "", text), text.len())
+    }
+}
+
+/// Texts of one tenant that are scored together.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// The texts.
+    pub utterances: Vec<Utterance>,
+    /// The tenant's issue categories; empty stands for the default list for support.
+    pub categories: Arc<[Category]>,
+    /// The model a tenant chose over its default, for scorers that have several.
+    pub model: Option<String>,
+}
+
+impl Batch {
+    /// Texts to be sorted by the default categories, with the default model.
+    #[must_use]
+    pub fn new(utterances: Vec<Utterance>) -> Self {
+        Self { utterances, categories: Arc::new([]), model: None }
+    }
+}
+
+/// Why there is no verdict.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoVerdict {
+    /// The scorer declines, for good: asking again would change nothing.
+    #[error("{}", reason.explanation())]
+    Abstained {
+        /// Why.
+        reason: SkipReason,
+        /// The language the text seems to be in, ISO 639-1, where that is the reason.
+        language: Option<String>,
+    },
+    /// The scorer's queue is full; ask again when it has worked something off.
+    #[error("the scorer is busy; try again")]
+    Busy,
+    /// Something broke; asking again may help.
+    #[error("scoring failed: {detail}")]
+    Failed {
+        /// What broke.
+        detail: String,
+    },
+}
+
+impl NoVerdict {
+    fn failed(detail: String) -> Self {
+        Self::Failed { detail }
+    }
+}
+
+impl From<SkipReason> for NoVerdict {
+    fn from(reason: SkipReason) -> Self {
+        Self::Abstained { reason, language: None }
+    }
+}
+
+/// Anything that turns text into verdicts.
+pub trait Scorer: Send + Sync {
+    /// Which one it is.
+    fn kind(&self) -> ScorerKind;
+
+    /// Scores `batch`; the answers come in its order and are as many. One bad text never spoils its neighbours', and the same text gets
+    /// the same answer whatever stands beside it.
+    fn score(&self, batch: Batch) -> BoxFuture<'_, Vec<Result<Verdict, NoVerdict>>>;
+}

@@ -1,0 +1,20 @@
+//! The embedded reader: a small encoder and linear heads, in this process, without a network.
+//!
+//! A text is laid out (`layout`), its word pieces become vectors (`embedder`), the heads turn vectors into a reading (`heads`),
+//! and the reading becomes a verdict with evidence, aspects and a summary (`reader`). [`LocalScorer`] runs it on threads.
+
+pub mod artifact;
+mod embedder;
+mod encoder;
+mod evidence;
+mod heads;
+mod language;
+mod layout;
+mod pool;
+mod reader;
+mod summary;
+mod tokenizer;
+
+pub use artifact::{Artifact, ArtifactError};
+pub use embedder::{Features, TextFeatures};
+pub use pool::{Capacity, LocalScorer};

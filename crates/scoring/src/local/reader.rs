@@ -1,0 +1,308 @@
+//! Reads one text: layout, vectors, heads, and from these the verdict.
+
+use std::time::Instant;
+
+use undertone_core::verdict::{Aspect, Coverage, EmotionStrength, Evidence, Provenance, ScorerKind, Span};
+use undertone_core::{Category, CategoryId, Confidence, Emotion, Kind, Label, Score, Urgency, Verdict};
+
+use super::artifact::{Artifact, ArtifactError, Manifest};
+use super::embedder::{Embedder, add};
+use super::encoder::Lane;
+use super::evidence::{Side, phrases};
+use super::heads::{Heads, MessageFeatures, dot, logistic, normalise, softmax};
+use super::layout::Layout;
+use super::summary::{Findings, summarise};
+use crate::{NoVerdict, Utterance};
+
+/// Emotions that go with a negative verdict.
+pub(crate) const NEGATIVE: [&str; 6] =
+    ["frustration", "anger", "disappointment", "confusion", "worry", "sadness"];
+/// Emotions that go with a positive verdict.
+const POSITIVE: [&str; 3] = ["gratitude", "relief", "joy"];
+/// Emotions that go with a neutral verdict.
+const CALM: [&str; 2] = ["neutral", "confusion"];
+
+/// A clause's feeling becomes an aspect from this score on, either way: outside the neutral band.
+const ASPECT: i8 = undertone_core::verdict::NEUTRAL_BAND;
+/// At most so many aspects in a verdict.
+const MOST_ASPECTS: usize = 6;
+/// How much of the whole message's topic a clause's topic keeps: a clause alone often says too little.
+const CONTEXT: f32 = 0.5;
+/// A text less like every category of a tenant than this (cosine) belongs to `other`.
+const LEAST_LIKE: f32 = 0.25;
+
+/// Categories as places among which a text's own place is compared.
+#[derive(Debug)]
+pub(crate) struct CategorySpace {
+    ids: Vec<CategoryId>,
+    places: Vec<Vec<f32>>,
+    least: f32,
+}
+
+impl CategorySpace {
+    fn nearest(&self, place: &[f32]) -> CategoryId {
+        let like = |known: &Vec<f32>| dot(known, place);
+        self.ids
+            .iter()
+            .zip(&self.places)
+            .max_by(|(_, a), (_, b)| like(a).total_cmp(&like(b)))
+            .filter(|(_, known)| like(known) >= self.least)
+            .map_or_else(CategoryId::other, |(id, _)| id.clone())
+    }
+}
+
+/// What the heads say of one clause.
+struct ClauseReading {
+    pieces: usize,
+    span: Span,
+    /// Outputs of the token heads for the clause's mean.
+    outputs: Vec<f32>,
+    /// Its topic, of length one.
+    place: Vec<f32>,
+}
+
+/// A model ready to read. Sharing it between threads is safe; each thread brings a lane of its own.
+pub(crate) struct Reader {
+    embedder: Embedder,
+    heads: Heads,
+    manifest: Manifest,
+    emotions: Vec<Emotion>,
+    support: CategorySpace,
+}
+
+impl Reader {
+    /// From files that match their manifest.
+    pub(crate) fn new(mut artifact: Artifact) -> Result<Self, ArtifactError> {
+        let (onnx, tokenizer) = (artifact.take("encoder.onnx"), artifact.take("tokenizer.json"));
+        let heads = Heads::from_bytes(&artifact.take("heads.safetensors"), &artifact.manifest)?;
+        let manifest = artifact.manifest;
+        let broken = |detail: String| ArtifactError::Malformed { file: "manifest.json".to_owned(), detail };
+        let emotions = manifest.outputs[heads.columns.emotions.clone()]
+            .iter()
+            .map(|name| {
+                let word = name.trim_start_matches("emotion.");
+                Emotion::new(word).ok_or_else(|| broken(format!("{name} is no emotion")))
+            })
+            .collect::<Result<_, _>>()?;
+        let ids = manifest
+            .categories
+            .iter()
+            .map(|id| CategoryId::new(id).ok_or_else(|| broken(format!("{id} is no category"))))
+            .collect::<Result<Vec<_>, _>>()?;
+        let places = (0..ids.len()).map(|i| heads.prototypes.row(i).to_vec()).collect();
+        let support = CategorySpace { ids, places, least: -1.0 };
+        let embedder = Embedder::new(onnx, &tokenizer, &manifest.encoder)?;
+        Ok(Self { embedder, heads, manifest, emotions, support })
+    }
+
+    /// The places of a tenant's categories, each the mean of its name's and its examples'. What can not be read is left out.
+    pub(crate) fn place_categories(&self, categories: &[Category], lane: &Lane) -> CategorySpace {
+        let mut space = CategorySpace { ids: Vec::new(), places: Vec::new(), least: LEAST_LIKE };
+        for category in categories {
+            let mut sum = Vec::new();
+            for text in std::iter::once(&category.name).chain(&category.examples) {
+                let Ok(layout) = self.embedder.lay_out(text, Kind::Message) else { continue };
+                let mut mean = Vec::new();
+                if self.embedder.each_piece(&layout, lane, |_, row| add(&mut mean, row)).is_ok() {
+                    mean.iter_mut().for_each(|v| *v /= layout.pieces.len() as f32);
+                    add(&mut sum, &self.heads.place(&mean));
+                }
+            }
+            normalise(&mut sum);
+            if !sum.is_empty() {
+                space.ids.push(category.id.clone());
+                space.places.push(sum);
+            }
+        }
+        space
+    }
+
+    /// The verdict on `utterance`, its category one of `categories` or, without them, of the default list for support.
+    pub(crate) fn read(
+        &self,
+        utterance: &Utterance,
+        categories: Option<&CategorySpace>,
+        lane: &Lane,
+    ) -> Result<Verdict, NoVerdict> {
+        let started = Instant::now();
+        let text = utterance.text.as_str();
+        let layout = self.embedder.lay_out(text, utterance.kind)?;
+        let (clauses, weights) = self.read_clauses(&layout, lane).map_err(NoVerdict::failed)?;
+        let outputs = mean(&clauses, layout.pieces.len());
+        let columns = &self.heads.columns;
+
+        let parts: Vec<(usize, &[f32])> = clauses.iter().map(|c| (c.pieces, c.outputs.as_slice())).collect();
+        let (odds, valence) = self.heads.message(&MessageFeatures::new(columns, &outputs, &parts));
+        let (label, probability) = strongest(&Label::ALL, &odds);
+        let confidence = self.confidence(probability);
+        let (urgency, _) = strongest(&Urgency::ALL, &softmax(&outputs[columns.urgency.clone()]));
+        let emotions = self.emotions(&outputs[columns.emotions.clone()]);
+        let dominant_emotion = dominant(&emotions, label);
+
+        let space = categories.unwrap_or(&self.support);
+        let topic = topic(&clauses);
+        let category = space.nearest(&topic);
+        let aspects = self.aspects(&clauses, &topic, space);
+        let side = match label {
+            Label::Positive => Side::Up,
+            Label::Negative => Side::Down,
+            Label::Neutral | Label::Mixed => Side::Both,
+        };
+        let evidence: Vec<Evidence> = phrases(text, &layout, &weights, side);
+        let summary = summarise(&Findings {
+            kind: utterance.kind,
+            label,
+            emotion: &dominant_emotion,
+            urgency,
+            category: &category,
+            aspects: &aspects,
+            evidence: &evidence,
+            unsure: confidence.get() < Confidence::REVIEW_BELOW,
+            asks: layout.clauses.iter().any(|c| c.span.of(text).is_some_and(|t| t.contains('?'))),
+        });
+        Ok(Verdict {
+            score: Score::saturating(valence * 100.0).within(label),
+            label,
+            confidence,
+            dominant_emotion,
+            emotions,
+            urgency,
+            category,
+            aspects,
+            summary,
+            evidence,
+            coverage: Coverage { truncated: utterance.truncated, unread_percent: layout.unread_percent },
+            provenance: Provenance {
+                scorer: ScorerKind::Local,
+                model: self.manifest.name.clone(),
+                model_version: self.manifest.version.clone(),
+                prompt_version: None,
+                language: layout.language.to_owned(),
+                tokens_in: u32::try_from(layout.pieces.len()).unwrap_or(u32::MAX),
+                tokens_out: 0,
+                cost_micros: 0,
+                duration_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            },
+        })
+    }
+
+    /// A reading of each clause, and what each piece adds to the score of the whole, in points.
+    fn read_clauses(&self, layout: &Layout, lane: &Lane) -> Result<(Vec<ClauseReading>, Vec<f32>), String> {
+        let per_point = 100.0 / layout.pieces.len() as f32;
+        let mut weights = Vec::with_capacity(layout.pieces.len());
+        let mut sums: Vec<Vec<f32>> = vec![Vec::new(); layout.clauses.len()];
+        let mut at = 0;
+        self.embedder.each_piece(layout, lane, |index, row| {
+            weights.push(self.heads.valence(row) * per_point);
+            while layout.clauses.get(at).is_some_and(|c| c.pieces.end <= index) {
+                at += 1;
+            }
+            if let Some(sum) = sums.get_mut(at) {
+                add(sum, row);
+            }
+        })?;
+        let clauses = layout
+            .clauses
+            .iter()
+            .zip(sums)
+            .map(|(clause, mut mean)| {
+                let pieces = clause.pieces.len();
+                mean.iter_mut().for_each(|v| *v /= pieces as f32);
+                let place = self.heads.place(&mean);
+                ClauseReading { pieces, span: clause.span, outputs: self.heads.outputs(&mean), place }
+            })
+            .collect();
+        Ok((clauses, weights))
+    }
+
+    fn confidence(&self, probability: f32) -> Confidence {
+        let p = probability.clamp(1e-4, 1.0 - 1e-4);
+        let calibration = self.manifest.calibration;
+        Confidence::from_probability(logistic(calibration.scale * (p / (1.0 - p)).ln() + calibration.shift))
+    }
+
+    /// Every emotion, strongest first.
+    fn emotions(&self, outputs: &[f32]) -> Vec<EmotionStrength> {
+        let mut emotions: Vec<EmotionStrength> = self
+            .emotions
+            .iter()
+            .zip(outputs)
+            .map(|(emotion, o)| EmotionStrength { emotion: emotion.clone(), strength: logistic(*o) })
+            .collect();
+        emotions.sort_by(|a, b| b.strength.total_cmp(&a.strength));
+        emotions
+    }
+
+    /// What the clauses feel about what they are about: one aspect per category and side, said by its strongest clause.
+    fn aspects(&self, clauses: &[ClauseReading], topic: &[f32], space: &CategorySpace) -> Vec<Aspect> {
+        let mut aspects: Vec<Aspect> = Vec::new();
+        for clause in clauses {
+            let score = Score::saturating(clause.outputs[self.heads.columns.valence] * 100.0);
+            if score.get().abs() < ASPECT {
+                continue;
+            }
+            let mut place: Vec<f32> =
+                clause.place.iter().zip(topic).map(|(own, all)| own + CONTEXT * all).collect();
+            normalise(&mut place);
+            let aspect = Aspect { category: space.nearest(&place), score, span: clause.span };
+            let same = |a: &&mut Aspect| {
+                a.category == aspect.category && a.score.get().signum() == score.get().signum()
+            };
+            match aspects.iter_mut().find(same) {
+                Some(known) if known.score.get().abs() >= score.get().abs() => {}
+                Some(known) => *known = aspect,
+                None => aspects.push(aspect),
+            }
+        }
+        aspects.sort_by_key(|a| std::cmp::Reverse(a.score.get().abs()));
+        aspects.truncate(MOST_ASPECTS);
+        aspects.sort_by_key(|a| a.span.start);
+        aspects
+    }
+}
+
+/// Outputs of the whole from those of its clauses: the heads are linear, so this is exact.
+fn mean(clauses: &[ClauseReading], pieces: usize) -> Vec<f32> {
+    let mut whole = vec![0.0; clauses.first().map_or(0, |c| c.outputs.len())];
+    for clause in clauses {
+        let share = clause.pieces as f32 / pieces as f32;
+        whole.iter_mut().zip(&clause.outputs).for_each(|(w, o)| *w += share * o);
+    }
+    whole
+}
+
+/// Where the whole message lies among the categories, of length one.
+fn topic(clauses: &[ClauseReading]) -> Vec<f32> {
+    let mut sum = Vec::new();
+    for clause in clauses {
+        let weighted: Vec<f32> = clause.place.iter().map(|p| p * clause.pieces as f32).collect();
+        add(&mut sum, &weighted);
+    }
+    normalise(&mut sum);
+    sum
+}
+
+/// The one with the highest probability, and that.
+fn strongest<T: Copy>(all: &[T], odds: &[f32]) -> (T, f32) {
+    let (mut best, mut most) = (all[0], f32::NEG_INFINITY);
+    for (one, odd) in all.iter().zip(odds) {
+        if *odd > most {
+            (best, most) = (*one, *odd);
+        }
+    }
+    (best, most)
+}
+
+/// The strongest emotion that goes with `label`; `emotions` come strongest first.
+fn dominant(emotions: &[EmotionStrength], label: Label) -> Emotion {
+    let goes = |e: &&EmotionStrength| {
+        let word = e.emotion.as_str();
+        match label {
+            Label::Positive => POSITIVE.contains(&word),
+            Label::Negative => NEGATIVE.contains(&word),
+            Label::Neutral => CALM.contains(&word),
+            Label::Mixed => word != "neutral",
+        }
+    };
+    emotions.iter().find(goes).or(emotions.first()).map_or(Emotion::NEUTRAL, |e| e.emotion.clone())
+}

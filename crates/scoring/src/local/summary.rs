@@ -1,0 +1,190 @@
+//! One or two sentences in an analyst's voice, put together from what was read. It names the emotion, the issue, the urgency and the
+//! strongest phrase, and nothing that is not in the verdict.
+
+use undertone_core::verdict::{Aspect, Evidence};
+use undertone_core::{CategoryId, Emotion, Kind, Label, Urgency};
+
+/// What a summary is made of.
+pub(crate) struct Findings<'a> {
+    pub kind: Kind,
+    pub label: Label,
+    pub emotion: &'a Emotion,
+    pub urgency: Urgency,
+    pub category: &'a CategoryId,
+    pub aspects: &'a [Aspect],
+    pub evidence: &'a [Evidence],
+    /// The verdict will be marked for review.
+    pub unsure: bool,
+    /// The customer asks something.
+    pub asks: bool,
+}
+
+/// The summary of a verdict.
+pub(crate) fn summarise(f: &Findings<'_>) -> String {
+    let customer = match f.kind {
+        Kind::Note | Kind::Summary => "By the agent's note, the customer",
+        Kind::Transcript => "On the call, the customer",
+        Kind::Message | Kind::Comment => "The customer",
+    };
+    let is = if f.unsure { "seems" } else { "is" };
+    let about = about(f.category);
+    let feeling = match f.label {
+        Label::Neutral if f.asks => format!("{customer} asks{about} and shows no strong feeling"),
+        Label::Neutral => format!("{customer} writes{about} and shows no strong feeling"),
+        Label::Mixed => mixed(f, customer, is),
+        Label::Positive | Label::Negative => format!("{customer} {is} {}{about}", adjective(f.emotion)),
+    };
+    let pressing = match (f.urgency, f.label) {
+        (Urgency::High, _) => ", and it is urgent",
+        (Urgency::Medium, Label::Negative | Label::Mixed) => ", and an answer is wanted",
+        (Urgency::Medium, _) => "; an answer is wanted",
+        (Urgency::Low, Label::Negative | Label::Mixed) => ", though nothing presses",
+        (Urgency::Low, _) => "; nothing presses",
+    };
+    let phrase = match (f.label, f.evidence.first()) {
+        (Label::Positive | Label::Negative, Some(strongest)) => {
+            format!(" Strongest phrase: “{}”.", one_line(&strongest.text))
+        }
+        _ => String::new(),
+    };
+    format!("{feeling}{pressing}.{phrase}")
+}
+
+fn mixed(f: &Findings<'_>, customer: &str, is: &str) -> String {
+    let phrase = |up: bool| f.evidence.iter().find(|e| (e.weight > 0.0) == up);
+    let topic = |up: bool| {
+        let aspect = f.aspects.iter().find(|a| (a.score.get() > 0) == up);
+        aspect.map_or(String::new(), |a| about(&a.category))
+    };
+    let quoted = |e: Option<&Evidence>| e.map_or(String::new(), |e| format!(" (“{}”)", one_line(&e.text)));
+    let (pleased, unhappy) = (topic(true), topic(false));
+    // Two aspects of the same category say nothing apart.
+    let (pleased, unhappy) = if pleased == unhappy { (String::new(), unhappy) } else { (pleased, unhappy) };
+    format!(
+        "{customer} {is} pleased{pleased}{} but {}{unhappy}{}",
+        quoted(phrase(true)),
+        if is_negative(f.emotion) { adjective(f.emotion) } else { "unhappy" },
+        quoted(phrase(false)),
+    )
+}
+
+fn is_negative(emotion: &Emotion) -> bool {
+    super::reader::NEGATIVE.contains(&emotion.as_str())
+}
+
+fn adjective(emotion: &Emotion) -> &str {
+    match emotion.as_str() {
+        "frustration" => "frustrated",
+        "anger" => "angry",
+        "disappointment" => "disappointed",
+        "confusion" => "confused",
+        "worry" => "worried",
+        "sadness" => "sad",
+        "gratitude" => "grateful",
+        "relief" => "relieved",
+        "joy" => "happy",
+        "neutral" => "calm",
+        // An artifact may know other words; a noun still reads as a finding.
+        other => other,
+    }
+}
+
+/// " about delivery"; empty for the category of everything else.
+fn about(category: &CategoryId) -> String {
+    let topic = match category.as_str() {
+        "other" => return String::new(),
+        "refund" => "a refund",
+        "technical" => "a technical matter",
+        "cancellation" => "cancelling",
+        "customer_service" => "how they were dealt with",
+        "booking" => "a booking",
+        "how_to" => "how something works",
+        "feature_request" => "something they wish for",
+        "security" => "security or privacy",
+        _ => return format!(" about {}", category.words()),
+    };
+    format!(" about {topic}")
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use undertone_core::Score;
+    use undertone_core::verdict::Span;
+
+    use super::*;
+
+    fn findings<'a>(label: Label, emotion: &'a Emotion, category: &'a CategoryId) -> Findings<'a> {
+        Findings {
+            kind: Kind::Message,
+            label,
+            emotion,
+            urgency: Urgency::High,
+            category,
+            aspects: &[],
+            evidence: &[],
+            unsure: false,
+            asks: false,
+        }
+    }
+
+    fn evidence(text: &str, weight: f32) -> Evidence {
+        Evidence { span: Span { start: 0, end: text.len() }, text: text.into(), weight }
+    }
+
+    #[test]
+    fn summaries_read_like_an_analyst_wrote_them() {
+        let (anger, relief) = (Emotion::new("anger").unwrap(), Emotion::new("relief").unwrap());
+        let (delivery, other) = (CategoryId::new("delivery").unwrap(), CategoryId::other());
+        let phrases = [evidence("third time\nthis week", -9.0)];
+        let f = Findings { evidence: &phrases, ..findings(Label::Negative, &anger, &delivery) };
+        assert_eq!(
+            summarise(&f),
+            "The customer is angry about delivery, and it is urgent. Strongest phrase: “third time this week”."
+        );
+        let f = Findings {
+            urgency: Urgency::Low,
+            unsure: true,
+            kind: Kind::Note,
+            ..findings(Label::Positive, &relief, &other)
+        };
+        assert_eq!(summarise(&f), "By the agent's note, the customer seems relieved; nothing presses.");
+        let f = Findings {
+            urgency: Urgency::Medium,
+            asks: true,
+            ..findings(Label::Neutral, &Emotion::NEUTRAL, &delivery)
+        };
+        assert_eq!(
+            summarise(&f),
+            "The customer asks about delivery and shows no strong feeling; an answer is wanted."
+        );
+    }
+
+    #[test]
+    fn a_mixed_summary_names_both_sides() {
+        let anger = Emotion::new("disappointment").unwrap();
+        let (delivery, product) =
+            (CategoryId::new("delivery").unwrap(), CategoryId::new("product_quality").unwrap());
+        let aspect = |category: &CategoryId, score| Aspect {
+            category: category.clone(),
+            score: Score::new(score).unwrap(),
+            span: Span { start: 0, end: 1 },
+        };
+        let aspects = [aspect(&product, 60), aspect(&delivery, -50)];
+        let phrases = [evidence("hate the delivery", -20.0), evidence("love the product", 18.0)];
+        let f = Findings {
+            aspects: &aspects,
+            evidence: &phrases,
+            urgency: Urgency::Medium,
+            ..findings(Label::Mixed, &anger, &delivery)
+        };
+        assert_eq!(
+            summarise(&f),
+            "The customer is pleased about product quality (“love the product”) but disappointed about delivery \
+             (“hate the delivery”), and an answer is wanted."
+        );
+    }
+}

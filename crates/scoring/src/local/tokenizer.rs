@@ -1,0 +1,65 @@
+//! Text into the encoder's word pieces, each knowing which bytes it stands for.
+
+use tokenizers::Tokenizer;
+use undertone_core::verdict::Span;
+
+use super::artifact::ArtifactError;
+
+/// A word piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Piece {
+    /// Its row in the encoder's table.
+    pub id: i32,
+    /// The bytes of the tokenised text it stands for.
+    pub span: Span,
+}
+
+/// Splits text into word pieces, lower-cased and without accents, as the encoder was trained.
+pub(crate) struct WordPieces {
+    tokenizer: Tokenizer,
+    /// Opens every window.
+    pub start: i32,
+    /// Closes every window.
+    pub end: i32,
+    /// Stands for what the table has no piece for.
+    pub unknown: i32,
+}
+
+impl WordPieces {
+    /// From the bytes of a `tokenizer.json`.
+    pub(crate) fn from_bytes(json: &[u8]) -> Result<Self, ArtifactError> {
+        let broken = |detail: String| ArtifactError::Malformed { file: "tokenizer.json".to_owned(), detail };
+        let mut tokenizer = Tokenizer::from_bytes(json).map_err(|e| broken(e.to_string()))?;
+        // The published file pads every text to 128 pieces and cuts it there; windows are ours to choose.
+        tokenizer.with_padding(None);
+        tokenizer.with_truncation(None).map_err(|e| broken(e.to_string()))?;
+        let id = |token: &str| {
+            tokenizer
+                .token_to_id(token)
+                .and_then(|id| i32::try_from(id).ok())
+                .ok_or_else(|| broken(format!("it has no {token}")))
+        };
+        let (start, end, unknown) = (id("[CLS]")?, id("[SEP]")?, id("[UNK]")?);
+        Ok(Self { tokenizer, start, end, unknown })
+    }
+
+    /// Whether `word` is a word of the encoder's own: one piece.
+    pub(crate) fn knows(&self, word: &str) -> bool {
+        matches!(self.pieces(word, 0).as_slice(), [piece] if piece.id != self.unknown)
+    }
+
+    /// The pieces of `text`, with `offset` added to their places. Nothing for text the tokenizer can not take.
+    pub(crate) fn pieces(&self, text: &str, offset: usize) -> Vec<Piece> {
+        // Fails only for models with a limit on words, which word pieces have not.
+        let Ok(encoding) = self.tokenizer.encode(text, false) else { return Vec::new() };
+        encoding
+            .get_ids()
+            .iter()
+            .zip(encoding.get_offsets())
+            .filter_map(|(id, (start, end))| {
+                let span = Span { start: offset + start, end: offset + end };
+                Some(Piece { id: i32::try_from(*id).ok()?, span })
+            })
+            .collect()
+    }
+}

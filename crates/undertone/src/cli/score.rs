@@ -1,0 +1,350 @@
+//! `undertone score`: a file of messages in, verdicts and an audit out.
+
+use std::io::{IsTerminal, Read, Write};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::{Args, ValueEnum};
+use futures::future::{BoxFuture, ready};
+use futures::stream::{FuturesOrdered, StreamExt};
+use futures::{FutureExt, executor};
+use undertone_core::gate::{Circumstances, Decision, decide};
+use undertone_core::report::{Audit, Counts};
+use undertone_core::{Interaction, Label, Settings, SkipReason, Urgency, Verdict};
+use undertone_scoring::local::{Artifact, Capacity, LocalScorer};
+use undertone_scoring::{Batch, NoVerdict, Scorer, Utterance};
+
+use crate::error::{CliError, Outcome};
+use crate::input::columns::Chosen;
+use crate::input::{self, Input, Row};
+use crate::output::{self, Writer, summary};
+
+/// Texts that are read ahead of the one being written.
+const IN_FLIGHT: usize = 256;
+
+/// Score a file of customer messages and sum it up.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  undertone score tickets.csv
+  undertone score --format markdown chats.jsonl > report.md
+  undertone score --format csv october.csv > october.verdicts.csv
+  undertone score november.csv --compare october.verdicts.csv
+  echo 'Oh great, another delay' | undertone score -
+
+What is scored: what customers wrote, and agents' notes, summaries and transcripts about them (a column author or direction tells who
+wrote a row, a column kind or type what it is). What is not scored is listed with its reason, and never counted as neutral.
+
+Exit status: 0 all read; 1 something failed, or some rows could not be read; 2 wrong usage; 130 interrupted.")]
+pub struct ScoreArguments {
+    /// A file, or - for standard input: CSV, TSV, JSON Lines or plain lines
+    pub file: PathBuf,
+
+    /// How to write the verdicts. CSV and JSON Lines keep the audit to standard error
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+
+    /// Compare with the verdicts of an earlier batch, as written by --format csv
+    #[arg(long, value_name = "CSV")]
+    pub compare: Option<PathBuf>,
+
+    /// What the file is, where it can not be told by its name and look
+    #[arg(long, value_enum)]
+    pub input_format: Option<input::Format>,
+
+    /// Delimiter of a CSV file, where it can not be told: one character, or \t
+    #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
+    pub delimiter: Option<u8>,
+
+    /// Column that holds the customers' words
+    #[arg(long, value_name = "COLUMN")]
+    pub text: Option<String>,
+
+    /// Column that holds a row's own id
+    #[arg(long, value_name = "COLUMN")]
+    pub id: Option<String>,
+
+    /// Column that tells the customer
+    #[arg(long, value_name = "COLUMN")]
+    pub customer: Option<String>,
+
+    /// Column that tells when
+    #[arg(long, value_name = "COLUMN")]
+    pub time: Option<String>,
+
+    /// Column that tells the channel
+    #[arg(long, value_name = "COLUMN")]
+    pub channel: Option<String>,
+
+    /// Column that tells who wrote it: customer, agent, bot, incoming, outgoing …
+    #[arg(long, value_name = "COLUMN")]
+    pub author: Option<String>,
+
+    /// Settings as a JSON object, such as {"min_note_length": 5, "categories": [...]}
+    #[arg(long, value_name = "JSON")]
+    pub settings: Option<PathBuf>,
+
+    /// Leave shorter texts unscored, in characters (setting min_note_length, default 20)
+    #[arg(long, value_name = "CHARACTERS")]
+    pub min_length: Option<u32>,
+
+    /// Threads to read with (default: one for each core)
+    #[arg(long, value_name = "NUMBER")]
+    pub threads: Option<NonZeroUsize>,
+
+    /// Folder of another model
+    #[arg(long, value_name = "FOLDER")]
+    pub model: Option<PathBuf>,
+
+    /// No progress, no audit on standard error
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// How verdicts are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A line each, for a person, then the audit
+    Table,
+    /// For a spreadsheet
+    Csv,
+    /// An object each, for a program
+    Jsonl,
+    /// The audit and the verdicts, to be forwarded
+    Markdown,
+}
+
+fn delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        b"\\t" => Ok(b'\t'),
+        [one] if !one.is_ascii_alphanumeric() && *one != b'"' => Ok(*one),
+        _ => Err("give one ASCII sign such as ; or \\t".to_owned()),
+    }
+}
+
+/// A row with what became of it.
+pub struct Scored {
+    /// Line of the file, from 1.
+    pub line: u64,
+    /// The row; `None` when it could not be read.
+    pub interaction: Option<Interaction>,
+    /// Its verdict, or why there is none.
+    pub answer: Answer,
+}
+
+/// What became of a row.
+pub enum Answer {
+    /// A verdict.
+    Verdict(Box<Verdict>),
+    /// None, for a reason.
+    Skipped {
+        /// Why.
+        reason: SkipReason,
+        /// The language it seems to be in, where that is the reason.
+        language: Option<String>,
+    },
+    /// None, because something is wrong with the row or broke.
+    Failed(String),
+}
+
+/// Runs the command.
+pub fn run(arguments: &ScoreArguments) -> Result<Outcome, CliError> {
+    let settings = settings(arguments)?;
+    let before = arguments.compare.as_deref().map(counts_of).transpose()?;
+    let input = open(arguments)?;
+    let artifact = match &arguments.model {
+        Some(folder) => Artifact::from_folder(folder)?,
+        None => Artifact::embedded()?,
+    };
+    let mut capacity = Capacity { waiting: IN_FLIGHT, ..Capacity::default() };
+    capacity.threads = arguments.threads.unwrap_or(capacity.threads);
+    let scorer = LocalScorer::new(artifact, capacity)?;
+    let interrupted = interrupt_flag();
+
+    let to_person = !arguments.quiet;
+    if to_person && !input.notice.is_empty() {
+        writeln!(anstream::stderr(), "{}", output::clean(&input.notice))?;
+    }
+    let bar = output::progress(to_person && std::io::stderr().is_terminal());
+    let mut writer = Writer::new(arguments.format, bar.clone())?;
+    let mut audit = Audit::default();
+    let mut rows = input.rows;
+    executor::block_on(async {
+        let mut pending = FuturesOrdered::new();
+        loop {
+            while pending.len() < IN_FLIGHT && !interrupted.load(Ordering::Relaxed) {
+                let Some(row) = rows.next() else { break };
+                pending.push_back(score(row, &settings, &scorer));
+            }
+            let Some(scored) = pending.next().await else { return Ok::<(), CliError>(()) };
+            count(&mut audit, &scored);
+            writer.write(&scored)?;
+            bar.inc(1);
+            if interrupted.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+        }
+    })?;
+    bar.finish_and_clear();
+    writer.finish()?;
+
+    let compared = before.as_ref().map(|before| (before, arguments.compare.as_deref()));
+    let report =
+        summary::Report { audit: &audit, compared, interrupted: interrupted.load(Ordering::Relaxed) };
+    match arguments.format {
+        Format::Table => writer.append(&report.as_text())?,
+        Format::Markdown => writer.prepend_markdown(&report.as_markdown())?,
+        Format::Csv | Format::Jsonl if to_person => {
+            write!(anstream::stderr(), "{}", report.as_text())?;
+        }
+        Format::Csv | Format::Jsonl => {}
+    }
+    Ok(match (report.interrupted, audit.failed) {
+        (true, _) => Outcome::Interrupted,
+        (false, 0) => Outcome::Done,
+        (false, _) => Outcome::SomeFailed,
+    })
+}
+
+fn settings(arguments: &ScoreArguments) -> Result<Settings, CliError> {
+    let mut json = match &arguments.settings {
+        None => serde_json::json!({}),
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|e| CliError::Failed(format!("{} can not be read: {e}", path.display())))?;
+            serde_json::from_str(&text)
+                .map_err(|e| CliError::Failed(format!("{} is not JSON: {e}", path.display())))?
+        }
+    };
+    if let (Some(least), Some(object)) = (arguments.min_length, json.as_object_mut()) {
+        object.insert("min_note_length".to_owned(), least.into());
+    }
+    let settings = Settings::from_json(&json).map_err(|errors| {
+        let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        CliError::Failed(format!("the settings can not be used:\n  {}", told.join("\n  ")))
+    })?;
+    // A file is read by the embedded model; asking an LLM is the service's business until it has a budget to ask within.
+    Ok(Settings { scorer: undertone_core::verdict::ScorerKind::Local, ..settings })
+}
+
+fn open(arguments: &ScoreArguments) -> Result<Input, CliError> {
+    let source: Box<dyn Read> = if arguments.file.as_os_str() == "-" {
+        Box::new(std::io::stdin())
+    } else {
+        let shown = arguments.file.display();
+        let file = std::fs::File::open(&arguments.file)
+            .map_err(|e| CliError::Failed(format!("{shown} can not be opened: {e}")))?;
+        let meta = file.metadata().map_err(|e| CliError::Failed(format!("{shown} can not be read: {e}")))?;
+        if meta.is_dir() {
+            return Err(CliError::Failed(format!("{shown} is a folder; give a file of messages")));
+        }
+        Box::new(file)
+    };
+    let options = input::Options {
+        format: arguments.input_format,
+        delimiter: arguments.delimiter,
+        columns: Chosen {
+            text: arguments.text.clone(),
+            id: arguments.id.clone(),
+            customer: arguments.customer.clone(),
+            time: arguments.time.clone(),
+            channel: arguments.channel.clone(),
+            author: arguments.author.clone(),
+        },
+    };
+    input::open(source, &arguments.file.to_string_lossy(), &options)
+}
+
+/// Becomes true at the first Ctrl-C. The second ends the process at once, for whoever can not wait.
+fn interrupt_flag() -> Arc<AtomicBool> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let seen = flag.clone();
+    // Without a handler Ctrl-C still ends the program; only the audit of the part done is lost.
+    let _ = ctrlc::set_handler(move || {
+        if seen.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    });
+    flag
+}
+
+/// Puts a row on its way; the future answers what became of it.
+fn score<'s>(row: Row, settings: &Settings, scorer: &'s LocalScorer) -> BoxFuture<'s, Scored> {
+    let line = row.line;
+    let interaction = match row.interaction {
+        Ok(interaction) => interaction,
+        Err(told) => return ready(Scored { line, interaction: None, answer: Answer::Failed(told) }).boxed(),
+    };
+    let answer = match decide(&interaction, settings, Circumstances::default()) {
+        Decision::Score { read_bytes, .. } => {
+            let batch = Batch {
+                utterances: vec![Utterance::of(&interaction, read_bytes)],
+                categories: settings.categories.clone().into(),
+                model: None,
+            };
+            scorer.score(batch).map(|mut answers| answers.pop().map_or_else(lost, answer)).boxed()
+        }
+        Decision::Skip(reason) => ready(Answer::Skipped { reason, language: None }).boxed(),
+        // Only an LLM is waited for.
+        Decision::Defer(reason) => ready(Answer::Skipped { reason: reason.into(), language: None }).boxed(),
+    };
+    answer.map(move |answer| Scored { line, interaction: Some(interaction), answer }).boxed()
+}
+
+fn lost() -> Answer {
+    Answer::Failed("the scorer gave no answer".to_owned())
+}
+
+fn answer(verdict: Result<Verdict, NoVerdict>) -> Answer {
+    match verdict {
+        Ok(verdict) => Answer::Verdict(Box::new(verdict)),
+        Err(NoVerdict::Abstained { reason, language }) => Answer::Skipped { reason, language },
+        Err(error @ (NoVerdict::Busy | NoVerdict::Failed { .. })) => Answer::Failed(error.to_string()),
+    }
+}
+
+fn count(audit: &mut Audit, scored: &Scored) {
+    match &scored.answer {
+        Answer::Verdict(verdict) => {
+            let customer = scored.interaction.as_ref().and_then(|i| i.customer.as_deref());
+            audit.add_verdict(&scored.line.to_string(), customer, verdict);
+        }
+        Answer::Skipped { reason, .. } => audit.add_skipped(*reason),
+        Answer::Failed(_) => audit.add_failed(),
+    }
+}
+
+/// Counts of an earlier batch from its CSV.
+fn counts_of(path: &Path) -> Result<Counts, CliError> {
+    let shown = path.display();
+    let failed = |told: String| CliError::Failed(told);
+    let mut reader =
+        csv::Reader::from_path(path).map_err(|e| failed(format!("{shown} can not be read: {e}")))?;
+    let header = reader.headers().map_err(|e| failed(format!("{shown} can not be read: {e}")))?.clone();
+    let column = |name: &str| {
+        header.iter().position(|h| h == name).ok_or_else(|| {
+            failed(format!("{shown} has no column {name}; --compare takes what --format csv wrote"))
+        })
+    };
+    let (label, urgency, category) = (column("label")?, column("urgency")?, column("category")?);
+    let mut counts = Counts::default();
+    for (record, line) in reader.records().zip(2..) {
+        let record = record.map_err(|e| failed(format!("{shown} can not be read: {e}")))?;
+        let field = |i: usize| record.get(i).unwrap_or_default();
+        if field(label).is_empty() {
+            continue;
+        }
+        let wrong = |what: &str| failed(format!("{shown}, row {line}: {what}"));
+        let label: Label = field(label).parse().map_err(|e: String| wrong(&e))?;
+        let urgency = Urgency::ALL
+            .into_iter()
+            .find(|u| u.as_str() == field(urgency))
+            .ok_or_else(|| wrong("the urgency is none of low, medium, high"))?;
+        let category = undertone_core::CategoryId::new(field(category))
+            .ok_or_else(|| wrong("the category is none that Undertone writes"))?;
+        counts.add(label, urgency, &category);
+    }
+    Ok(counts)
+}

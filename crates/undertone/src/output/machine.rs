@@ -1,0 +1,137 @@
+//! Verdicts for programs and spreadsheets.
+
+use std::io::Write;
+
+use serde_json::{Value, json};
+
+use crate::cli::{Answer, Scored};
+use crate::error::CliError;
+
+/// One object a row. Keys are always the same; what is unknown is null.
+pub fn json(scored: &Scored) -> Value {
+    let i = scored.interaction.as_ref();
+    let mut object = json!({
+        "line": scored.line,
+        "id": i.map(|i| &i.external_id),
+        "customer": i.and_then(|i| i.customer.as_ref()),
+        "occurred_at": i.and_then(|i| i.occurred_at),
+        "label": null, "score": null, "confidence": null, "needs_review": null, "dominant_emotion": null, "urgency": null,
+        "category": null, "summary": null, "keywords": null, "evidence": null, "aspects": null, "emotions": null, "language": null,
+        "coverage": null, "provenance": null, "reason": null, "detail": null,
+    });
+    let Value::Object(fields) = &mut object else { return object };
+    let mut set = |name: &str, value: Value| {
+        fields.insert(name.to_owned(), value);
+    };
+    match &scored.answer {
+        Answer::Verdict(v) => {
+            set("label", json!(v.label));
+            set("score", json!(v.score));
+            set("confidence", json!(v.confidence));
+            set("needs_review", json!(v.needs_review()));
+            set("dominant_emotion", json!(v.dominant_emotion));
+            set("urgency", json!(v.urgency));
+            set("category", json!(v.category));
+            set("summary", json!(v.summary));
+            set("keywords", json!(v.keywords().collect::<Vec<_>>()));
+            set("evidence", json!(v.evidence));
+            set("aspects", json!(v.aspects));
+            set("emotions", json!(v.emotions));
+            set("language", json!(v.provenance.language));
+            set("coverage", json!(v.coverage));
+            set("provenance", json!(v.provenance));
+        }
+        Answer::Skipped { reason, language } => {
+            set("reason", json!(reason));
+            set("detail", json!(reason.explanation()));
+            set("language", json!(language));
+        }
+        Answer::Failed(why) => {
+            set("reason", json!("failed"));
+            set("detail", json!(why));
+        }
+    }
+    object
+}
+
+const HEADER: [&str; 16] = [
+    "line",
+    "id",
+    "customer",
+    "occurred_at",
+    "channel",
+    "label",
+    "score",
+    "confidence",
+    "needs_review",
+    "dominant_emotion",
+    "urgency",
+    "category",
+    "summary",
+    "keywords",
+    "reason",
+    "text",
+];
+
+/// Writes the header.
+pub fn csv_header(writer: &mut csv::Writer<impl Write>) -> Result<(), CliError> {
+    writer.write_record(HEADER).map_err(unwritten)
+}
+
+fn unwritten(error: csv::Error) -> CliError {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => CliError::Output(error),
+        other => CliError::Failed(format!("a row could not be written: {other:?}")),
+    }
+}
+
+/// One record a row.
+pub fn csv(writer: &mut csv::Writer<impl Write>, scored: &Scored) -> Result<(), CliError> {
+    let i = scored.interaction.as_ref();
+    let mut fields: [String; 16] = Default::default();
+    fields[0] = scored.line.to_string();
+    if let Some(i) = i {
+        fields[1].clone_from(&i.external_id);
+        fields[2] = i.customer.clone().unwrap_or_default();
+        fields[3] = i.occurred_at.map(|t| t.to_rfc3339()).unwrap_or_default();
+        fields[4] = i.channel_name.clone().unwrap_or_else(|| i.channel.as_str().to_owned());
+        fields[15].clone_from(&i.text);
+    }
+    match &scored.answer {
+        Answer::Verdict(v) => {
+            fields[5] = v.label.as_str().to_owned();
+            fields[6] = v.score.get().to_string();
+            fields[7] = v.confidence.get().to_string();
+            fields[8] = v.needs_review().to_string();
+            fields[9] = v.dominant_emotion.as_str().to_owned();
+            fields[10] = v.urgency.as_str().to_owned();
+            fields[11] = v.category.as_str().to_owned();
+            fields[12].clone_from(&v.summary);
+            fields[13] = v.keywords().collect::<Vec<_>>().join("; ");
+        }
+        Answer::Skipped { reason, .. } => fields[14] = reason.as_str().to_owned(),
+        Answer::Failed(why) => fields[14] = format!("failed: {why}"),
+    }
+    // The score's own minus is a number, not a formula.
+    let guarded =
+        fields.iter().enumerate().map(|(n, field)| if n == 6 { field.clone() } else { guard(field) });
+    writer.write_record(guarded).map_err(unwritten)
+}
+
+/// A text that a spreadsheet would run as a formula gets an apostrophe in front, as spreadsheets themselves write it.
+fn guard(field: &str) -> String {
+    if field.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{field}") } else { field.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spreadsheets_run_nothing_from_a_customer() {
+        for formula in ["=1+1", "+49 30 1234", "-1", "@SUM(A1)", "\t=1"] {
+            assert_eq!(guard(formula), format!("'{formula}"));
+        }
+        assert_eq!(guard("fine = ok"), "fine = ok");
+    }
+}

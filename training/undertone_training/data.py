@@ -1,0 +1,89 @@
+"""What the heads are trained on: our own messages, and public sets where a folder of them is at hand.
+
+Our own messages lie in `corpus/`. The public ones are not part of the project; `--data FOLDER` names a folder with `train/` and `dev/`
+as README.md describes. Each file is checked against the checksum here, so that a figure belongs to known bytes.
+"""
+
+import gzip
+import hashlib
+import json
+import random
+from pathlib import Path
+
+CORPUS = Path(__file__).parent.parent / "corpus"
+
+LABELS = ["positive", "neutral", "negative", "mixed"]
+EMOTIONS = ["frustration", "anger", "disappointment", "confusion", "worry", "sadness", "gratitude", "relief", "joy", "neutral"]
+URGENCY = ["low", "medium", "high"]
+CATEGORIES = ["billing", "refund", "delivery", "product_quality", "technical", "account_access", "cancellation", "customer_service",
+              "pricing", "booking", "how_to", "feature_request", "security", "other"]
+
+# file: (SHA-256, licence as its source states it, source, texts taken)
+PUBLIC = {
+    "train/vader": ("59048b26813f52d75ade6b58f75470b5257f0bea4e5d80f1715f4a15e92d3724",
+        "MIT", "cjhutto/vaderSentiment, ground truth of tweets, film and news", 6000),
+    "train/mams": ("c607e1655af787dda0d9c2f953e12143161e010171815e09e369fd5729ed5459",
+        "Apache-2.0", "siat-nlp/MAMS-for-ABSA", 3000),
+    "train/senti4sd": ("12d5eb6720ad20b662dabfb1b98eb8c5bb054ebbfb717f1105cc0e0b30544e4c",
+        "MIT", "collab-uniba/Senti4SD", 2000),
+    "train/goemotions": ("2ac5d2360b78b1104d72c0dd066ebe07ecdc8ea1da4825bb51ee25ddc61d261e",
+        "CC BY 4.0", "google-research/goemotions", 9000),
+    "train/isarcasmeval": ("e47c09ac8b2ebdaf745ca2d2c816801a1210dc59a7a74adec75668198ee21eab",
+        "MIT", "iabufarha/iSarcasmEval", 3467),
+    "train/banking77": ("0867817031f1cd7b5646044de6c52549b7629ce527d73a37e824d2ed77682c72",
+        "CC BY 4.0", "PolyAI/banking77", 3000),
+}
+HELD_OUT = {
+    "dev/tweeteval": ("99046fbc130cb1c720915b2bcfe224b6ca431858bbc426b90aa503e209181030",
+        "as its sources", "cardiffnlp/tweeteval, sentiment validation", 2000),
+}
+
+# GoEmotions' words for ours; what is not here stands for none of ours.
+GOEMOTIONS = {
+    "annoyance": "frustration", "disapproval": "frustration", "anger": "anger", "disgust": "anger", "disappointment": "disappointment",
+    "confusion": "confusion", "fear": "worry", "nervousness": "worry", "sadness": "sadness", "grief": "sadness", "remorse": "sadness",
+    "gratitude": "gratitude", "relief": "relief", "joy": "joy", "amusement": "joy", "excitement": "joy", "love": "joy",
+    "admiration": "joy", "pride": "joy", "neutral": "neutral",
+}
+
+
+def banking_category(intent):
+    """Our category for an intent of Banking77; None where it would be a guess."""
+    for words, category in (
+        (("refund", "reverted"), "refund"),
+        (("arrival", "delivery", "card_swallowed"), "delivery"),
+        (("fee", "charge", "rate", "amount", "balance", "pending", "declined", "failed", "not_recognised", "transfer", "top_up_by",
+          "payment"), "billing"),
+        (("verify", "passcode", "pin", "identity", "unable_to"), "account_access"),
+        (("compromised", "lost_or_stolen", "stolen"), "security"),
+        (("terminate",), "cancellation"),
+        (("getting_spare", "order_physical", "country", "supported", "age_limit", "how", "get_", "visa"), "how_to"),
+    ):
+        if any(w in intent for w in words):
+            return category
+    return None
+
+
+def own(part):
+    """Our own messages of `train` or `test`, each with the file it stands in as its group."""
+    rows = []
+    for path in sorted((CORPUS / part).glob("*.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if line.strip():
+                rows.append(json.loads(line) | {"group": path.stem})
+    return rows
+
+
+def public(folder, name):
+    """At most as many English texts of a public set as the table says, always the same ones."""
+    digest, _, _, most = (PUBLIC | HELD_OUT)[name]
+    path = Path(folder) / f"{name}.jsonl.gz"
+    data = path.read_bytes()
+    found = hashlib.sha256(data).hexdigest()
+    if digest and found != digest:
+        raise SystemExit(f"{path} is not the file the figures were made with: its SHA-256 is {found}, not {digest}")
+    rows = [json.loads(line) for line in gzip.decompress(data).decode().splitlines()]
+    rows = [r for r in rows if r.get("lang", "en") == "en" and r.get("task", "sentiment") in ("sentiment", "MAMS-ATSA", "MAMS-ACSA")]
+    rows = [r for r in rows if len(r["text"].strip()) >= 3]
+    random.Random(20261121).shuffle(rows)
+    return rows[:most]

@@ -1,0 +1,51 @@
+"""Vectors of texts, made by the product's own reader (`crates/scoring/examples/features.rs`), and kept until texts or encoder change."""
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+class Text:
+    """A text's mean vector and those of its clauses; `pieces` and `sizes` count word pieces."""
+
+    def __init__(self, pieces, whole, sizes, clauses):
+        self.pieces, self.whole, self.sizes, self.clauses = pieces, whole, sizes, clauses
+
+
+def vectors(rows, folder, width, window, cache):
+    """For each row a Text, or None where the reader would abstain."""
+    lines = "".join(json.dumps({"text": r["text"], "kind": kind(r)}) + "\n" for r in rows).encode()
+    key = hashlib.sha256(lines + (folder / "encoder.onnx").read_bytes() + f"{width} {window}".encode()).hexdigest()[:24]
+    path = cache / f"{key}.bin"
+    if not path.exists():
+        run = subprocess.run(
+            ["cargo", "run", "--quiet", "--release", "-p", "undertone-scoring", "--example", "features", "--", str(folder), str(width),
+             str(window)], cwd=ROOT, input=lines, stdout=subprocess.PIPE, check=True)
+        path.write_bytes(run.stdout)
+    return list(parse(path.read_bytes(), len(rows), width))
+
+
+def kind(row):
+    tags = row.get("phenomena", [])
+    return "transcript" if "transcript" in tags else "note" if "agent_note" in tags else "message"
+
+
+def parse(data, count, width):
+    numbers = np.frombuffer(data, np.uint32)
+    floats = np.frombuffer(data, np.float32)
+    at = 0
+    for _ in range(count):
+        clauses = int(numbers[at])
+        at += 1
+        if clauses == 0:
+            yield None
+            continue
+        block = floats[at:at + (clauses + 1) * (width + 1)].reshape(clauses + 1, width + 1)
+        sizes = numbers[at:at + (clauses + 1) * (width + 1)].reshape(clauses + 1, width + 1)[:, 0].astype(int)
+        at += (clauses + 1) * (width + 1)
+        yield Text(sizes[0], block[0, 1:], sizes[1:], block[1:, 1:])

@@ -1,0 +1,164 @@
+"""Fits the heads on the encoder's vectors.
+
+Two steps. Token heads are linear in a mean vector, so that each word's part in them is exact. The message head is a small linear map on
+what the token heads say of the whole message and of its clauses; it decides the label and the score. It is fitted on outputs of token
+heads that never saw the message's file, and on long notes put together from such outputs.
+"""
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from .data import CATEGORIES, EMOTIONS, LABELS, URGENCY
+
+OUTPUTS = (["valence"] + ["label." + l for l in LABELS] + ["emotion." + e for e in EMOTIONS] + ["urgency." + u for u in URGENCY]
+           + ["sarcasm"])
+LABEL = slice(1, 5)
+EMOTION = slice(5, 15)
+SPACE = 13  # dimensions in which 14 categories lie
+
+
+class Scaler:
+    """Mean 0 and deviation 1 per column while fitting; folded into the weights afterwards."""
+
+    def __init__(self, x):
+        self.mean, self.deviation = x.mean(0), x.std(0) + 1e-6
+
+    def __call__(self, x):
+        return (x - self.mean) / self.deviation
+
+    def fold(self, weights, bias):
+        weights = weights / self.deviation
+        return weights, bias - weights @ self.mean
+
+
+def logistic(x, y, weight, strength):
+    """Weights and biases, one row per class, or one row where there are two classes."""
+    model = LogisticRegression(C=strength, max_iter=400, tol=1e-4).fit(x, y, sample_weight=weight)
+    return model.coef_, model.intercept_
+
+
+def token_heads(samples, width, feeling_columns):
+    """Fits all token heads. `samples` maps a task to (vectors, targets, weights); answers weights [outputs, width] and biases."""
+    weights, biases = np.zeros((len(OUTPUTS), width)), np.zeros(len(OUTPUTS))
+
+    def put(rows, scaler, w, b):
+        w, b = scaler.fold(w, b)
+        weights[rows, :feeling_columns], biases[rows] = w, b
+
+    x, y, sw = samples["valence"]
+    scaler = Scaler(x[:, :feeling_columns])
+    model = Ridge(alpha=3000).fit(scaler(x[:, :feeling_columns]), y, sample_weight=sw)
+    put(slice(0, 1), scaler, model.coef_[None], np.array([model.intercept_]))
+
+    x, y, sw = samples["label"]
+    scaler = Scaler(x[:, :feeling_columns])
+    put(LABEL, scaler, *logistic(scaler(x[:, :feeling_columns]), y, sw, 0.01))
+
+    x, y, sw = samples["emotion"]
+    scaler = Scaler(x[:, :feeling_columns])
+    z = scaler(x[:, :feeling_columns])
+    for column in range(len(EMOTIONS)):
+        put(slice(EMOTION.start + column, EMOTION.start + column + 1), scaler, *logistic(z, y[:, column], sw, 0.003))
+
+    x, y, sw = samples["urgency"]
+    scaler = Scaler(x[:, :feeling_columns])
+    put(slice(15, 18), scaler, *logistic(scaler(x[:, :feeling_columns]), y, sw, 0.003))
+
+    x, y, sw = samples["sarcasm"]
+    scaler = Scaler(x[:, :feeling_columns])
+    put(slice(18, 19), scaler, *logistic(scaler(x[:, :feeling_columns]), y, sw, 0.003))
+    return weights, biases
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def message_features(whole, sizes, clauses):
+    """The numbers of `MessageFeatures::new` in crates/scoring/src/local/heads.rs, in its order."""
+    logits = whole[LABEL] - whole[LABEL].mean()
+    odds = softmax(clauses[:, LABEL])
+    share = sizes / sizes.sum()
+    valence = clauses[:, 0]
+    return np.array([*logits, whole[0], whole[18], valence.min(), valence.max(), valence[-1], odds[:, 0].max(), share @ odds[:, 0],
+                     odds[:, 2].max(), share @ odds[:, 2], np.log(len(sizes))])
+
+
+class Reading:
+    """Outputs of the token heads for a message: of the whole, and of each clause with its size."""
+
+    def __init__(self, whole, sizes, clauses):
+        self.whole, self.sizes, self.clauses = whole, sizes, clauses
+
+    @classmethod
+    def of(cls, text, weights, biases):
+        return cls(text.whole @ weights.T + biases, text.sizes, text.clauses @ weights.T + biases)
+
+    @classmethod
+    def joined(cls, readings):
+        sizes = np.concatenate([r.sizes for r in readings])
+        clauses = np.concatenate([r.clauses for r in readings])
+        return cls((sizes[:, None] * clauses).sum(0) / sizes.sum(), sizes, clauses)
+
+    def features(self):
+        return message_features(self.whole, self.sizes, self.clauses)
+
+
+def long_notes(readings, rows, count, random):
+    """Notes of several messages, labelled by what feeling is in them: calm ones around one that is not, or praise and complaint."""
+    by = {label: [i for i, r in enumerate(rows) if r["label"] == label] for label in LABELS}
+    made = []
+    for _ in range(count):
+        calm = [readings[i] for i in random.choice(by["neutral"], random.integers(2, 7))]
+        label = LABELS[random.choice([0, 2, 2, 3])]
+        if label == "mixed":
+            picks = [random.choice(by["positive"]), random.choice(by["negative"])]
+            valence = np.mean([rows[i]["valence"] for i in picks]) / 100
+        else:
+            picks = [random.choice(by[label])]
+            valence = 0.8 * rows[picks[0]]["valence"] / 100
+        parts = calm + [readings[i] for i in picks]
+        order = random.permutation(len(parts))
+        made.append((Reading.joined([parts[i] for i in order]).features(), LABELS.index(label), valence))
+    return made
+
+
+def message_head(features, labels, valences, weight):
+    """Weights [5, features] and biases: four label scores, then valence."""
+    scaler = Scaler(features)
+    z = scaler(features)
+    w, b = logistic(z, labels, weight, 0.3)
+    model = Ridge(alpha=3).fit(z, valences, sample_weight=weight)
+    return scaler.fold(np.vstack([w, model.coef_]), np.append(b, model.intercept_))
+
+
+def category_space(x, y, weight):
+    """A linear map under which messages about the same thing lie close (LDA with a shrunk within-class covariance), and a prototype, of
+    length one, for each category."""
+    own = np.zeros((len(CATEGORIES), x.shape[1]))
+    for c in range(len(CATEGORIES)):
+        own[c] = np.average(x[y == c], axis=0, weights=weight[y == c])
+    mean = own.mean(0)
+    inner = (x - own[y]) * np.sqrt(weight)[:, None]
+    covariance = inner.T @ inner / weight.sum()
+    covariance = 0.5 * covariance + 0.5 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    values, vectors = np.linalg.eigh(covariance)
+    whiten = vectors / np.sqrt(values)
+    _, _, axes = np.linalg.svd((own - mean) @ whiten, full_matrices=False)
+    projection = (whiten @ axes[:SPACE].T).T
+    bias = -projection @ mean
+    placed = unit(x @ projection.T + bias)
+    prototypes = unit(np.array([np.average(placed[y == c], axis=0, weights=weight[y == c]) for c in range(len(CATEGORIES))]))
+    return projection, bias, prototypes
+
+
+def unit(x):
+    return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-9)
+
+
+def calibration(top, right):
+    """Scale and shift of the logit of the winning probability, by logistic regression on whether it was right."""
+    logit = np.log(top / (1 - top))
+    model = LogisticRegression(C=1e6).fit(logit[:, None], right)
+    return float(model.coef_[0, 0]), float(model.intercept_[0])
