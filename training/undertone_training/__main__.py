@@ -65,8 +65,8 @@ def main():
     for g in range(len(groups)):
         inside = np.flatnonzero(group_of != g)
         notes = heads.long_notes([readings[i] for i in inside], [rows[i] for i in inside], 300, random)
-        w, b = fit_message(features[inside], labels[inside], valences[inside], notes)
-        probabilities[group_of == g] = heads.softmax(features[group_of == g] @ w[:4].T + b[:4])
+        head = fit_message(features[inside], labels[inside], valences[inside], notes)
+        probabilities[group_of == g], _ = heads.message(features[group_of == g], head)
     cross = figures.labels(labels, probabilities.argmax(1), "cross-validation ")
     scale, shift = heads.calibration(probabilities.max(1).clip(1e-4, 1 - 1e-4), probabilities.argmax(1) == labels)
 

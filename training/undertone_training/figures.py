@@ -31,11 +31,9 @@ def answers(model, texts):
             out.append((-1, 0.0, 0.0, -1, -1, -1))
             continue
         reading = heads.Reading.of(text, model["weights"], model["biases"])
-        w, b = model["message"]
-        scores = reading.features() @ w.T + b
-        odds = heads.softmax(scores[:4])
+        odds, valence = heads.message(reading.features(), model["message"])
         place = heads.unit(text.whole @ model["projection"].T + model["projection_bias"])
-        out.append((odds.argmax(), odds.max(), float(np.clip(scores[4], -1, 1)), emotion(reading.whole, odds.argmax()),
+        out.append((odds.argmax(), odds.max(), float(valence), emotion(reading.whole, odds.argmax()),
                     reading.whole[15:18].argmax(), (model["prototypes"] @ place).argmax()))
     return [np.array(column) for column in zip(*out)]
 

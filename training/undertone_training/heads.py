@@ -125,12 +125,22 @@ def long_notes(readings, rows, count, random):
 
 
 def message_head(features, labels, valences, weight):
-    """Weights [5, features] and biases: four label scores, then valence."""
+    """Weights [8, features] and biases: four label scores, then the valence under each label."""
     scaler = Scaler(features)
     z = scaler(features)
     w, b = logistic(z, labels, weight, 0.3)
-    model = Ridge(alpha=3).fit(z, valences, sample_weight=weight)
-    return scaler.fold(np.vstack([w, model.coef_]), np.append(b, model.intercept_))
+    for label in range(len(LABELS)):
+        mine = labels == label
+        model = Ridge(alpha=10).fit(z[mine], valences[mine], sample_weight=weight[mine])
+        w, b = np.vstack([w, model.coef_]), np.append(b, model.intercept_)
+    return scaler.fold(w, b)
+
+
+def message(features, head):
+    """Label probabilities and expected valence, as `Heads::message` computes them."""
+    scores = features @ head[0].T + head[1]
+    odds = softmax(scores[..., :4])
+    return odds, (odds * scores[..., 4:].clip(-1, 1)).sum(-1)
 
 
 def category_space(x, y, weight):

@@ -334,8 +334,8 @@ mod tests {
 
     use super::*;
 
-    fn errors(json: Value) -> Vec<String> {
-        Settings::from_json(&json).unwrap_err().into_iter().map(|e| e.message).collect()
+    fn errors(json: impl Into<Value>) -> Vec<String> {
+        Settings::from_json(&json.into()).unwrap_err().into_iter().map(|e| e.message).collect()
     }
 
     #[test]

@@ -30,9 +30,6 @@ pub enum CliError {
     /// The person can repair it; the text says how.
     #[error("{0}")]
     Failed(String),
-    /// The command was used wrongly.
-    #[error("{0}")]
-    Usage(String),
     /// Output could not be written.
     #[error("could not write the output: {0}")]
     Output(#[from] std::io::Error),
@@ -51,9 +48,6 @@ impl CliError {
         }
         // Standard error may be gone too; there is nobody left to tell then.
         let _ = writeln!(anstream::stderr(), "error: {self}");
-        match self {
-            Self::Usage(_) => ExitCode::from(2),
-            Self::Failed(_) | Self::Output(_) | Self::Model(_) => ExitCode::from(1),
-        }
+        ExitCode::from(1)
     }
 }

@@ -53,14 +53,14 @@ pub struct Input {
     /// What was found out about it, to be told to the person; empty for plain lines.
     pub notice: String,
     /// The rows, in order.
-    pub rows: Box<dyn Iterator<Item = Row>>,
+    pub rows: Box<dyn Iterator<Item = Row> + Send>,
 }
 
 /// How much of a file is looked at to find out what it is.
 const SAMPLE: usize = 64 * 1024;
 
 /// Opens `source`; `name` is its file name, or `-`.
-pub fn open(source: Box<dyn Read>, name: &str, options: &Options) -> Result<Input, CliError> {
+pub fn open(source: Box<dyn Read + Send>, name: &str, options: &Options) -> Result<Input, CliError> {
     let unreadable = |e: std::io::Error| CliError::Failed(format!("{name} can not be read: {e}"));
     // A byte order mark says UTF-8 or UTF-16 and is left out; without one the bytes pass as they are.
     let decoded = DecodeReaderBytesBuilder::new().bom_sniffing(true).strip_bom(true).build(source);
@@ -73,7 +73,7 @@ pub fn open(source: Box<dyn Read>, name: &str, options: &Options) -> Result<Inpu
         (Format::Tsv, None) => b'\t',
         _ => rows::guess_delimiter(&sample),
     };
-    let whole: Box<dyn BufRead> = Box::new(BufReader::new(Cursor::new(sample).chain(reader)));
+    let whole: Box<dyn BufRead + Send> = Box::new(BufReader::new(Cursor::new(sample).chain(reader)));
     match format {
         Format::Csv | Format::Tsv => rows::csv(whole, delimiter, name, &options.columns),
         Format::Jsonl => Ok(rows::jsonl(whole, &options.columns)),

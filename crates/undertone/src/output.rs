@@ -74,7 +74,7 @@ impl Writer {
     }
 
     /// Writes text for a person below the verdicts.
-    pub fn append(&mut self, text: &str) -> Result<(), CliError> {
+    pub fn append(text: &str) -> Result<(), CliError> {
         Ok(anstream::stdout().write_all(text.as_bytes())?)
     }
 

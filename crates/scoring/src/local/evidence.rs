@@ -12,6 +12,9 @@ const MOST: usize = 5;
 /// Phrases weaker than this part of the strongest are left out.
 const WEAKEST: f32 = 0.2;
 
+/// What a word must bring, as a part of what the strongest word of its clause brings.
+const WORTH: f32 = 0.25;
+
 /// A word and what its pieces added.
 struct Word {
     span: Span,
@@ -81,14 +84,16 @@ fn words(
     words
 }
 
-/// The stretch of at most [`LONGEST`] words that adds up to the most in direction `sign`, without light words at its ends.
+/// The stretch of at most [`LONGEST`] words that adds up to the most in direction `sign`, without light words at its ends. Each word must
+/// bring [`WORTH`] of the strongest word to be worth its place.
 fn strongest_stretch(words: &[Word], sign: f32) -> Option<&[Word]> {
+    let price = WORTH * words.iter().map(|w| sign * w.weight).fold(0.0, f32::max);
     let mut best: Option<(f32, &[Word])> = None;
     for start in 0..words.len() {
         let (mut sum, mut counted) = (0.0, 0);
         for end in start + 1..=words.len() {
             let word = &words[end - 1];
-            sum += sign * word.weight;
+            sum += sign * word.weight - if word.counts { price } else { 0.0 };
             counted += usize::from(word.counts);
             if counted > LONGEST {
                 break;
@@ -221,7 +226,7 @@ mod tests {
 
     #[test]
     fn both_sides_are_shown_where_both_are_asked_for() {
-        let words = [("lovely", 9.0), ("sofa", 2.0), ("awful", -8.0), ("courier", -3.0)];
+        let words = [("lovely", 8.0), ("sofa", 3.0), ("awful", -8.0), ("courier", -3.0)];
         assert_eq!(told(&words, Side::Both), [("awful courier".into(), -11.0), ("lovely sofa".into(), 11.0)]);
     }
 

@@ -3,7 +3,6 @@
 //! With mean pooling, a linear head of a text is the mean of the same head on each word piece. So one pass gives the reading of
 //! the text, of each clause, and what each word added to it, and the three agree to the last digit.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use safetensors::{Dtype, SafeTensors};
@@ -131,7 +130,7 @@ pub(crate) struct Heads {
 
 impl Heads {
     /// From the bytes of a safetensors file, with the shapes that the manifest implies.
-    pub(crate) fn from_bytes(bytes: &Cow<'static, [u8]>, manifest: &Manifest) -> Result<Self, ArtifactError> {
+    pub(crate) fn from_bytes(bytes: &[u8], manifest: &Manifest) -> Result<Self, ArtifactError> {
         let file = SafeTensors::deserialize(bytes).map_err(|e| malformed(e.to_string()))?;
         let columns = Columns::of(manifest)?;
         let (outputs, width) = (manifest.outputs.len(), manifest.encoder.width);
@@ -145,8 +144,8 @@ impl Heads {
         Ok(Self {
             token: matrix("token.weight", outputs, width)?,
             bias: vector("token.bias", outputs)?,
-            message: matrix("message.weight", Label::ALL.len() + 1, MessageFeatures::COUNT)?,
-            message_bias: vector("message.bias", Label::ALL.len() + 1)?,
+            message: matrix("message.weight", 2 * Label::ALL.len(), MessageFeatures::COUNT)?,
+            message_bias: vector("message.bias", 2 * Label::ALL.len())?,
             projection: matrix("category.weight", space, width)?,
             projection_bias: vector("category.bias", space)?,
             prototypes: matrix("category.prototypes", manifest.categories.len(), space)?,
@@ -175,13 +174,15 @@ impl Heads {
         place
     }
 
-    /// Label probabilities in the order of [`Label::ALL`] and valence, -1..=1, of a whole message.
+    /// Label probabilities in the order of [`Label::ALL`], and the valence to expect, -1..=1: under each label its own, by how likely
+    /// the label is.
     pub(crate) fn message(&self, features: &MessageFeatures) -> ([f32; 4], f32) {
         let mut out = self.message.times(&features.0);
         out.iter_mut().zip(&self.message_bias).for_each(|(o, b)| *o += b);
-        let valence = out.pop().unwrap_or_default().clamp(-1.0, 1.0);
-        let probabilities = softmax(&out);
-        (std::array::from_fn(|i| probabilities.get(i).copied().unwrap_or_default()), valence)
+        let (scores, valences) = out.split_at(Label::ALL.len());
+        let odds = softmax(scores);
+        let valence = odds.iter().zip(valences).map(|(odds, v)| odds * v.clamp(-1.0, 1.0)).sum::<f32>();
+        (std::array::from_fn(|i| odds.get(i).copied().unwrap_or_default()), valence)
     }
 }
 

@@ -128,14 +128,18 @@ fn has_words(text: &str, sentences: &[Span]) -> bool {
     longest_run >= 2 && letters * 3 >= visible
 }
 
-/// For each sentence whether it is in a language the model reads. Short sentences follow the text as a whole.
+/// For each sentence whether it is in a language the model reads. Short sentences follow the text as a whole, and in an English text it
+/// takes more to call a sentence foreign: slang, names and typing errors look foreign too.
 fn readable(text: &str, sentences: &[Span], pieces: &WordPieces) -> Vec<bool> {
-    let english = |t: &str| language::is_english(t, |word| pieces.knows(word));
-    let whole = english(&joined(text, sentences));
+    let known = |word: &str| pieces.knows(word);
+    let whole = language::is_english(&joined(text, sentences), known);
     sentences
         .iter()
         .map(|s| match s.of(text) {
-            Some(sentence) if language::can_tell(sentence) => english(sentence),
+            Some(sentence) if language::can_tell(sentence) => {
+                language::is_english(sentence, known)
+                    || (whole && language::known_share(sentence, known) >= language::MOSTLY_KNOWN)
+            }
             _ => whole,
         })
         .collect()

@@ -46,10 +46,13 @@ struct Job {
     answer: oneshot::Sender<Answer>,
 }
 
+/// Categories of tenants with their places, each found once.
+type Prepared = HashMap<Arc<[Category]>, Arc<OnceLock<CategorySpace>>>;
+
 /// What the threads share.
 struct Shared {
     reader: Reader,
-    prepared: Mutex<HashMap<Arc<[Category]>, Arc<OnceLock<CategorySpace>>>>,
+    prepared: Mutex<Prepared>,
 }
 
 /// The embedded reader on threads.

@@ -27,10 +27,8 @@ pub(crate) fn customer_turns(lines: &[Line<'_>], declared: bool) -> Turns {
     let labels: Vec<Option<(Speaker, usize)>> = lines.iter().map(|line| label(line.text)).collect();
     let speaks = |who| labels.iter().flatten().any(|(speaker, _)| *speaker == who);
     let (customer, company) = (speaks(Speaker::Customer), speaks(Speaker::Company));
-    if !declared && !(customer && company) {
-        return Turns::NotATranscript;
-    }
-    if !labels.iter().any(Option::is_some) {
+    let spoken = if declared { labels.iter().any(Option::is_some) } else { customer && company };
+    if !spoken {
         return Turns::NotATranscript;
     }
     // Names stand for whichever side has no label of its own.

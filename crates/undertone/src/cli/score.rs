@@ -3,13 +3,12 @@
 use std::io::{IsTerminal, Read, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, ValueEnum};
+use futures::channel::mpsc;
 use futures::future::{BoxFuture, ready};
-use futures::stream::{FuturesOrdered, StreamExt};
-use futures::{FutureExt, executor};
+use futures::{FutureExt, SinkExt, StreamExt, executor, select};
 use undertone_core::gate::{Circumstances, Decision, decide};
 use undertone_core::report::{Audit, Counts};
 use undertone_core::{Interaction, Label, Settings, SkipReason, Urgency, Verdict};
@@ -82,11 +81,11 @@ pub struct ScoreArguments {
     #[arg(long, value_name = "COLUMN")]
     pub author: Option<String>,
 
-    /// Settings as a JSON object, such as {"min_note_length": 5, "categories": [...]}
+    /// Settings as a JSON object, such as {"`min_note_length"`: 5, "categories": [...]}
     #[arg(long, value_name = "JSON")]
     pub settings: Option<PathBuf>,
 
-    /// Leave shorter texts unscored, in characters (setting min_note_length, default 20)
+    /// Leave shorter texts unscored, in characters (setting `min_note_length`, default 20)
     #[arg(long, value_name = "CHARACTERS")]
     pub min_length: Option<u32>,
 
@@ -161,41 +160,38 @@ pub fn run(arguments: &ScoreArguments) -> Result<Outcome, CliError> {
     let mut capacity = Capacity { waiting: IN_FLIGHT, ..Capacity::default() };
     capacity.threads = arguments.threads.unwrap_or(capacity.threads);
     let scorer = LocalScorer::new(artifact, capacity)?;
-    let interrupted = interrupt_flag();
+    let mut interrupts = interrupts();
 
     let to_person = !arguments.quiet;
     if to_person && !input.notice.is_empty() {
-        writeln!(anstream::stderr(), "{}", output::clean(&input.notice))?;
+        let name = output::clean(&arguments.file.to_string_lossy());
+        writeln!(anstream::stderr(), "Reading {name}: {}", output::clean(&input.notice))?;
     }
     let bar = output::progress(to_person && std::io::stderr().is_terminal());
-    let mut writer = Writer::new(arguments.format, bar.clone())?;
+    let mut out = Writer::new(arguments.format, bar.clone())?;
     let mut audit = Audit::default();
-    let mut rows = input.rows;
-    executor::block_on(async {
-        let mut pending = FuturesOrdered::new();
+    let mut verdicts = read_ahead(input).map(|row| score(row, &settings, &scorer)).buffered(IN_FLIGHT).fuse();
+    let stopped = executor::block_on(async {
         loop {
-            while pending.len() < IN_FLIGHT && !interrupted.load(Ordering::Relaxed) {
-                let Some(row) = rows.next() else { break };
-                pending.push_back(score(row, &settings, &scorer));
-            }
-            let Some(scored) = pending.next().await else { return Ok::<(), CliError>(()) };
-            count(&mut audit, &scored);
-            writer.write(&scored)?;
-            bar.inc(1);
-            if interrupted.load(Ordering::Relaxed) {
-                return Ok(());
+            select! {
+                _ = interrupts.next() => return Ok::<bool, CliError>(true),
+                scored = verdicts.next() => {
+                    let Some(scored) = scored else { return Ok(false) };
+                    count(&mut audit, &scored);
+                    out.write(&scored)?;
+                    bar.inc(1);
+                }
             }
         }
     })?;
     bar.finish_and_clear();
-    writer.finish()?;
+    out.finish()?;
 
     let compared = before.as_ref().map(|before| (before, arguments.compare.as_deref()));
-    let report =
-        summary::Report { audit: &audit, compared, interrupted: interrupted.load(Ordering::Relaxed) };
+    let report = summary::Report { audit: &audit, compared, interrupted: stopped };
     match arguments.format {
-        Format::Table => writer.append(&report.as_text())?,
-        Format::Markdown => writer.prepend_markdown(&report.as_markdown())?,
+        Format::Table => Writer::append(&report.as_text())?,
+        Format::Markdown => out.prepend_markdown(&report.as_markdown())?,
         Format::Csv | Format::Jsonl if to_person => {
             write!(anstream::stderr(), "{}", report.as_text())?;
         }
@@ -230,7 +226,7 @@ fn settings(arguments: &ScoreArguments) -> Result<Settings, CliError> {
 }
 
 fn open(arguments: &ScoreArguments) -> Result<Input, CliError> {
-    let source: Box<dyn Read> = if arguments.file.as_os_str() == "-" {
+    let source: Box<dyn Read + Send> = if arguments.file.as_os_str() == "-" {
         Box::new(std::io::stdin())
     } else {
         let shown = arguments.file.display();
@@ -257,17 +253,31 @@ fn open(arguments: &ScoreArguments) -> Result<Input, CliError> {
     input::open(source, &arguments.file.to_string_lossy(), &options)
 }
 
-/// Becomes true at the first Ctrl-C. The second ends the process at once, for whoever can not wait.
-fn interrupt_flag() -> Arc<AtomicBool> {
-    let flag = Arc::new(AtomicBool::new(false));
-    let seen = flag.clone();
+/// Answers at the first Ctrl-C. The second ends the process at once, for whoever can not wait.
+fn interrupts() -> mpsc::UnboundedReceiver<()> {
+    let (sender, receiver) = mpsc::unbounded();
+    let again = AtomicBool::new(false);
     // Without a handler Ctrl-C still ends the program; only the audit of the part done is lost.
     let _ = ctrlc::set_handler(move || {
-        if seen.swap(true, Ordering::Relaxed) {
+        if again.swap(true, Ordering::Relaxed) || sender.unbounded_send(()).is_err() {
             std::process::exit(130);
         }
     });
-    flag
+    receiver
+}
+
+/// Reads rows on a thread of its own, so that waiting for input never holds up an answer or Ctrl-C.
+fn read_ahead(input: Input) -> mpsc::Receiver<Row> {
+    let (mut sender, receiver) = mpsc::channel(IN_FLIGHT);
+    std::thread::spawn(move || {
+        for row in input.rows {
+            // Nobody takes rows any more.
+            if executor::block_on(sender.send(row)).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
 }
 
 /// Puts a row on its way; the future answers what became of it.
@@ -277,7 +287,7 @@ fn score<'s>(row: Row, settings: &Settings, scorer: &'s LocalScorer) -> BoxFutur
         Ok(interaction) => interaction,
         Err(told) => return ready(Scored { line, interaction: None, answer: Answer::Failed(told) }).boxed(),
     };
-    let answer = match decide(&interaction, settings, Circumstances::default()) {
+    let outcome = match decide(&interaction, settings, Circumstances::default()) {
         Decision::Score { read_bytes, .. } => {
             let batch = Batch {
                 utterances: vec![Utterance::of(&interaction, read_bytes)],
@@ -290,7 +300,7 @@ fn score<'s>(row: Row, settings: &Settings, scorer: &'s LocalScorer) -> BoxFutur
         // Only an LLM is waited for.
         Decision::Defer(reason) => ready(Answer::Skipped { reason: reason.into(), language: None }).boxed(),
     };
-    answer.map(move |answer| Scored { line, interaction: Some(interaction), answer }).boxed()
+    outcome.map(move |answer| Scored { line, interaction: Some(interaction), answer }).boxed()
 }
 
 fn lost() -> Answer {
@@ -319,12 +329,12 @@ fn count(audit: &mut Audit, scored: &Scored) {
 /// Counts of an earlier batch from its CSV.
 fn counts_of(path: &Path) -> Result<Counts, CliError> {
     let shown = path.display();
-    let failed = |told: String| CliError::Failed(told);
+    let failed = CliError::Failed;
     let mut reader =
         csv::Reader::from_path(path).map_err(|e| failed(format!("{shown} can not be read: {e}")))?;
-    let header = reader.headers().map_err(|e| failed(format!("{shown} can not be read: {e}")))?.clone();
+    let names = reader.headers().map_err(|e| failed(format!("{shown} can not be read: {e}")))?.clone();
     let column = |name: &str| {
-        header.iter().position(|h| h == name).ok_or_else(|| {
+        names.iter().position(|h| h == name).ok_or_else(|| {
             failed(format!("{shown} has no column {name}; --compare takes what --format csv wrote"))
         })
     };

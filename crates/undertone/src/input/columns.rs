@@ -193,7 +193,7 @@ impl Columns {
         Self { found }
     }
 
-    /// What was found, for the person: "text from “body”, customer from “requester_id”".
+    /// What was found, for the person: "text from “body”, customer from “`requester_id`”".
     pub fn notice(&self) -> String {
         let word = |field: &Field| match field {
             Field::Text => "text",
@@ -252,7 +252,8 @@ fn fallback_id(i: &Interaction) -> String {
         &i.text,
     ];
     let digest = Sha256::digest(parts.join("\u{1f}"));
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let first = digest.iter().take(8).fold(0u64, |number, byte| number << 8 | u64::from(*byte));
+    format!("{first:016x}")
 }
 
 fn no_text(names: &[String], file: &str) -> String {

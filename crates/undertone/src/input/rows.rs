@@ -32,7 +32,12 @@ pub fn guess_delimiter(sample: &[u8]) -> u8 {
 }
 
 /// A table with a header.
-pub fn csv(source: Box<dyn BufRead>, delimiter: u8, file: &str, chosen: &Chosen) -> Result<Input, CliError> {
+pub fn csv(
+    source: Box<dyn BufRead + Send>,
+    delimiter: u8,
+    file: &str,
+    chosen: &Chosen,
+) -> Result<Input, CliError> {
     let mut reader =
         csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).has_headers(true).from_reader(source);
     let header =
@@ -64,7 +69,7 @@ pub fn csv(source: Box<dyn BufRead>, delimiter: u8, file: &str, chosen: &Chosen)
 }
 
 /// Lines as text with their numbers, from 1; blank ones are left out. The first that can not be read ends them.
-fn numbered(source: Box<dyn BufRead>) -> impl Iterator<Item = (u64, Result<String, String>)> {
+fn numbered(source: Box<dyn BufRead + Send>) -> impl Iterator<Item = (u64, Result<String, String>)> {
     let mut failed = false;
     source
         .split(b'\n')
@@ -80,7 +85,7 @@ fn numbered(source: Box<dyn BufRead>) -> impl Iterator<Item = (u64, Result<Strin
 }
 
 /// An object a line.
-pub fn jsonl(source: Box<dyn BufRead>, chosen: &Chosen) -> Input {
+pub fn jsonl(source: Box<dyn BufRead + Send>, chosen: &Chosen) -> Input {
     let columns = Columns::of_objects(chosen);
     let rows = numbered(source).map(move |(line, text)| {
         let interaction = text.and_then(|text| object(&text, &columns));
@@ -112,7 +117,7 @@ fn object(line: &str, columns: &Columns) -> Result<Interaction, String> {
 }
 
 /// A message a line.
-pub fn lines(source: Box<dyn BufRead>) -> Input {
+pub fn lines(source: Box<dyn BufRead + Send>) -> Input {
     let rows = numbered(source).map(|(line, text)| {
         let interaction = text.map(|text| Interaction::message("file", &line.to_string(), &text));
         Row { line, interaction }

@@ -99,17 +99,17 @@ pub fn csv(writer: &mut csv::Writer<impl Write>, scored: &Scored) -> Result<(), 
     }
     match &scored.answer {
         Answer::Verdict(v) => {
-            fields[5] = v.label.as_str().to_owned();
+            fields[5] = v.label.as_str().into();
             fields[6] = v.score.get().to_string();
             fields[7] = v.confidence.get().to_string();
             fields[8] = v.needs_review().to_string();
-            fields[9] = v.dominant_emotion.as_str().to_owned();
-            fields[10] = v.urgency.as_str().to_owned();
-            fields[11] = v.category.as_str().to_owned();
+            fields[9] = v.dominant_emotion.as_str().into();
+            fields[10] = v.urgency.as_str().into();
+            fields[11] = v.category.as_str().into();
             fields[12].clone_from(&v.summary);
             fields[13] = v.keywords().collect::<Vec<_>>().join("; ");
         }
-        Answer::Skipped { reason, .. } => fields[14] = reason.as_str().to_owned(),
+        Answer::Skipped { reason, .. } => fields[14] = reason.as_str().into(),
         Answer::Failed(why) => fields[14] = format!("failed: {why}"),
     }
     // The score's own minus is a number, not a formula.

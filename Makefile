@@ -1,0 +1,56 @@
+# The few commands people type. CONTRIBUTING.md says more.
+
+CARGO ?= cargo
+# A program the tests need, and the Debian package that brings it.
+NEEDS := cc:gcc script:bsdutils
+
+.PHONY: test check bench train demo needs advisories
+
+## Every check and every test. Installs what is missing from Debian's packages.
+test: needs check
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	  $(CARGO) test --workspace --doc --quiet && $(CARGO) nextest run --workspace; \
+	else \
+	  $(CARGO) test --workspace; \
+	fi
+
+## Format, lints, documentation, licences, advisories, layers and sizes.
+check: advisories
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
+	$(CARGO) run --quiet -p undertone-testkit --bin house-check
+
+needs:
+	@missing=; for need in $(NEEDS); do \
+	  command -v $${need%%:*} >/dev/null || missing="$$missing $${need##*:}"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -qy $$missing; \
+	  elif sudo -n true 2>/dev/null; then sudo apt-get update -q && sudo apt-get install -qy $$missing; \
+	  else echo "error: the tests need more; run: sudo apt-get install$$missing" >&2; exit 1; fi; \
+	fi
+	@$(CARGO) fmt --version >/dev/null 2>&1 && $(CARGO) clippy --version >/dev/null 2>&1 || \
+	  { echo "error: rustfmt or clippy is missing; run: rustup component add rustfmt clippy" >&2; exit 1; }
+
+advisories:
+	@if timeout 20 git ls-remote -q https://github.com/RustSec/advisory-db HEAD >/dev/null 2>&1; then \
+	  { $(CARGO) audit --version >/dev/null 2>&1 || $(CARGO) install --quiet --locked cargo-audit; } && $(CARGO) audit --quiet; \
+	else \
+	  echo "advisories: skipped, the advisory database can not be reached from here"; \
+	fi
+
+## Speed and size beside a peer on this machine; writes docs/performance.md.
+bench:
+	$(CARGO) build --release
+	python3 bench/bench.py
+
+## Makes the embedded model again. DATA is a folder of the public sets, see training/README.md.
+train:
+	test -d training/.venv || python3 -m venv training/.venv
+	training/.venv/bin/pip install --quiet --no-deps -r training/requirements.txt
+	cd training && .venv/bin/python -m undertone_training $(if $(DATA),--data $(abspath $(DATA)))
+
+## A report on the sample inbox.
+demo:
+	$(CARGO) run --release -- score samples/inbox.csv

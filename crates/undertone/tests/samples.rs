@@ -1,0 +1,65 @@
+//! The sample inbox and the corpus are what they claim: rich, and written rather than made from templates.
+
+#![allow(clippy::unwrap_used, reason = "a test that can not go on stops")]
+
+use std::collections::BTreeSet;
+
+use undertone_testkit::corpus::messages;
+use undertone_testkit::near_duplicates::pairs;
+
+fn inbox() -> Vec<csv::StringRecord> {
+    let path = undertone_testkit::workspace("samples/inbox.csv");
+    csv::Reader::from_path(path).unwrap().records().map(Result::unwrap).collect()
+}
+
+#[test]
+fn the_sample_inbox_is_rich() {
+    let rows = inbox();
+    let distinct = |column: usize| rows.iter().map(|r| r[column].to_owned()).collect::<BTreeSet<_>>().len();
+    assert!(rows.len() >= 300, "{} interactions", rows.len());
+    assert!(distinct(1) >= 4, "companies");
+    assert!(distinct(3) >= 40, "customers");
+    assert!(distinct(6) >= 8, "channels");
+    let days: BTreeSet<&str> = rows.iter().map(|r| &r[10][..10]).collect();
+    assert!(days.first().unwrap() <= &"2026-08-21" && days.last().unwrap() >= &"2026-11-15", "90 days");
+}
+
+#[test]
+fn nothing_in_the_sample_inbox_is_a_near_duplicate() {
+    let rows = inbox();
+    let texts: Vec<&str> = rows.iter().map(|r| &r[11]).collect();
+    // A chain of mail quotes the mail before: such pairs are told apart by their quote marks.
+    let found: Vec<_> = pairs(&texts, 0.4)
+        .into_iter()
+        .filter(|(a, b, _)| !texts[*a].contains("\n>") && !texts[*b].contains("\n>"))
+        .map(|(a, b, overlap)| (&rows[a][0], &rows[b][0], overlap))
+        .collect();
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn no_message_of_the_corpus_is_a_near_duplicate_of_another() {
+    let mut all = messages("train");
+    all.extend(messages("test"));
+    let ids: BTreeSet<&str> = all.iter().map(|m| m.id.as_str()).collect();
+    assert_eq!(ids.len(), all.len(), "ids are unique");
+    let texts: Vec<&str> = all.iter().map(|m| m.text.as_str()).collect();
+    let found: Vec<_> =
+        pairs(&texts, 0.4).into_iter().map(|(a, b, overlap)| (&all[a].id, &all[b].id, overlap)).collect();
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn labels_of_the_corpus_keep_their_bands() {
+    for m in messages("train").iter().chain(&messages("test")) {
+        let label: undertone_core::Label = m.label.parse().unwrap();
+        let (low, high) = label.band();
+        assert!(
+            (i64::from(low)..=i64::from(high)).contains(&m.valence),
+            "{}: {} at {}",
+            m.id,
+            m.label,
+            m.valence
+        );
+    }
+}
