@@ -20,7 +20,7 @@ FEELING = export.WIDTH * 3
 TOPIC = slice(export.WIDTH * 2, WIDTH)
 WINDOW = 128
 VERSION = "1.0.0"
-PUBLIC_WEIGHT = 0.05
+PUBLIC_WEIGHT = 0.1
 
 
 def main():

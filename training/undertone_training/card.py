@@ -59,5 +59,5 @@ agree with each other more than two people would, so these figures say how well 
 | our own support messages, `training/corpus/train`, written by a language model | MIT or Apache-2.0 | {own} |
 {sets}
 
-Public texts weigh a twentieth of our own. The underlying tweets, posts and reviews were cleared by nobody beyond the stated licences.
+Public texts weigh a tenth of our own. The underlying tweets, posts and reviews were cleared by nobody beyond the stated licences.
 """

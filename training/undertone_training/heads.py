@@ -137,10 +137,11 @@ def message_head(features, labels, valences, weight):
 
 
 def message(features, head):
-    """Label probabilities and expected valence, as `Heads::message` computes them."""
+    """Label probabilities and valence, as `Heads::message` computes them."""
     scores = features @ head[0].T + head[1]
-    odds = softmax(scores[..., :4])
-    return odds, (odds * scores[..., 4:].clip(-1, 1)).sum(-1)
+    odds, valences = softmax(scores[..., :4]), scores[..., 4:].clip(-1, 1)
+    likeliest = np.take_along_axis(valences, odds.argmax(-1)[..., None], -1)[..., 0]
+    return odds, ((odds * valences).sum(-1) + likeliest) / 2
 
 
 def category_space(x, y, weight):

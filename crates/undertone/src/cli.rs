@@ -14,7 +14,7 @@ pub use score::{Answer, Format, Scored};
 #[derive(Debug, Parser)]
 #[command(name = "undertone", version, propagate_version = true, disable_help_subcommand = true)]
 pub struct Arguments {
-    /// When to use colours. `NO_COLOR` is respected
+    /// When to use colours; the variable NO_COLOR switches them off too
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
     pub color: Color,
 

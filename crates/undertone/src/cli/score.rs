@@ -81,11 +81,11 @@ pub struct ScoreArguments {
     #[arg(long, value_name = "COLUMN")]
     pub author: Option<String>,
 
-    /// Settings as a JSON object, such as {"`min_note_length"`: 5, "categories": [...]}
+    /// A file with the tenant's settings, a JSON object
     #[arg(long, value_name = "JSON")]
     pub settings: Option<PathBuf>,
 
-    /// Leave shorter texts unscored, in characters (setting `min_note_length`, default 20)
+    /// Leave shorter texts unscored, in characters (default 20, as in the settings)
     #[arg(long, value_name = "CHARACTERS")]
     pub min_length: Option<u32>,
 
