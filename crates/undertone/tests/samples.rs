@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use undertone_core::Urgency;
+use undertone_core::category::SUPPORT;
 use undertone_testkit::corpus::messages;
 use undertone_testkit::near_duplicates::pairs;
 
@@ -50,8 +52,23 @@ fn no_message_of_the_corpus_is_a_near_duplicate_of_another() {
 }
 
 #[test]
-fn labels_of_the_corpus_keep_their_bands() {
+fn labels_of_the_corpus_are_of_the_lists_and_keep_their_bands() {
+    const EMOTIONS: [&str; 10] = [
+        "frustration",
+        "anger",
+        "disappointment",
+        "confusion",
+        "worry",
+        "sadness",
+        "gratitude",
+        "relief",
+        "joy",
+        "neutral",
+    ];
     for m in messages("train").iter().chain(&messages("test")) {
+        assert!(EMOTIONS.contains(&m.emotion.as_str()), "{}: {}", m.id, m.emotion);
+        assert!(SUPPORT.iter().any(|(id, _)| *id == m.category), "{}: {}", m.id, m.category);
+        assert!(Urgency::ALL.iter().any(|u| u.as_str() == m.urgency), "{}: {}", m.id, m.urgency);
         let label: undertone_core::Label = m.label.parse().unwrap();
         let (low, high) = label.band();
         assert!(

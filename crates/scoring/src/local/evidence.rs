@@ -7,6 +7,8 @@ use super::layout::Layout;
 
 /// A phrase has at most so many words.
 const LONGEST: usize = 6;
+/// A phrase of fewer words is hard to understand by itself.
+const SHORTEST: usize = 3;
 /// A verdict has at most so many phrases.
 const MOST: usize = 5;
 /// Phrases weaker than this part of the strongest are left out.
@@ -31,6 +33,13 @@ pub(crate) enum Side {
     Down,
     Up,
     Both,
+}
+
+impl Word {
+    /// A phrase may begin or end with it.
+    fn may_end(&self) -> bool {
+        self.counts && !self.light
+    }
 }
 
 /// The strongest phrases of `text`, strongest first. `weights` holds for each piece of `layout` what it added, in points of the score.
@@ -85,10 +94,10 @@ fn words(
 }
 
 /// The stretch of at most [`LONGEST`] words that adds up to the most in direction `sign`, without light words at its ends. Each word must
-/// bring [`WORTH`] of the strongest word to be worth its place.
+/// bring [`WORTH`] of the strongest word to be worth its place; a stretch too short to be understood takes in its neighbours.
 fn strongest_stretch(words: &[Word], sign: f32) -> Option<&[Word]> {
     let price = WORTH * words.iter().map(|w| sign * w.weight).fold(0.0, f32::max);
-    let mut best: Option<(f32, &[Word])> = None;
+    let mut best: Option<(f32, usize, usize)> = None;
     for start in 0..words.len() {
         let (mut sum, mut counted) = (0.0, 0);
         for end in start + 1..=words.len() {
@@ -98,14 +107,40 @@ fn strongest_stretch(words: &[Word], sign: f32) -> Option<&[Word]> {
             if counted > LONGEST {
                 break;
             }
-            let (first, last) = (&words[start], word);
-            let whole = first.counts && last.counts && !(first.light || last.light);
-            if whole && sum > 0.0 && best.is_none_or(|(most, _)| sum > most) {
-                best = Some((sum, &words[start..end]));
+            if words[start].may_end()
+                && word.may_end()
+                && sum > 0.0
+                && best.is_none_or(|(most, ..)| sum > most)
+            {
+                best = Some((sum, start, end));
             }
         }
     }
-    best.map(|(_, stretch)| stretch)
+    let (_, start, end) = best?;
+    Some(widened(words, start, end, sign))
+}
+
+/// `words[start..end]` with neighbours until it has [`SHORTEST`] words, as far as there are any that do not pull the other way.
+fn widened(words: &[Word], mut start: usize, mut end: usize, sign: f32) -> &[Word] {
+    let counted = |start: usize, end: usize| words[start..end].iter().filter(|w| w.counts).count();
+    let pull = |word: Option<&Word>| word.map(|w| sign * w.weight).filter(|pull| *pull >= 0.0);
+    let (first, last) = (start, end);
+    while counted(start, end) < SHORTEST {
+        let before = pull(start.checked_sub(1).and_then(|i| words.get(i)));
+        let after = pull(words.get(end));
+        match (before, after) {
+            (None, None) => break,
+            (Some(b), a) if a.is_none_or(|a| b > a) => start -= 1,
+            _ => end += 1,
+        }
+    }
+    while start < first && !words[start].may_end() {
+        start += 1;
+    }
+    while end > last && !words[end - 1].may_end() {
+        end -= 1;
+    }
+    &words[start..end]
 }
 
 fn evidence(text: &str, stretch: &[Word]) -> Option<Evidence> {

@@ -174,18 +174,56 @@ impl Heads {
         place
     }
 
-    /// Label probabilities in the order of [`Label::ALL`], and the valence, -1..=1: half way between what is to be expected over all
-    /// labels and what is under the likeliest. The first alone is timid, the second alone hasty; the mean errs least (decision 0003).
-    pub(crate) fn message(&self, features: &MessageFeatures) -> ([f32; 4], f32) {
+    /// What the message head says.
+    pub(crate) fn message(&self, features: &MessageFeatures) -> MessageReading {
         let mut out = self.message.times(&features.0);
         out.iter_mut().zip(&self.message_bias).for_each(|(o, b)| *o += b);
         let (scores, valences) = out.split_at(Label::ALL.len());
         let odds = softmax(scores);
-        let pairs = || odds.iter().copied().zip(valences.iter().map(|v| v.clamp(-1.0, 1.0)));
-        let overall: f32 = pairs().map(|(odd, valence)| odd * valence).sum();
-        let likeliest =
-            pairs().max_by(|(a, _), (b, _)| a.total_cmp(b)).map_or(overall, |(_, valence)| valence);
-        (std::array::from_fn(|i| odds.get(i).copied().unwrap_or_default()), f32::midpoint(overall, likeliest))
+        let pair = |i: usize| (odds[i], valences[i].clamp(-1.0, 1.0));
+        MessageReading { labels: std::array::from_fn(pair) }
+    }
+}
+
+/// What the message head says: for each of [`Label::ALL`] its probability, and the valence to expect under it.
+pub(crate) struct MessageReading {
+    labels: [(f32, f32); 4],
+}
+
+impl MessageReading {
+    fn likeliest(&self) -> usize {
+        let most = self.labels.iter().enumerate().max_by(|(_, a), (_, b)| a.0.total_cmp(&b.0));
+        most.map_or(0, |(i, _)| i)
+    }
+
+    /// The likeliest label.
+    pub(crate) fn label(&self) -> Label {
+        Label::ALL[self.likeliest()]
+    }
+
+    /// Its probability, 0..=1.
+    pub(crate) fn probability(&self) -> f32 {
+        self.labels[self.likeliest()].0
+    }
+
+    /// The valence, -1..=1: half way between what is to be expected over all labels and what is under the likeliest. The first alone is
+    /// timid, the second alone hasty; the mean errs least (decision 0003).
+    pub(crate) fn valence(&self) -> f32 {
+        let overall = self.labels.iter().map(|(odds, valence)| odds * valence).sum();
+        f32::midpoint(overall, self.labels[self.likeliest()].1)
+    }
+
+    /// Shares the probability of `label` among the others.
+    pub(crate) fn rule_out(&mut self, label: Label) {
+        for ((odds, _), other) in self.labels.iter_mut().zip(Label::ALL) {
+            if other == label {
+                *odds = 0.0;
+            }
+        }
+        let rest: f32 = self.labels.iter().map(|(odds, _)| odds).sum();
+        if rest > 0.0 {
+            self.labels.iter_mut().for_each(|(odds, _)| *odds /= rest);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use undertone_core::verdict::{Aspect, Coverage, EmotionStrength, Evidence, Provenance, ScorerKind, Span};
+use undertone_core::verdict::{Aspect, Coverage, EmotionStrength, Provenance, ScorerKind, Span};
 use undertone_core::{Category, CategoryId, Confidence, Emotion, Kind, Label, Score, Urgency, Verdict};
 
 use super::artifact::{Artifact, ArtifactError, Manifest};
@@ -132,9 +132,20 @@ impl Reader {
         let columns = &self.heads.columns;
 
         let parts: Vec<(usize, &[f32])> = clauses.iter().map(|c| (c.pieces, c.outputs.as_slice())).collect();
-        let (odds, valence) = self.heads.message(&MessageFeatures::new(columns, &outputs, &parts));
-        let (label, probability) = strongest(&Label::ALL, &odds);
-        let confidence = self.confidence(probability);
+        let mut reading = self.heads.message(&MessageFeatures::new(columns, &outputs, &parts));
+        let mut evidence = phrases(text, &layout, &weights, Side::Both);
+        // Mixed means that both sides can be shown. Where one can not, the likeliest of the other labels is meant.
+        let shown = |up: bool| evidence.iter().any(|e| (e.weight > 0.0) == up);
+        if reading.label() == Label::Mixed && !(shown(true) && shown(false)) {
+            reading.rule_out(Label::Mixed);
+        }
+        let label = reading.label();
+        match label {
+            Label::Positive => evidence = phrases(text, &layout, &weights, Side::Up),
+            Label::Negative => evidence = phrases(text, &layout, &weights, Side::Down),
+            Label::Neutral | Label::Mixed => {}
+        }
+        let confidence = self.confidence(reading.probability());
         let (urgency, _) = strongest(&Urgency::ALL, &softmax(&outputs[columns.urgency.clone()]));
         let emotions = self.emotions(&outputs[columns.emotions.clone()]);
         let dominant_emotion = dominant(&emotions, label);
@@ -143,12 +154,6 @@ impl Reader {
         let topic = topic(&clauses);
         let category = space.nearest(&topic);
         let aspects = self.aspects(&clauses, &topic, space);
-        let side = match label {
-            Label::Positive => Side::Up,
-            Label::Negative => Side::Down,
-            Label::Neutral | Label::Mixed => Side::Both,
-        };
-        let evidence: Vec<Evidence> = phrases(text, &layout, &weights, side);
         let summary = summarise(&Findings {
             kind: utterance.kind,
             label,
@@ -161,7 +166,7 @@ impl Reader {
             asks: layout.clauses.iter().any(|c| c.span.of(text).is_some_and(|t| t.contains('?'))),
         });
         Ok(Verdict {
-            score: Score::saturating(valence * 100.0).within(label),
+            score: Score::saturating(reading.valence() * 100.0).within(label),
             label,
             confidence,
             dominant_emotion,

@@ -31,7 +31,7 @@ Examples:
   undertone score --format markdown chats.jsonl > report.md
   undertone score --format csv october.csv > october.verdicts.csv
   undertone score november.csv --compare october.verdicts.csv
-  echo 'Oh great, another delay' | undertone score -
+  echo 'Third week, still no answer from you' | undertone score -
 
 What is scored: what customers wrote, and agents' notes, summaries and transcripts about them (a column author or direction tells who
 wrote a row, a column kind or type what it is). What is not scored is listed with its reason, and never counted as neutral.
