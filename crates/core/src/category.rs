@@ -59,7 +59,7 @@ pub struct Category {
     pub id: CategoryId,
     /// Its name in words, such as "Late or lost delivery". At most 200 characters.
     pub name: String,
-    /// Sentences customers write about it. A handful says more than the name. At most 50, of at most 500 characters.
+    /// Sentences customers write about it. A handful says more than the name. At most 20, of at most 300 characters.
     #[serde(default)]
     pub examples: Vec<String>,
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::settings::WhenUnavailable;
 use crate::verdict::ScorerKind;
-use crate::{AuthorKind, Direction, Interaction, Kind, Settings, Visibility, text};
+use crate::{AuthorKind, Interaction, Kind, Settings, Visibility, text};
 
 /// Every reason why an interaction stays unscored, the gate's and the scorers'. None is ever turned into a neutral verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -225,6 +225,9 @@ fn ineligible(i: &Interaction, settings: &Settings, circumstances: Circumstances
     if !settings.channels.contains(&i.channel) {
         return Some(SkipReason::ChannelDisabled);
     }
+    if i.kind == Kind::Comment && i.visibility == Visibility::Internal && !settings.score_internal_comments {
+        return Some(SkipReason::InternalComment);
+    }
     // What is written about a customer is scored whoever logged it and whichever way the contact went.
     let about_customer = matches!(i.kind, Kind::Note | Kind::Summary | Kind::Transcript);
     match i.author_kind {
@@ -233,16 +236,8 @@ fn ineligible(i: &Interaction, settings: &Settings, circumstances: Circumstances
         }
         AuthorKind::Customer | AuthorKind::Bot | AuthorKind::System => {}
         AuthorKind::Agent if about_customer => {}
-        AuthorKind::Agent => {
-            let comment = i.kind == Kind::Comment
-                || (i.visibility == Visibility::Internal && i.direction == Direction::Incoming);
-            if !comment {
-                return Some(SkipReason::AgentMessage);
-            }
-            if !settings.score_internal_comments {
-                return Some(SkipReason::InternalComment);
-            }
-        }
+        AuthorKind::Agent if i.kind == Kind::Comment && i.visibility == Visibility::Internal => {}
+        AuthorKind::Agent => return Some(SkipReason::AgentMessage),
     }
     match text::length(&i.text) {
         0 => Some(SkipReason::Empty),
@@ -256,7 +251,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::Channel;
+    use crate::{Channel, Direction};
 
     const LONG: &str = "I have been waiting for an answer since Tuesday.";
 
@@ -265,6 +260,9 @@ mod tests {
         (i.author_kind, i.kind) = (author_kind, kind);
         if author_kind == AuthorKind::Agent {
             i.direction = Direction::Outgoing;
+        }
+        if kind == Kind::Comment {
+            i.visibility = Visibility::Internal;
         }
         i
     }
@@ -295,7 +293,9 @@ mod tests {
         let skip = Decision::Skip;
         assert_eq!(plain(&by(AuthorKind::Agent, Kind::Message)), skip(SkipReason::AgentMessage));
         assert_eq!(plain(&by(AuthorKind::Bot, Kind::Message)), skip(SkipReason::AutomaticMessage));
-        assert_eq!(plain(&by(AuthorKind::Agent, Kind::Comment)), skip(SkipReason::InternalComment));
+        for author in [AuthorKind::Agent, AuthorKind::Customer] {
+            assert_eq!(plain(&by(author, Kind::Comment)), skip(SkipReason::InternalComment));
+        }
         let settings = Settings { score_bots: true, score_internal_comments: true, ..Settings::default() };
         for (author, kind) in [(AuthorKind::Bot, Kind::Message), (AuthorKind::Agent, Kind::Comment)] {
             assert!(is_scored(decide(&by(author, kind), &settings, Circumstances::default())));

@@ -109,41 +109,60 @@ pub struct Move {
 }
 
 impl Move {
-    fn new(category: Option<CategoryId>, before: Proportion, now: Proportion) -> Self {
-        Self { category, before, now, beyond_chance: differ(before, now) }
-    }
-
-    /// Change in percentage points.
+    /// Change in percentage points, of the percentages as they are shown.
     #[must_use]
     pub fn points(&self) -> i64 {
-        ((self.now.value() - self.before.value()) * 100.0).round() as i64
+        self.now.percent() - self.before.percent()
     }
 }
 
-/// Two-sided test of two proportions with a pooled variance at the 5 % level (Newcombe 1998, method 1 with pooling). Under
-/// [`MIN_CATEGORY`] on either side nothing is beyond chance.
-fn differ(a: Proportion, b: Proportion) -> bool {
-    if a.whole.min(b.whole) < MIN_CATEGORY {
-        return false;
-    }
-    let pooled = (a.part + b.part) as f64 / (a.whole + b.whole) as f64;
-    let deviation = (pooled * (1.0 - pooled) * (1.0 / a.whole as f64 + 1.0 / b.whole as f64)).sqrt();
-    deviation > 0.0 && ((a.value() - b.value()) / deviation).abs() > 1.96
+/// Chance of a difference at least as unlikely as this one if both come from the same source: Fisher's exact test, two-sided. It holds for
+/// small numbers too, which is what batches of tickets are made of.
+fn fisher(a: Proportion, b: Proportion) -> f64 {
+    let (all, parts) = (a.whole + b.whole, a.part + b.part);
+    let log_chance =
+        |part: usize| ln_choose(a.whole, part) + ln_choose(b.whole, parts - part) - ln_choose(all, parts);
+    let (fewest, most) = (parts.saturating_sub(b.whole), parts.min(a.whole));
+    // A hair of tolerance, so that the mirror image of the observed table counts as equally unlikely.
+    let observed = log_chance(a.part) + 1e-9;
+    (fewest..=most).map(log_chance).filter(|l| *l <= observed).map(f64::exp).sum::<f64>().min(1.0)
 }
 
-/// What moved from `before` to `now`: the whole first, then the categories in both with at least `min` verdicts, the largest change
-/// first.
+/// Natural logarithm of the number of ways to choose `k` of `n`.
+fn ln_choose(n: usize, k: usize) -> f64 {
+    ln_factorial(n) - ln_factorial(k) - ln_factorial(n - k)
+}
+
+/// Natural logarithm of `n!`: summed for small `n`, Stirling's series beyond, exact to 10 digits.
+fn ln_factorial(n: usize) -> f64 {
+    let x = n as f64;
+    if n < 20 {
+        return (2..=n).map(|i| (i as f64).ln()).sum();
+    }
+    x * x.ln() - x + 0.5 * (std::f64::consts::TAU * x).ln() + 1.0 / (12.0 * x) - 1.0 / (360.0 * x.powi(3))
+}
+
+/// What moved from `before` to `now`: the whole first, then each category with at least `min` verdicts now and either as many before or
+/// none at all, the largest change first. A change is beyond chance at the 5 % level shared among all that are compared (Bonferroni).
 #[must_use]
 pub fn moves(before: &Counts, now: &Counts, min: usize) -> Vec<Move> {
-    let mut categories: Vec<_> = now
+    let mut moves: Vec<Move> = now
         .categories
         .iter()
-        .filter_map(|(id, p)| Some((id, before.categories.get(id)?, p)))
-        .filter(|(_, a, b)| a.whole.min(b.whole) >= min)
-        .map(|(id, a, b)| Move::new(Some(id.clone()), *a, *b))
+        .map(|(id, now)| {
+            let before = before.categories.get(id).copied().unwrap_or_default();
+            Move { category: Some(id.clone()), before, now: *now, beyond_chance: false }
+        })
+        .filter(|m| m.now.whole >= min && (m.before.whole >= min || m.before.whole == 0))
         .collect();
-    categories.sort_by_key(|m| std::cmp::Reverse(m.points().abs()));
-    std::iter::once(Move::new(None, before.negative, now.negative)).chain(categories).collect()
+    moves.sort_by_key(|m| std::cmp::Reverse(m.points().abs()));
+    moves
+        .insert(0, Move { category: None, before: before.negative, now: now.negative, beyond_chance: false });
+    let level = 0.05 / moves.len() as f64;
+    for m in &mut moves {
+        m.beyond_chance = m.before.whole > 0 && fisher(m.before, m.now) <= level;
+    }
+    moves
 }
 
 /// The audit of one batch, fed verdict by verdict. Its size does not grow with the batch.
@@ -252,8 +271,8 @@ mod tests {
 
     #[test]
     fn moves_tell_chance_from_change() {
-        let before = counts(&[("billing", 10, 100), ("delivery", 2, 6), ("pricing", 1, 3)]);
-        let now = counts(&[("billing", 30, 100), ("delivery", 3, 6), ("pricing", 3, 3), ("refund", 9, 9)]);
+        let before = counts(&[("billing", 10, 100), ("delivery", 0, 5), ("pricing", 1, 3)]);
+        let now = counts(&[("billing", 30, 100), ("delivery", 3, 5), ("pricing", 3, 3), ("refund", 9, 9)]);
         let all = moves(&before, &now, MIN_CATEGORY);
         let told: Vec<_> = all
             .iter()
@@ -261,9 +280,26 @@ mod tests {
             .collect();
         assert_eq!(
             told,
-            [(None, 26, true), (Some("billing".into()), 20, true), (Some("delivery".into()), 17, false)],
-            "too small and new categories are left out"
+            [
+                (None, 28, true),
+                (Some("refund".into()), 100, false),
+                (Some("delivery".into()), 60, false),
+                (Some("billing".into()), 20, true),
+            ],
+            "an issue that is new is shown, one too small is left out, and three of five may be chance"
         );
+    }
+
+    #[test]
+    fn fishers_test_by_the_book() {
+        let p = |a: usize, n: usize, b: usize, m: usize| {
+            fisher(Proportion { part: a, whole: n }, Proportion { part: b, whole: m })
+        };
+        // The lady tasting tea: three of four cups, and all four.
+        assert!((p(3, 4, 1, 4) - 0.485_714).abs() < 1e-5);
+        assert!((p(4, 4, 0, 4) - 0.028_571).abs() < 1e-5);
+        assert!((p(0, 5, 3, 5) - 0.166_667).abs() < 1e-5);
+        assert!(p(1000, 10_000, 1300, 10_000) < 1e-9);
     }
 
     proptest! {
@@ -271,7 +307,7 @@ mod tests {
         fn proportions_stay_within_bounds(part in 0usize..50, more in 0usize..50) {
             let p = Proportion { part, whole: part + more };
             prop_assert!((0.0..=1.0).contains(&p.value()));
-            prop_assert!(!differ(p, p), "nothing differs from itself");
+            prop_assert!(fisher(p, p) > 0.99, "nothing differs from itself");
         }
     }
 }

@@ -310,14 +310,14 @@ impl Fields<'_> {
 
     fn categories(&mut self) -> Vec<Category> {
         let expected = "a list of at most 60 objects with `id` (lower-case letters, digits, _), `name` (1 to 200 characters) and \
-                        optionally `examples` (at most 50 texts of 1 to 500 characters), each id once";
+                        optionally `examples` (at most 20 texts of 1 to 300 characters), each id once";
         let categories: Vec<Category> = self.read("categories", Vec::new(), expected);
         let fits = |text: &String, most: usize| (1..=most).contains(&text.trim().chars().count());
         let ids: BTreeSet<_> = categories.iter().map(|c| &c.id).collect();
         let well_formed = ids.len() == categories.len()
             && categories.len() <= 60
             && categories.iter().all(|c| {
-                fits(&c.name, 200) && c.examples.len() <= 50 && c.examples.iter().all(|e| fits(e, 500))
+                fits(&c.name, 200) && c.examples.len() <= 20 && c.examples.iter().all(|e| fits(e, 300))
             });
         if well_formed {
             return categories;

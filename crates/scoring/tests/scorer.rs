@@ -81,7 +81,7 @@ fn only_the_customer_is_read() {
     assert_eq!(v.label, Label::Negative);
     let customer = happy_agent.find("My card").unwrap()..happy_agent.find("\nAgent: Perfect").unwrap();
     assert!(v.evidence.iter().all(|e| e.span.start >= customer.start && e.span.end <= customer.end));
-    let quoted = "It is broken again and I want my money back.\n\nOn Monday, Shop wrote:\n> We love you! Enjoy your wonderful purchase!";
+    let quoted = "It is broken again and I want my money back.\n\nOn Monday 2 November, Shop wrote:\n> We love you! Enjoy your wonderful purchase!";
     let v = one(quoted);
     assert!(v.evidence.iter().all(|e| e.span.end <= quoted.find("On Monday").unwrap()));
 }
@@ -188,10 +188,11 @@ fn any_text() -> impl Strategy<Value = String> {
     ]
 }
 
+/// Through the gate and the reader, as the longest setting allows.
 fn reads_safely(text: &str, kind: Kind) {
     let mut interaction = Interaction::message("test", "1", text);
     interaction.kind = kind;
-    let settings = Settings { min_note_length: 0, ..Settings::default() };
+    let settings = Settings { min_note_length: 0, max_note_length: 100_000, ..Settings::default() };
     let Decision::Score { read_bytes, .. } = decide(&interaction, &settings, Circumstances::default()) else {
         return;
     };
@@ -239,10 +240,10 @@ fn monstrous_texts_stay_within_time_and_memory() {
         let started = Instant::now();
         reads_safely(&text, Kind::Message);
         reads_safely(&text, Kind::Transcript);
-        // Far above what an optimised build takes (under 1 s); it catches what grows with the square of the length.
+        // The slowest, 25,000 word pieces twice, takes some 8 s; what grew with the square of the length would take minutes.
         assert!(started.elapsed() < Duration::from_mins(1), "{:?} for {:.20}…", started.elapsed(), text);
     }
     if let Some(peak) = peak_memory() {
-        assert!(peak < 600, "{peak} MiB");
+        assert!(peak < 400, "{peak} MiB");
     }
 }

@@ -38,6 +38,12 @@ pub enum CliError {
     Model(#[from] undertone_scoring::local::ArtifactError),
 }
 
+/// A line of a message that may quote what stands in a file, with its indent.
+fn clean_line(line: &str) -> String {
+    let indent = line.len() - line.trim_start_matches(' ').len();
+    format!("{}{}", &line[..indent], crate::output::clean(line))
+}
+
 impl CliError {
     /// Says what went wrong and answers the exit status. A reader who went away (`| head`) is no failure.
     pub fn report(&self) -> ExitCode {
@@ -47,7 +53,8 @@ impl CliError {
             return ExitCode::SUCCESS;
         }
         // Standard error may be gone too; there is nobody left to tell then.
-        let _ = writeln!(anstream::stderr(), "error: {self}");
+        let told: Vec<String> = self.to_string().lines().map(clean_line).collect();
+        let _ = writeln!(anstream::stderr(), "error: {}", told.join("\n"));
         ExitCode::from(1)
     }
 }

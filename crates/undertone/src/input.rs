@@ -56,7 +56,7 @@ pub struct Input {
     pub rows: Box<dyn Iterator<Item = Row> + Send>,
 }
 
-/// How much of a file is looked at to find out what it is.
+/// How much of a file is looked at, at most, to find out what it is.
 const SAMPLE: usize = 64 * 1024;
 
 /// Opens `source`; `name` is its file name, or `-`.
@@ -65,15 +65,26 @@ pub fn open(source: Box<dyn Read + Send>, name: &str, options: &Options) -> Resu
     // A byte order mark says UTF-8 or UTF-16 and is left out; without one the bytes pass as they are.
     let decoded = DecodeReaderBytesBuilder::new().bom_sniffing(true).strip_bom(true).build(source);
     let mut reader = BufReader::with_capacity(SAMPLE, decoded);
+    // One line is enough to tell; waiting for more would hold up whoever types or streams.
     let mut sample = Vec::new();
-    reader.by_ref().take(SAMPLE as u64).read_to_end(&mut sample).map_err(unreadable)?;
-    let format = options.format.unwrap_or_else(|| guess_format(name, &sample));
+    reader.by_ref().take(SAMPLE as u64).read_until(b'\n', &mut sample).map_err(unreadable)?;
+    if sample.trim_ascii_start().starts_with(b"[") && options.format.is_none_or(|f| f == Format::Jsonl) {
+        return Err(CliError::Failed(format!(
+            "{name} is one JSON array; make it one object a line, for example with: jq -c '.[]' {name}"
+        )));
+    }
+    let format = options.format.unwrap_or_else(|| guess_format(name, &sample, options));
+    if format == Format::Lines && options.columns.any() {
+        return Err(CliError::Failed(format!(
+            "{name} is read as plain lines, which have no columns to name"
+        )));
+    }
     let delimiter = match (format, options.delimiter) {
         (_, Some(given)) => given,
         (Format::Tsv, None) => b'\t',
         _ => rows::guess_delimiter(&sample),
     };
-    let whole: Box<dyn BufRead + Send> = Box::new(BufReader::new(Cursor::new(sample).chain(reader)));
+    let whole: Box<dyn BufRead + Send> = Box::new(Cursor::new(sample).chain(reader));
     match format {
         Format::Csv | Format::Tsv => rows::csv(whole, delimiter, name, &options.columns),
         Format::Jsonl => Ok(rows::jsonl(whole, &options.columns)),
@@ -82,7 +93,7 @@ pub fn open(source: Box<dyn Read + Send>, name: &str, options: &Options) -> Resu
 }
 
 /// By the name's ending where it says something, else by the look of the beginning.
-fn guess_format(name: &str, sample: &[u8]) -> Format {
+fn guess_format(name: &str, sample: &[u8], options: &Options) -> Format {
     let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_lowercase());
     match ending.as_deref() {
         Some("csv") => return Format::Csv,
@@ -92,6 +103,9 @@ fn guess_format(name: &str, sample: &[u8]) -> Format {
     }
     if sample.trim_ascii_start().first() == Some(&b'{') {
         return Format::Jsonl;
+    }
+    if options.delimiter.is_some() || options.columns.any() {
+        return Format::Csv;
     }
     // A header that names a column of text makes it a table; prose with commas does not.
     let delimiter = rows::guess_delimiter(sample);
@@ -113,6 +127,8 @@ fn decode(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read(name: &str, bytes: &[u8]) -> Vec<Result<String, String>> {
@@ -177,6 +193,83 @@ mod tests {
         assert!(told.contains("one row per ticket") && told.contains("--text"), "{told}");
         let told = refused(b"a,b\n1,2\n");
         assert!(told.contains("a, b") && told.contains("--text"), "{told}");
+    }
+
+    #[test]
+    fn lines_are_counted_as_editors_count_them() {
+        let csv = b"id,text\r\n\r\n1,one\r\n\r\n2,\"two\r\nlines\"\r\n3,three";
+        let input = open(Box::new(Cursor::new(csv.to_vec())), "a.csv", &Options::default()).unwrap();
+        assert_eq!(input.rows.map(|row| row.line).collect::<Vec<_>>(), [3, 5, 7]);
+    }
+
+    #[test]
+    fn a_comma_without_quotes_is_an_error_and_not_half_a_text() {
+        let told = read("a.csv", b"id,text\n1,I am angry, nobody calls\n2,fine\n");
+        assert_eq!(
+            told[0],
+            Err("2: the row has 3 fields for 2 columns; a text with commas needs quotes around it".to_owned())
+        );
+        assert_eq!(told[1], Ok("fine".to_owned()));
+        assert_eq!(
+            read("a.csv", b"text\nHello, I am angry, really\n"),
+            [Ok("Hello, I am angry, really".to_owned())]
+        );
+    }
+
+    #[test]
+    fn an_open_quote_is_named() {
+        let mut csv = b"id,text\n1,fine\n2,\"oops\n".to_vec();
+        for i in 3..40 {
+            csv.extend(format!("{i},row number {i}\n").bytes());
+        }
+        let told = read("a.csv", &csv);
+        assert_eq!(told[0], Ok("fine".to_owned()));
+        assert!(
+            told[1].as_ref().is_err_and(|e| e.starts_with("3: ") && e.contains("not closed")),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn a_json_array_is_refused_with_what_to_do() {
+        let array = Cursor::new(b"[\n {\"text\": \"a\"}\n]".to_vec());
+        let Err(error) = open(Box::new(array), "x.json", &Options::default()) else { panic!("it was taken") };
+        assert!(error.to_string().contains("jq -c"), "{error}");
+    }
+
+    #[test]
+    fn flags_make_a_table_of_what_could_be_lines() {
+        let options = Options {
+            columns: Chosen { text: Some("Verbatims".into()), ..Chosen::default() },
+            ..Options::default()
+        };
+        let input =
+            open(Box::new(Cursor::new(b"Verbatims;Kunde\nhello;c1\n".to_vec())), "-", &options).unwrap();
+        let rows: Vec<_> = input.rows.map(|r| r.interaction.unwrap()).collect();
+        assert_eq!((rows[0].text.as_str(), rows[0].customer.as_deref()), ("hello", Some("c1")));
+    }
+
+    #[test]
+    fn a_blank_column_gives_way_to_the_next() {
+        assert_eq!(read("a.csv", b"text,body\n,b\na,\n"), [Ok("b".to_owned()), Ok("a".to_owned())]);
+        assert_eq!(read("-", b"{\"text\": \" \", \"body\": \"b\"}"), [Ok("b".to_owned())]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_rows_or_errors(
+            bytes in prop::collection::vec(
+                prop_oneof![any::<u8>(), prop::sample::select(b"\",;\t|\r\n{}[]:text ".to_vec())], 0..400),
+            name in prop::sample::select(vec!["-", "a.csv", "a.tsv", "a.jsonl", "a.txt"]),
+        ) {
+            if let Ok(input) = open(Box::new(Cursor::new(bytes)), name, &Options::default()) {
+                let mut last = 0;
+                for row in input.rows {
+                    prop_assert!(row.line >= last, "line {} after {last}", row.line);
+                    last = row.line;
+                }
+            }
+        }
     }
 
     #[test]

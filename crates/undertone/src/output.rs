@@ -15,6 +15,9 @@ use crate::error::CliError;
 
 pub use clean::clean;
 
+/// A Markdown table is for reading; past so many bytes nobody does.
+const MOST_MARKDOWN: usize = 4 << 20;
+
 /// Writes verdicts as they come, in one of the formats.
 pub struct Writer {
     out: Out,
@@ -26,7 +29,10 @@ enum Out {
     Csv(Box<csv::Writer<std::io::BufWriter<std::io::Stdout>>>),
     Jsonl(std::io::BufWriter<std::io::Stdout>),
     /// The audit stands above the verdicts, so the verdicts wait for it.
-    Markdown(String),
+    Markdown {
+        rows: String,
+        left_out: usize,
+    },
 }
 
 impl Writer {
@@ -41,7 +47,7 @@ impl Writer {
                 Out::Csv(Box::new(writer))
             }
             Format::Jsonl => Out::Jsonl(stdout()),
-            Format::Markdown => Out::Markdown(String::new()),
+            Format::Markdown => Out::Markdown { rows: String::new(), left_out: 0 },
         };
         Ok(Self { out, bar })
     }
@@ -55,20 +61,25 @@ impl Writer {
             }
             Out::Csv(writer) => machine::csv(writer, scored)?,
             Out::Jsonl(writer) => {
-                serde_json::to_writer(&mut *writer, &machine::json(scored)).map_err(std::io::Error::from)?;
-                writer.write_all(b"\n")?;
+                writeln!(writer, "{}", machine::json_line(scored))?;
             }
-            Out::Markdown(rows) => markdown::row(rows, scored),
+            Out::Markdown { rows, left_out } => {
+                if rows.len() < MOST_MARKDOWN {
+                    markdown::row(rows, scored);
+                } else {
+                    *left_out += 1;
+                }
+            }
         }
         Ok(())
     }
 
     /// Writes out what is held back.
-    pub fn finish(&mut self) -> Result<(), CliError> {
+    pub fn flush(&mut self) -> Result<(), CliError> {
         match &mut self.out {
             Out::Csv(writer) => writer.flush()?,
             Out::Jsonl(writer) => writer.flush()?,
-            Out::Table(_) | Out::Markdown(_) => {}
+            Out::Table(_) | Out::Markdown { .. } => {}
         }
         Ok(())
     }
@@ -82,9 +93,12 @@ impl Writer {
     pub fn prepend_markdown(&mut self, text: &str) -> Result<(), CliError> {
         let mut out = std::io::stdout().lock();
         out.write_all(text.as_bytes())?;
-        if let Out::Markdown(rows) = &self.out {
+        if let Out::Markdown { rows, left_out } = &self.out {
             out.write_all(markdown::HEAD.as_bytes())?;
             out.write_all(rows.as_bytes())?;
+            if *left_out > 0 {
+                writeln!(out, "\n{left_out} more are left out; --format csv writes all of them.")?;
+            }
         }
         Ok(out.flush()?)
     }

@@ -127,6 +127,14 @@ fn customers_can_not_drive_the_terminal_or_the_spreadsheet() {
     assert!(table.contains("I want my money back"));
     let csv = out(&feed(&["score", "--format", "csv", "-"], nasty.as_bytes()));
     assert!(csv.contains("'=HYPERLINK"), "{csv}");
+    let json = out(&feed(
+        &["score", "--format", "jsonl", "-"],
+        "{\"text\": \"I want my money back \u{9b}31m \u{202e}now please\"}".as_bytes(),
+    ));
+    assert!(json.contains("\\u009b31m") && !json.contains(['\u{9b}', '\u{202e}']), "{json:?}");
+    let header = temporary("header.csv", b"a\x1b]0;owned\x07,b\x1b[2J\n1,2\n");
+    let told = err(&run(&["score", header.to_str().unwrap()]));
+    assert!(told.contains("--text") && !told.contains(['\u{1b}', '\u{7}']), "{told:?}");
     let markdown = out(&feed(
         &["score", "--format", "markdown", "-"],
         b"buy <script>alert(1)</script> [here](http://x) now | or never",
@@ -198,6 +206,35 @@ fn a_reader_who_leaves_is_no_failure() {
 }
 
 #[test]
+fn nobody_on_standard_error_is_no_failure_and_no_reason_to_stop() {
+    let command = format!(
+        "{} score --format jsonl samples/inbox.csv 2> >(exit 0) | wc -l",
+        env!("CARGO_BIN_EXE_undertone")
+    );
+    let output = Command::new("bash").args(["-c", &command]).current_dir(root()).output().unwrap();
+    assert_eq!(out(&output).trim(), "330");
+}
+
+#[test]
+fn who_streams_messages_in_gets_each_answer_at_once() {
+    let mut child = undertone(&["score", "--format", "jsonl", "--quiet", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    for text in ["The parcel never came and nobody answers.", "Thank you, it is perfect now!"] {
+        writeln!(stdin, "{{\"text\": \"{text}\"}}").unwrap();
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        assert!(line.contains("\"label\""), "{line}");
+    }
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
 fn ctrl_c_writes_what_is_done_and_says_so() {
     let mut child = undertone(&["score", "-"])
         .stdin(Stdio::piped())
@@ -214,7 +251,7 @@ fn ctrl_c_writes_what_is_done_and_says_so() {
         line.clear();
         stdout.read_line(&mut line).unwrap();
     }
-    let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let status = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();
     assert!(status.success());
     let mut rest = String::new();
     stdout.read_to_string(&mut rest).unwrap();
@@ -262,6 +299,14 @@ fn tenants_settings_apply() {
     ));
     assert_eq!(rows[0]["category"], "coffee");
     assert!(rows[1]["reason"].is_null(), "three characters are enough here: {}", rows[1]);
+    let german = temporary(
+        "german.json",
+        "{\"categories\": [{\"id\": \"lieferung\", \"name\": \"Verspätete oder verlorene Lieferungen\"}]}"
+            .as_bytes(),
+    );
+    let told =
+        err(&run(&["score", "--format", "csv", "--settings", german.to_str().unwrap(), "samples/inbox.csv"]));
+    assert!(told.contains("nothing will be sorted under “lieferung”"), "{told}");
 }
 
 #[test]
@@ -271,7 +316,7 @@ fn explain_shows_the_evidence_where_it_stands() {
         "Your driver threw the parcel over my fence and the lamp is in pieces. I am furious.",
     ]));
     assert!(
-        page.contains("negative -") && page.contains("[-") && page.contains("What moved the score"),
+        page.contains("negative -") && page.contains("[-") && page.contains("What pulled which way"),
         "{page}"
     );
     let foreign = run(&["explain", "Ich warte seit drei Wochen auf eine Antwort von Ihnen."]);

@@ -1,7 +1,7 @@
 //! The model as files: a manifest that says what is in them, with a checksum for each.
 //!
 //! Format 1 is a folder of `manifest.json`, an encoder (ONNX), a tokenizer (JSON) and heads (safetensors). The manifest names the
-//! outputs of the heads, so that a model with other emotions, layers or languages is a new folder and no new code. The model shipped is
+//! outputs of the heads, so that a model with other emotions or layers is a new folder and no new code. The model shipped is
 //! compiled into the program; another can be read from a folder.
 
 use std::borrow::Cow;
@@ -52,6 +52,9 @@ pub enum ArtifactError {
         /// What the file has.
         found: String,
     },
+    /// The system gives no thread to read with.
+    #[error("no thread can be started to read with: {0}")]
+    NoThread(std::io::Error),
     /// A file does not hold what it should.
     #[error("the model file {file} is not usable: {detail}")]
     Malformed {

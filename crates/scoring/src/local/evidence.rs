@@ -25,6 +25,8 @@ struct Word {
     counts: bool,
     /// Says little by itself: "the", "to".
     light: bool,
+    /// A mark that ends a thought: no phrase reaches across it.
+    ends: bool,
 }
 
 /// Which way phrases must pull to count.
@@ -87,7 +89,8 @@ fn words(
         }
         if !word.trim().is_empty() {
             let counts = word.contains(char::is_alphanumeric);
-            words.push(Word { span, weight, counts, light: is_light(word) });
+            let ends = word.contains(['.', '!', '?', ';', ':', '(', ')', '"', '“', '”', '…']) && !counts;
+            words.push(Word { span, weight, counts, light: is_light(word), ends });
         }
     }
     words
@@ -104,7 +107,7 @@ fn strongest_stretch(words: &[Word], sign: f32) -> Option<&[Word]> {
             let word = &words[end - 1];
             sum += sign * word.weight - if word.counts { price } else { 0.0 };
             counted += usize::from(word.counts);
-            if counted > LONGEST {
+            if counted > LONGEST || word.ends {
                 break;
             }
             if words[start].may_end()
@@ -123,7 +126,8 @@ fn strongest_stretch(words: &[Word], sign: f32) -> Option<&[Word]> {
 /// `words[start..end]` with neighbours until it has [`SHORTEST`] words, as far as there are any that do not pull the other way.
 fn widened(words: &[Word], mut start: usize, mut end: usize, sign: f32) -> &[Word] {
     let counted = |start: usize, end: usize| words[start..end].iter().filter(|w| w.counts).count();
-    let pull = |word: Option<&Word>| word.map(|w| sign * w.weight).filter(|pull| *pull >= 0.0);
+    let pull =
+        |word: Option<&Word>| word.filter(|w| !w.ends).map(|w| sign * w.weight).filter(|pull| *pull >= 0.0);
     let (first, last) = (start, end);
     while counted(start, end) < SHORTEST {
         let before = pull(start.checked_sub(1).and_then(|i| words.get(i)));

@@ -1,6 +1,5 @@
 //! The embedded reader as a scorer: a few threads behind a queue of bounded length. What does not fit is refused, not piled up.
 
-use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -46,8 +45,8 @@ struct Job {
     answer: oneshot::Sender<Answer>,
 }
 
-/// Categories of tenants with their places, each found once.
-type Prepared = HashMap<Arc<[Category]>, Arc<OnceLock<CategorySpace>>>;
+/// Lists of categories with their places, each found once.
+type Prepared = Vec<(Arc<[Category]>, Arc<OnceLock<CategorySpace>>)>;
 
 /// What the threads share.
 struct Shared {
@@ -70,6 +69,7 @@ struct Shared {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct LocalScorer {
+    shared: Arc<Shared>,
     queue: Option<SyncSender<Job>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -91,13 +91,18 @@ impl LocalScorer {
                 std::thread::Builder::new()
                     .name(format!("reader-{number}"))
                     .spawn(move || work(&shared, &jobs))
-                    .map_err(|source| ArtifactError::Unreadable {
-                        file: "(a thread to read with)".to_owned(),
-                        source,
-                    })
+                    .map_err(ArtifactError::NoThread)
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { queue: Some(queue), threads })
+        Ok(Self { shared, queue: Some(queue), threads })
+    }
+
+    /// The categories nothing can be sorted under, because neither name nor examples are in a language this model reads.
+    pub fn unreadable_categories<'c>(
+        &'c self,
+        categories: &'c [Category],
+    ) -> impl Iterator<Item = &'c Category> {
+        categories.iter().filter(|category| self.shared.reader.is_unreadable(category))
     }
 
     fn enqueue(&self, utterance: Utterance, categories: &Arc<[Category]>) -> BoxFuture<'static, Answer> {
@@ -168,10 +173,21 @@ impl Shared {
         }
         let slot = {
             let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-            if prepared.len() >= MOST_TENANTS && !prepared.contains_key(categories) {
-                prepared.clear();
+            // Mostly it is the very same list; comparing what is in it is for a tenant whose settings were loaded again.
+            let known = prepared
+                .iter()
+                .find(|(list, _)| Arc::ptr_eq(list, categories))
+                .or_else(|| prepared.iter().find(|(list, _)| list == categories));
+            if let Some((_, slot)) = known {
+                slot.clone()
+            } else {
+                if prepared.len() >= MOST_TENANTS {
+                    prepared.clear();
+                }
+                let slot = Arc::default();
+                prepared.push((categories.clone(), Arc::clone(&slot)));
+                slot
             }
-            prepared.entry(categories.clone()).or_default().clone()
         };
         let space = slot.get_or_init(|| self.reader.place_categories(categories, lane));
         self.reader.read(utterance, Some(space), lane)

@@ -84,6 +84,12 @@ impl Reader {
                 Emotion::new(word).ok_or_else(|| broken(format!("{name} is no emotion")))
             })
             .collect::<Result<_, _>>()?;
+        if manifest.languages != ["en"] {
+            return Err(broken(format!(
+                "it was validated on {}, and this program tells only English from other languages",
+                manifest.languages.join(", ")
+            )));
+        }
         let ids = manifest
             .categories
             .iter()
@@ -93,6 +99,12 @@ impl Reader {
         let support = CategorySpace { ids, places, least: -1.0 };
         let embedder = Embedder::new(onnx, &tokenizer, &manifest.encoder)?;
         Ok(Self { embedder, heads, manifest, emotions, support })
+    }
+
+    /// Whether neither a category's name nor any of its examples can be read, so that nothing will ever be sorted under it.
+    pub(crate) fn is_unreadable(&self, category: &Category) -> bool {
+        let mut texts = std::iter::once(&category.name).chain(&category.examples);
+        texts.all(|text| self.embedder.lay_out(text, Kind::Message).is_err())
     }
 
     /// The places of a tenant's categories, each the mean of its name's and its examples'. What can not be read is left out.

@@ -22,24 +22,23 @@ pub(crate) struct Findings<'a> {
 /// The summary of a verdict.
 pub(crate) fn summarise(f: &Findings<'_>) -> String {
     let customer = match f.kind {
-        Kind::Note | Kind::Summary => "By the agent's note, the customer",
-        Kind::Transcript => "On the call, the customer",
+        Kind::Note => "By the agent's note, the customer",
+        Kind::Summary => "By the summary, the customer",
+        Kind::Transcript => "In the conversation, the customer",
         Kind::Message | Kind::Comment => "The customer",
     };
     let is = if f.unsure { "seems" } else { "is" };
     let about = about(f.category);
     let feeling = match f.label {
         Label::Neutral if f.asks => format!("{customer} asks{about} and shows no strong feeling"),
-        Label::Neutral => format!("{customer} writes{about} and shows no strong feeling"),
+        Label::Neutral => format!("{customer} speaks{about} and shows no strong feeling"),
         Label::Mixed => mixed(f, customer, is),
         Label::Positive | Label::Negative => format!("{customer} {is} {}{about}", adjective(f.emotion)),
     };
-    let pressing = match (f.urgency, f.label) {
-        (Urgency::High, _) => ", and it is urgent",
-        (Urgency::Medium, Label::Negative | Label::Mixed) => ", and an answer is wanted",
-        (Urgency::Medium, _) => "; an answer is wanted",
-        (Urgency::Low, Label::Negative | Label::Mixed) => ", though nothing presses",
-        (Urgency::Low, _) => "; nothing presses",
+    let pressing = match f.urgency {
+        Urgency::High => ", and it is urgent",
+        Urgency::Medium => "; urgency is medium",
+        Urgency::Low => "; urgency is low",
     };
     let phrase = match (f.label, f.evidence.first()) {
         (Label::Positive | Label::Negative, Some(strongest)) => {
@@ -151,7 +150,7 @@ mod tests {
             kind: Kind::Note,
             ..findings(Label::Positive, &relief, &other)
         };
-        assert_eq!(summarise(&f), "By the agent's note, the customer seems relieved; nothing presses.");
+        assert_eq!(summarise(&f), "By the agent's note, the customer seems relieved; urgency is low.");
         let f = Findings {
             urgency: Urgency::Medium,
             asks: true,
@@ -159,7 +158,7 @@ mod tests {
         };
         assert_eq!(
             summarise(&f),
-            "The customer asks about delivery and shows no strong feeling; an answer is wanted."
+            "The customer asks about delivery and shows no strong feeling; urgency is medium."
         );
     }
 
@@ -184,7 +183,7 @@ mod tests {
         assert_eq!(
             summarise(&f),
             "The customer is pleased about product quality (“love the product”) but disappointed about delivery \
-             (“hate the delivery”), and an answer is wanted."
+             (“hate the delivery”); urgency is medium."
         );
     }
 }

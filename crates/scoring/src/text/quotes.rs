@@ -58,7 +58,8 @@ fn is_attribution(line: &str) -> bool {
         ("il ", &["ha scritto:"]),
         ("op ", &["schreef:"]),
     ];
-    if line.len() > 300 {
+    // A date or an address stands in it; "On my bill you wrote:" is the customer's own sentence.
+    if line.len() > 300 || !line.contains(|c: char| c.is_ascii_digit() || c == '@' || c == '>') {
         return false;
     }
     let lower = line.to_lowercase();
@@ -105,21 +106,33 @@ fn header_block(lines: &[Line<'_>]) -> Option<usize> {
 
 /// Cuts the signature: all from a `--` line on, or a closing and the few short lines below it. A postscript is kept.
 fn drop_signature(kept: &mut Vec<(usize, Line<'_>)>) {
-    if let Some(at) = kept.iter().position(|(_, l)| l.text == "-- " || l.text == "--") {
+    let ruled = kept.iter().rposition(|(_, l)| l.text == "-- " || l.text == "--");
+    if let Some(at) = ruled.filter(|at| is_signature(&kept[at + 1..]) && says_something(&kept[..*at])) {
         kept.truncate(at);
     }
     kept.retain(|(_, l)| !l.text.trim_start().to_lowercase().starts_with("sent from my "));
     let written: Vec<usize> = (0..kept.len()).filter(|i| !kept[*i].1.text.trim().is_empty()).collect();
     let below = written.len().saturating_sub(8);
     let Some(at) = written[below..].iter().copied().find(|i| is_closing(kept[*i].1.text)) else { return };
-    let tail = &kept[at + 1..];
-    if tail.iter().all(|(_, l)| l.text.trim().chars().count() <= 60 || is_postscript(l.text)) {
+    if is_signature(&kept[at + 1..]) && says_something(&kept[..at]) {
         let mut number = 0;
         kept.retain(|(_, l)| {
             number += 1;
             number <= at || is_postscript(l.text)
         });
     }
+}
+
+/// A few short lines that are no sentences: a name, a title, a number. A postscript may follow.
+fn is_signature(lines: &[(usize, Line<'_>)]) -> bool {
+    let written = || lines.iter().map(|(_, l)| l.text.trim()).filter(|t| !t.is_empty() && !is_postscript(t));
+    let sentence = |t: &str| t.ends_with(['.', '!', '?']) && t.split_whitespace().nth(3).is_some();
+    written().count() <= 6 && written().all(|t| t.chars().count() <= 60 && !sentence(t))
+}
+
+/// Something is left to read without the signature.
+fn says_something(lines: &[(usize, Line<'_>)]) -> bool {
+    lines.iter().any(|(_, l)| l.text.contains(char::is_alphanumeric))
 }
 
 fn is_postscript(line: &str) -> bool {
@@ -196,7 +209,8 @@ mod tests {
 
     #[test]
     fn answers_between_the_quotes_are_kept() {
-        let mail = "On Monday Ana wrote:\n> Did it arrive?\nNo.\n> Is the address right?\nYes, as before.";
+        let mail =
+            "On Monday 5 October Ana wrote:\n> Did it arrive?\nNo.\n> Is the address right?\nYes, as before.";
         assert_eq!(read(mail), "No. | Yes, as before.");
     }
 
@@ -218,6 +232,9 @@ mod tests {
         for text in [
             "From: what I can see, nothing changed.",
             "On Monday your man wrote: nobody home. I was home!",
+            "On my bill you wrote:\nthe balance is zero. That is a lie.",
+            "LG\nThe fridge broke after two weeks.\nI want my money back.",
+            "I want a refund now please.\n--\nThe sofa arrived torn, the driver swore at me.",
             "Cheers mate, works now",
             "I paid -- twice -- for this.",
         ] {

@@ -27,7 +27,14 @@ pub(crate) fn customer_turns(lines: &[Line<'_>], declared: bool) -> Turns {
     let labels: Vec<Option<(Speaker, usize)>> = lines.iter().map(|line| label(line.text)).collect();
     let speaks = |who| labels.iter().flatten().any(|(speaker, _)| *speaker == who);
     let (customer, company) = (speaks(Speaker::Customer), speaks(Speaker::Company));
-    let spoken = if declared { labels.iter().any(Option::is_some) } else { customer && company };
+    // Reports list "User: …" and "System: …" too: without being declared, a transcript begins with a speaker and goes back and forth.
+    let opens = lines
+        .iter()
+        .zip(&labels)
+        .find(|(line, _)| !line.text.trim().is_empty())
+        .is_some_and(|(_, l)| l.is_some());
+    let turns = labels.iter().flatten().count();
+    let spoken = if declared { turns > 0 } else { customer && company && opens && turns >= 3 };
     if !spoken {
         return Turns::NotATranscript;
     }
@@ -188,6 +195,12 @@ mod tests {
             read("just a voicemail, call me", Kind::Transcript),
             Ok(vec!["just a voicemail, call me"])
         );
+    }
+
+    #[test]
+    fn a_report_with_labels_is_no_transcript() {
+        let text = "The app crashes every day. I am furious.\nUser: jmiller\nSystem: Windows 11\nPlease fix";
+        assert_eq!(read(text, Kind::Message), Ok(vec![text]));
     }
 
     #[test]

@@ -24,6 +24,7 @@ Examples:
   undertone explain --kind note 'cust called again re refund, v upset'")]
 pub struct ExplainArguments {
     /// The text, or - to read it from standard input
+    #[arg(allow_hyphen_values = true)]
     pub text: String,
 
     /// What sort of text it is
@@ -90,7 +91,7 @@ fn page(text: &str, v: &Verdict) -> String {
         clean(&v.summary),
     );
     if !v.evidence.is_empty() {
-        let _ = writeln!(out, "\n  {bold}What moved the score{bold:#}");
+        let _ = writeln!(out, "\n  {bold}What pulled which way{bold:#}");
         for e in &v.evidence {
             let style = pull(e);
             let _ = writeln!(out, "  {style}{:>+6.1}{style:#}  {}", e.weight, clean(&e.text));

@@ -3,7 +3,9 @@
 use std::io::{IsTerminal, Read, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
 use clap::{Args, ValueEnum};
 use futures::channel::mpsc;
@@ -11,7 +13,7 @@ use futures::future::{BoxFuture, ready};
 use futures::{FutureExt, SinkExt, StreamExt, executor, select};
 use undertone_core::gate::{Circumstances, Decision, decide};
 use undertone_core::report::{Audit, Counts};
-use undertone_core::{Interaction, Label, Settings, SkipReason, Urgency, Verdict};
+use undertone_core::{Category, Interaction, Label, Settings, SkipReason, Urgency, Verdict};
 use undertone_scoring::local::{Artifact, Capacity, LocalScorer};
 use undertone_scoring::{Batch, NoVerdict, Scorer, Utterance};
 
@@ -33,8 +35,7 @@ Examples:
   undertone score november.csv --compare october.verdicts.csv
   echo 'Third week, still no answer from you' | undertone score -
 
-What is scored: what customers wrote, and agents' notes, summaries and transcripts about them (a column author or direction tells who
-wrote a row, a column kind or type what it is). What is not scored is listed with its reason, and never counted as neutral.
+What is scored: what customers wrote, and agents' notes, summaries and transcripts about them. A column author, role or direction tells who wrote a row, a column kind or type what it is. What is not scored is listed with its reason, and never counted as neutral.
 
 Exit status: 0 all read; 1 something failed, or some rows could not be read; 2 wrong usage; 130 interrupted.")]
 pub struct ScoreArguments {
@@ -90,8 +91,8 @@ pub struct ScoreArguments {
     pub min_length: Option<u32>,
 
     /// Threads to read with (default: one for each core)
-    #[arg(long, value_name = "NUMBER")]
-    pub threads: Option<NonZeroUsize>,
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: Option<u16>,
 
     /// Folder of another model
     #[arg(long, value_name = "FOLDER")]
@@ -158,34 +159,54 @@ pub fn run(arguments: &ScoreArguments) -> Result<Outcome, CliError> {
         None => Artifact::embedded()?,
     };
     let mut capacity = Capacity { waiting: IN_FLIGHT, ..Capacity::default() };
-    capacity.threads = arguments.threads.unwrap_or(capacity.threads);
+    if let Some(threads) = arguments.threads.and_then(|n| NonZeroUsize::new(n.into())) {
+        capacity.threads = threads;
+    }
     let scorer = LocalScorer::new(artifact, capacity)?;
-    let mut interrupts = interrupts();
+    let categories: Arc<[Category]> = settings.categories.clone().into();
+    for category in scorer.unreadable_categories(&categories) {
+        tell(&format!(
+            "warning: nothing will be sorted under “{}”: neither its name nor its examples are in English, which is what the \
+             embedded model reads",
+            category.id.as_str()
+        ));
+    }
+    let mut stops = interrupts();
 
     let to_person = !arguments.quiet;
     if to_person && !input.notice.is_empty() {
-        let name = output::clean(&arguments.file.to_string_lossy());
-        writeln!(anstream::stderr(), "Reading {name}: {}", output::clean(&input.notice))?;
+        tell(&format!("Reading {}: {}", arguments.file.display(), input.notice));
     }
     let bar = output::progress(to_person && std::io::stderr().is_terminal());
     let mut out = Writer::new(arguments.format, bar.clone())?;
     let mut audit = Audit::default();
-    let mut verdicts = read_ahead(input).map(|row| score(row, &settings, &scorer)).buffered(IN_FLIGHT).fuse();
+    // Whoever streams messages in waits for each answer; from a file they are written in larger pieces.
+    let streamed = arguments.file.as_os_str() == "-";
+    let (rows, reading) = read_ahead(input);
+    let mut verdicts = rows.map(|row| score(row, &settings, &categories, &scorer)).buffered(IN_FLIGHT).fuse();
     let stopped = executor::block_on(async {
         loop {
             select! {
-                _ = interrupts.next() => return Ok::<bool, CliError>(true),
-                scored = verdicts.next() => {
-                    let Some(scored) = scored else { return Ok(false) };
-                    count(&mut audit, &scored);
-                    out.write(&scored)?;
+                _ = stops.next() => return Ok::<bool, CliError>(true),
+                row = verdicts.next() => {
+                    let Some(row) = row else { return Ok(false) };
+                    count(&mut audit, &row);
+                    out.write(&row)?;
+                    if streamed {
+                        out.flush()?;
+                    }
                     bar.inc(1);
                 }
             }
         }
     })?;
     bar.finish_and_clear();
-    out.finish()?;
+    out.flush()?;
+    if !stopped && reading.join().is_err() {
+        return Err(CliError::Failed(
+            "reading the file broke off; please report it with the file's first lines".to_owned(),
+        ));
+    }
 
     let compared = before.as_ref().map(|before| (before, arguments.compare.as_deref()));
     let report = summary::Report { audit: &audit, compared, interrupted: stopped };
@@ -193,7 +214,8 @@ pub fn run(arguments: &ScoreArguments) -> Result<Outcome, CliError> {
         Format::Table => Writer::append(&report.as_text())?,
         Format::Markdown => out.prepend_markdown(&report.as_markdown())?,
         Format::Csv | Format::Jsonl if to_person => {
-            write!(anstream::stderr(), "{}", report.as_text())?;
+            // Nobody may be listening there, which is no reason to fail.
+            let _ = write!(anstream::stderr(), "{}", report.as_text());
         }
         Format::Csv | Format::Jsonl => {}
     }
@@ -267,9 +289,9 @@ fn interrupts() -> mpsc::UnboundedReceiver<()> {
 }
 
 /// Reads rows on a thread of its own, so that waiting for input never holds up an answer or Ctrl-C.
-fn read_ahead(input: Input) -> mpsc::Receiver<Row> {
+fn read_ahead(input: Input) -> (mpsc::Receiver<Row>, JoinHandle<()>) {
     let (mut sender, receiver) = mpsc::channel(IN_FLIGHT);
-    std::thread::spawn(move || {
+    let reading = std::thread::spawn(move || {
         for row in input.rows {
             // Nobody takes rows any more.
             if executor::block_on(sender.send(row)).is_err() {
@@ -277,11 +299,21 @@ fn read_ahead(input: Input) -> mpsc::Receiver<Row> {
             }
         }
     });
-    receiver
+    (receiver, reading)
+}
+
+/// Tells a person on standard error, if one is there to read it.
+fn tell(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{}", output::clean(text));
 }
 
 /// Puts a row on its way; the future answers what became of it.
-fn score<'s>(row: Row, settings: &Settings, scorer: &'s LocalScorer) -> BoxFuture<'s, Scored> {
+fn score<'s>(
+    row: Row,
+    settings: &Settings,
+    categories: &Arc<[Category]>,
+    scorer: &'s LocalScorer,
+) -> BoxFuture<'s, Scored> {
     let line = row.line;
     let interaction = match row.interaction {
         Ok(interaction) => interaction,
@@ -291,7 +323,7 @@ fn score<'s>(row: Row, settings: &Settings, scorer: &'s LocalScorer) -> BoxFutur
         Decision::Score { read_bytes, .. } => {
             let batch = Batch {
                 utterances: vec![Utterance::of(&interaction, read_bytes)],
-                categories: settings.categories.clone().into(),
+                categories: categories.clone(),
                 model: None,
             };
             scorer.score(batch).map(|mut answers| answers.pop().map_or_else(lost, answer)).boxed()

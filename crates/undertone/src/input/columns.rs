@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use undertone_core::{AuthorKind, Channel, Direction, Interaction, Kind, Visibility};
 
 /// What a column can hold, with the names it goes by, likelier ones first. Names are compared without case, spaces and signs.
-const KNOWN: [(Field, &[&str]); 9] = [
+const KNOWN: [(Field, &[&str]); 10] = [
     (
         Field::Text,
         &[
@@ -94,6 +94,7 @@ const KNOWN: [(Field, &[&str]); 9] = [
         ],
     ),
     (Field::Kind, &["kind", "messagetype", "interactiontype", "type"]),
+    (Field::Public, &["public", "ispublic"]),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +108,7 @@ enum Field {
     Channel,
     Author,
     Kind,
+    Public,
 }
 
 /// Columns named by the person.
@@ -127,6 +129,13 @@ pub struct Chosen {
 }
 
 impl Chosen {
+    /// The person named one.
+    pub fn any(&self) -> bool {
+        [&self.text, &self.id, &self.customer, &self.time, &self.channel, &self.author]
+            .into_iter()
+            .any(Option::is_some)
+    }
+
     fn of(&self, field: Field) -> Option<&str> {
         match field {
             Field::Text => self.text.as_deref(),
@@ -135,7 +144,7 @@ impl Chosen {
             Field::Time => self.time.as_deref(),
             Field::Channel => self.channel.as_deref(),
             Field::Author => self.author.as_deref(),
-            Field::Account | Field::Conversation | Field::Kind => None,
+            Field::Account | Field::Conversation | Field::Kind | Field::Public => None,
         }
     }
 }
@@ -162,18 +171,21 @@ impl Columns {
     pub fn of_header(names: &[String], chosen: &Chosen, file: &str) -> Result<Self, String> {
         let mut found = Vec::new();
         for (field, known) in KNOWN {
-            let name = if let Some(wanted) = chosen.of(field) {
+            let columns: Vec<String> = if let Some(wanted) = chosen.of(field) {
                 let own = names
                     .iter()
                     .find(|n| *n == wanted)
                     .or_else(|| names.iter().find(|n| plain(n) == plain(wanted)));
-                Some(own.ok_or_else(|| {
+                let own = own.ok_or_else(|| {
                     format!("{file} has no column “{wanted}”; its columns are {}", names.join(", "))
-                })?)
+                })?;
+                vec![own.clone()]
             } else {
-                known.iter().find_map(|k| names.iter().find(|n| plain(n) == *k))
+                known.iter().filter_map(|k| names.iter().find(|n| plain(n) == *k)).cloned().collect()
             };
-            found.extend(name.map(|name| (field, vec![name.clone()])));
+            if !columns.is_empty() {
+                found.push((field, columns));
+            }
         }
         if found.iter().any(|(field, _)| *field == Field::Text) {
             return Ok(Self { found });
@@ -205,6 +217,7 @@ impl Columns {
             Field::Channel => "channel",
             Field::Author => "author",
             Field::Kind => "kind",
+            Field::Public => "visibility",
         };
         let columns = self.found.iter().filter_map(|(field, names)| Some((word(field), names.first()?)));
         columns.map(|(word, name)| format!("{word} from “{name}”")).collect::<Vec<_>>().join(", ")
@@ -212,12 +225,12 @@ impl Columns {
 
     /// The interaction in a row; `value` answers what stands in a column, `same` whether two column names are the same.
     pub fn interaction<'v>(&self, value: impl Fn(&str) -> Option<&'v str>) -> Option<Interaction> {
-        let get = |wanted: Field| {
-            let (_, names) = self.found.iter().find(|(field, _)| *field == wanted)?;
-            names.iter().find_map(|name| value(name)).filter(|v| !v.trim().is_empty())
+        let names = |wanted: Field| {
+            self.found.iter().filter(move |(field, _)| *field == wanted).flat_map(|(_, names)| names)
         };
-        let text_column = self.found.iter().find(|(field, _)| *field == Field::Text)?;
-        let text = text_column.1.iter().find_map(|name| value(name))?;
+        let get = |wanted| names(wanted).filter_map(|name| value(name)).find(|v| !v.trim().is_empty());
+        // A text that is there and blank is a text; the gate says what becomes of it.
+        let text = get(Field::Text).or_else(|| names(Field::Text).find_map(|name| value(name)))?;
         let trimmed = |field| get(field).map(|v| v.trim().to_owned());
         let mut interaction = Interaction::message("file", "", text);
         interaction.customer = trimmed(Field::Customer);
@@ -229,7 +242,14 @@ impl Columns {
             interaction.channel_name = (interaction.channel == Channel::Other).then_some(name);
         }
         interaction.kind = get(Field::Kind).map_or(Kind::Message, kind);
-        interaction.author_kind = get(Field::Author).map_or(AuthorKind::Customer, author);
+        if interaction.kind == Kind::Message
+            && get(Field::Public).is_some_and(|v| matches!(plain(v).as_str(), "false" | "0" | "no"))
+        {
+            interaction.kind = Kind::Comment;
+        }
+        // "author" may hold a name and "direction" the answer: the first column that says something is believed.
+        let authors = names(Field::Author).filter_map(|name| author(name, value(name)?));
+        interaction.author_kind = { authors }.next().unwrap_or(AuthorKind::Customer);
         if interaction.author_kind != AuthorKind::Customer {
             interaction.direction = Direction::Outgoing;
         }
@@ -256,7 +276,8 @@ fn fallback_id(i: &Interaction) -> String {
     format!("{first:016x}")
 }
 
-fn no_text(names: &[String], file: &str) -> String {
+/// Two or more columns that lists of tickets have.
+pub fn looks_like_tickets(names: &[String]) -> bool {
     const TICKET: [&str; 12] = [
         "subject",
         "status",
@@ -271,8 +292,13 @@ fn no_text(names: &[String], file: &str) -> String {
         "resolutiontime",
         "csat",
     ];
+    names.iter().filter(|n| TICKET.contains(&plain(n).as_str())).count() >= 2
+}
+
+/// What is wrong with a header that names no text, and what to do.
+pub fn no_text(names: &[String], file: &str) -> String {
     let columns = names.join(", ");
-    if names.iter().filter(|n| TICKET.contains(&plain(n).as_str())).count() >= 2 {
+    if looks_like_tickets(names) {
         return format!(
             "{file} has one row per ticket and no message text (columns: {columns}). Feelings stand in what customers wrote, so export the \
              comments or messages of the tickets instead; if one of these columns does hold them, name it with --text COLUMN"
@@ -288,7 +314,13 @@ fn moment(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
     if let Ok(number) = text.parse::<i64>() {
         // From 10^11 on seconds would lie beyond the year 5138: these are milliseconds.
-        return if number.abs() > 100_000_000_000 {
+        if (19_000_101..=21_001_231).contains(&number) {
+            return chrono::NaiveDate::parse_from_str(text, "%Y%m%d")
+                .ok()?
+                .and_hms_opt(0, 0, 0)
+                .map(|t| t.and_utc());
+        }
+        return if number.unsigned_abs() > 100_000_000_000 {
             DateTime::from_timestamp_millis(number)
         } else {
             DateTime::from_timestamp(number, 0)
@@ -306,14 +338,56 @@ fn moment(text: &str) -> Option<DateTime<Utc>> {
     Some(day.and_hms_opt(0, 0, 0)?.and_utc())
 }
 
-fn author(value: &str) -> AuthorKind {
-    match plain(value).as_str() {
-        "agent" | "staff" | "admin" | "support" | "rep" | "operator" | "employee" | "outgoing"
-        | "outbound" | "out" | "false" | "0" => AuthorKind::Agent,
-        "bot" | "automation" | "chatbot" => AuthorKind::Bot,
-        "system" => AuthorKind::System,
-        // Customers go by their names too.
-        _ => AuthorKind::Customer,
+/// Who wrote a row, by a value of the column `name`; `None` where the value is a person's name or says nothing.
+fn author(name: &str, value: &str) -> Option<AuthorKind> {
+    const CUSTOMER: [&str; 10] = [
+        "customer",
+        "user",
+        "client",
+        "contact",
+        "requester",
+        "visitor",
+        "incoming",
+        "inbound",
+        "lead",
+        "enduser",
+    ];
+    const COMPANY: [&str; 15] = [
+        "agent",
+        "staff",
+        "admin",
+        "support",
+        "rep",
+        "representative",
+        "operator",
+        "employee",
+        "assistant",
+        "team",
+        "helpdesk",
+        "outgoing",
+        "outbound",
+        "teammate",
+        "advisor",
+    ];
+    if plain(name) == "incoming" {
+        return match plain(value).as_str() {
+            "true" | "1" | "yes" => Some(AuthorKind::Customer),
+            "false" | "0" | "no" => Some(AuthorKind::Agent),
+            _ => None,
+        };
+    }
+    let lower = value.to_lowercase().replace("end-user", "enduser");
+    let says = |words: &[&str]| lower.split(|c: char| !c.is_alphanumeric()).any(|w| words.contains(&w));
+    if says(&["bot", "chatbot", "automation"]) {
+        Some(AuthorKind::Bot)
+    } else if says(&["system"]) {
+        Some(AuthorKind::System)
+    } else if says(&CUSTOMER) && !says(&["support", "care", "team", "service"]) {
+        Some(AuthorKind::Customer)
+    } else if says(&COMPANY) || lower.contains("customer service") || lower.contains("customer care") {
+        Some(AuthorKind::Agent)
+    } else {
+        None
     }
 }
 
@@ -322,7 +396,8 @@ fn kind(value: &str) -> Kind {
         "note" | "callnote" | "calllog" | "internalnote" => Kind::Note,
         "summary" | "callsummary" | "emailsummary" => Kind::Summary,
         "transcript" | "calltranscript" | "chattranscript" => Kind::Transcript,
-        "comment" | "internalcomment" => Kind::Comment,
+        // A public comment is a message; helpdesks call all messages so.
+        "internalcomment" | "privatecomment" => Kind::Comment,
         _ => Kind::Message,
     }
 }
@@ -357,6 +432,28 @@ mod tests {
     }
 
     #[test]
+    fn who_wrote_it_is_told_by_any_column_that_knows() {
+        use AuthorKind::{Agent, Bot, Customer};
+        for (pairs, wanted) in [
+            (&[("author", "Mia"), ("direction", "outbound")][..], Agent),
+            (&[("author", "Support Team")][..], Agent),
+            (&[("role", "assistant")][..], Agent),
+            (&[("author", "Customer Service")][..], Agent),
+            (&[("author", "end-user")][..], Customer),
+            (&[("author", "Mia Hale")][..], Customer),
+            (&[("incoming", "false")][..], Agent),
+            (&[("incoming", "true")][..], Customer),
+            (&[("sender_type", "agent_bot")][..], Bot),
+        ] {
+            let mut all = vec![("text", "hello there")];
+            all.extend(pairs);
+            assert_eq!(row(&all).author_kind, wanted, "{pairs:?}");
+        }
+        let private = row(&[("body", "nightmare customer"), ("public", "false"), ("author", "Mia")]);
+        assert_eq!((private.kind, private.visibility), (Kind::Comment, Visibility::Internal));
+    }
+
+    #[test]
     fn times_in_the_usual_forms() {
         for text in [
             "2026-10-14T08:15:00Z",
@@ -369,6 +466,8 @@ mod tests {
         }
         assert_eq!(moment("yesterday"), None);
         assert_eq!(moment(&i64::MAX.to_string()), None);
+        assert_eq!(moment(&i64::MIN.to_string()), None);
+        assert_eq!(moment("20261014").map(|t| t.to_rfc3339()).as_deref(), Some("2026-10-14T00:00:00+00:00"));
     }
 
     #[test]

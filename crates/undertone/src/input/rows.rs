@@ -1,15 +1,18 @@
 //! The rows of each kind of file.
 
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 
 use serde_json::Value;
 use undertone_core::Interaction;
 
-use super::columns::{Chosen, Columns};
+use super::columns::{self, Chosen, Columns};
 use super::{Input, Row, decode};
 use crate::error::CliError;
 
-/// The delimiter that stands most often in the header outside quotes; a comma where none does.
+/// A sign that stands in no text: the unit separator.
+const NO_DELIMITER: u8 = 0x1f;
+
+/// The delimiter that stands most often in the header outside quotes; none where none does.
 pub fn guess_delimiter(sample: &[u8]) -> u8 {
     let mut quoted = false;
     let header = sample.iter().copied().take_while(|b| {
@@ -28,7 +31,57 @@ pub fn guess_delimiter(sample: &[u8]) -> u8 {
             .count()
     };
     // Later ones win ties, so the comma stands last.
-    [b'|', b'\t', b';', b','].into_iter().max_by_key(|d| count(*d)).unwrap_or(b',')
+    let best = [b'|', b'\t', b';', b','].into_iter().max_by_key(|d| count(*d)).unwrap_or(b',');
+    // A header of one column: no sign parts anything, not even a comma in a text.
+    if count(best) == 0 { NO_DELIMITER } else { best }
+}
+
+/// A file whose lines all end in a plain `\n`, the last one too, so that lines can be counted.
+struct PlainLines {
+    source: Box<dyn BufRead + Send>,
+    line: Vec<u8>,
+    at: usize,
+    /// Bytes handed out.
+    given: u64,
+    /// Last sign of the last line read.
+    last: Option<u8>,
+}
+
+impl PlainLines {
+    fn new(source: Box<dyn BufRead + Send>) -> Self {
+        Self { source, line: Vec::new(), at: 0, given: 0, last: None }
+    }
+
+    /// All was handed out, and the file does not end with a quote.
+    fn ended_without_quote(&self, taken: u64) -> bool {
+        taken == self.given && self.last != Some(b'"')
+    }
+}
+
+impl Read for PlainLines {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        if self.at == self.line.len() {
+            self.line.clear();
+            self.at = 0;
+            if self.source.read_until(b'\n', &mut self.line)? > 0 {
+                let content = content_length(&self.line);
+                self.line.truncate(content);
+                self.last = self.line.last().copied();
+                self.line.push(b'\n');
+            }
+        }
+        let part = out.len().min(self.line.len() - self.at);
+        out[..part].copy_from_slice(&self.line[self.at..self.at + part]);
+        self.at += part;
+        self.given += part as u64;
+        Ok(part)
+    }
+}
+
+/// How long a line is without its end.
+fn content_length(line: &[u8]) -> usize {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line).len()
 }
 
 /// A table with a header.
@@ -38,6 +91,7 @@ pub fn csv(
     file: &str,
     chosen: &Chosen,
 ) -> Result<Input, CliError> {
+    let source = PlainLines::new(source);
     let mut reader =
         csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).has_headers(true).from_reader(source);
     let header =
@@ -48,24 +102,98 @@ pub fn csv(
     }
     let columns = Columns::of_header(&names, chosen, file).map_err(CliError::Failed)?;
     let notice = columns.notice();
-    let rows = reader.into_byte_records().map(move |record| match record {
-        Ok(record) => {
-            let line = record.position().map_or(0, csv::Position::line);
-            let values: Vec<String> = record.iter().map(decode).collect();
-            let value = |name: &str| {
-                names.iter().position(|n| n == name).and_then(|i| values.get(i)).map(String::as_str)
-            };
-            let interaction = columns.interaction(value).ok_or_else(|| {
-                format!("the row has {} of {} columns and no text", values.len(), names.len())
-            });
-            Row { line, interaction }
+    let mut table = Table { reader, names, columns, delimiter };
+    let first: Vec<Row> = table.by_ref().take(LOOK_AT).collect();
+    if chosen.text.is_none() && is_ticket_export(&table.names, &first) {
+        return Err(CliError::Failed(columns::no_text(&table.names, file)));
+    }
+    Ok(Input { notice, rows: Box::new(first.into_iter().chain(table)) })
+}
+
+/// How many rows are looked at before a file is taken for what it claims to be.
+const LOOK_AT: usize = 20;
+
+/// The columns are a ticket list's, and what should be text are counts.
+fn is_ticket_export(names: &[String], rows: &[Row]) -> bool {
+    let mut texts = rows.iter().filter_map(|row| Some(row.interaction.as_ref().ok()?.text.trim())).peekable();
+    texts.peek().is_some()
+        && columns::looks_like_tickets(names)
+        && texts.all(|t| t.chars().all(|c| c.is_ascii_digit()))
+}
+
+/// The rows of a table.
+struct Table {
+    reader: csv::Reader<PlainLines>,
+    names: Vec<String>,
+    columns: Columns,
+    delimiter: u8,
+}
+
+impl Iterator for Table {
+    type Item = Row;
+
+    fn next(&mut self) -> Option<Row> {
+        let mut record = csv::ByteRecord::new();
+        match self.reader.read_byte_record(&mut record) {
+            Ok(false) => None,
+            Ok(true) => {
+                let inner = record.iter().flatten().filter(|b| **b == b'\n').count();
+                // Every file ends with a line end here. Where it ended up inside the last text, a quote was never closed; otherwise
+                // the reader stands behind the line end of the record.
+                let at_end = self.reader.get_ref().ended_without_quote(self.reader.position().byte());
+                let open = at_end && record.iter().next_back().is_some_and(|v| v.ends_with(b"\n"));
+                let line = self.reader.position().line().saturating_sub(inner as u64 + u64::from(!open));
+                let values: Vec<String> = record.iter().map(decode).collect();
+                let interaction = if open { Err(unclosed(inner - 1)) } else { self.interaction(&values) };
+                Some(Row { line, interaction })
+            }
+            Err(error) => {
+                let line = error.position().map_or(0, csv::Position::line);
+                Some(Row { line, interaction: Err(format!("can not be read: {error}")) })
+            }
         }
-        Err(error) => {
-            let line = error.position().map_or(0, csv::Position::line);
-            Row { line, interaction: Err(format!("can not be read: {error}")) }
+    }
+}
+
+fn unclosed(lines: usize) -> String {
+    format!(
+        "a quote that opens here is not closed; it took {lines} more lines for one text. Close it, or double it if it is part of the text"
+    )
+}
+
+impl Table {
+    fn interaction(&self, values: &[String]) -> Result<Interaction, String> {
+        let (fields, columns) = (values.len(), self.names.len());
+        if let Some(swallowed) = values.iter().map(|v| self.swallowed(v)).max().filter(|lines| *lines > 0) {
+            return Err(unclosed(swallowed));
         }
-    });
-    Ok(Input { notice, rows: Box::new(rows) })
+        // Empty fields at the end are what spreadsheets leave behind.
+        if values.iter().skip(columns).any(|v| !v.trim().is_empty()) {
+            return Err(format!(
+                "the row has {fields} fields for {columns} columns; a text with commas needs quotes around it"
+            ));
+        }
+        let value = |name: &str| {
+            self.names.iter().position(|n| n == name).and_then(|i| values.get(i)).map(String::as_str)
+        };
+        let none = || format!("the row has {fields} of {columns} columns and no text");
+        self.columns.interaction(value).ok_or_else(none)
+    }
+
+    /// How many lines of a value look like rows of this table: ten or more of which most have the delimiters of a row.
+    fn swallowed(&self, value: &str) -> usize {
+        let needed = self.names.len() - 1;
+        let lines = value.lines().skip(1).count();
+        if needed == 0 || lines < 10 {
+            return 0;
+        }
+        let like_rows = value
+            .lines()
+            .skip(1)
+            .filter(|line| line.bytes().filter(|b| *b == self.delimiter).count() >= needed)
+            .count();
+        if like_rows * 5 >= lines * 4 { lines } else { 0 }
+    }
 }
 
 /// Lines as text with their numbers, from 1; blank ones are left out. The first that can not be read ends them.

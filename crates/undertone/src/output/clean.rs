@@ -4,7 +4,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Characters that change what is around them or show nothing: control characters, direction overrides, zero-width ones. Joiners within
 /// emoji go too; the emoji then shows as its parts.
-fn is_unsafe(c: char) -> bool {
+pub fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(
             c,

@@ -7,8 +7,24 @@ use serde_json::{Value, json};
 use crate::cli::{Answer, Scored};
 use crate::error::CliError;
 
+/// One object a row, on one line. Characters that could drive a terminal are escaped: a reader of JSON gets them back as they were.
+pub fn json_line(scored: &Scored) -> String {
+    let mut line = String::new();
+    for c in json(scored).to_string().chars() {
+        if super::clean::is_unsafe(c) {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                line += &format!("\\u{unit:04x}");
+            }
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
+
 /// One object a row. Keys are always the same; what is unknown is null.
-pub fn json(scored: &Scored) -> Value {
+fn json(scored: &Scored) -> Value {
     let i = scored.interaction.as_ref();
     let mut object = json!({
         "line": scored.line,
@@ -54,7 +70,7 @@ pub fn json(scored: &Scored) -> Value {
     object
 }
 
-const HEADER: [&str; 16] = [
+const HEADER: [&str; 19] = [
     "line",
     "id",
     "customer",
@@ -69,6 +85,9 @@ const HEADER: [&str; 16] = [
     "category",
     "summary",
     "keywords",
+    "language",
+    "truncated",
+    "unread_percent",
     "reason",
     "text",
 ];
@@ -88,14 +107,14 @@ fn unwritten(error: csv::Error) -> CliError {
 /// One record a row.
 pub fn csv(writer: &mut csv::Writer<impl Write>, scored: &Scored) -> Result<(), CliError> {
     let i = scored.interaction.as_ref();
-    let mut fields: [String; 16] = Default::default();
+    let mut fields: [String; 19] = Default::default();
     fields[0] = scored.line.to_string();
     if let Some(i) = i {
         fields[1].clone_from(&i.external_id);
         fields[2] = i.customer.clone().unwrap_or_default();
         fields[3] = i.occurred_at.map(|t| t.to_rfc3339()).unwrap_or_default();
         fields[4] = i.channel_name.clone().unwrap_or_else(|| i.channel.as_str().to_owned());
-        fields[15].clone_from(&i.text);
+        fields[18].clone_from(&i.text);
     }
     match &scored.answer {
         Answer::Verdict(v) => {
@@ -108,9 +127,15 @@ pub fn csv(writer: &mut csv::Writer<impl Write>, scored: &Scored) -> Result<(), 
             fields[11] = v.category.as_str().into();
             fields[12].clone_from(&v.summary);
             fields[13] = v.keywords().collect::<Vec<_>>().join("; ");
+            fields[14].clone_from(&v.provenance.language);
+            fields[15] = v.coverage.truncated.to_string();
+            fields[16] = v.coverage.unread_percent.to_string();
         }
-        Answer::Skipped { reason, .. } => fields[14] = reason.as_str().into(),
-        Answer::Failed(why) => fields[14] = format!("failed: {why}"),
+        Answer::Skipped { reason, language } => {
+            fields[14] = language.clone().unwrap_or_default();
+            fields[17] = reason.as_str().into();
+        }
+        Answer::Failed(why) => fields[17] = format!("failed: {why}"),
     }
     // The score's own minus is a number, not a formula.
     let guarded =
@@ -120,7 +145,10 @@ pub fn csv(writer: &mut csv::Writer<impl Write>, scored: &Scored) -> Result<(), 
 
 /// A text that a spreadsheet would run as a formula gets an apostrophe in front, as spreadsheets themselves write it.
 fn guard(field: &str) -> String {
-    if field.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{field}") } else { field.to_owned() }
+    // Line ends and tabs may stay; nothing else that could drive a terminal.
+    let field: String =
+        field.chars().filter(|c| matches!(c, '\n' | '\t') || !super::clean::is_unsafe(*c)).collect();
+    if field.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{field}") } else { field }
 }
 
 #[cfg(test)]

@@ -15,11 +15,16 @@ const EXCERPT: usize = 160;
 /// `text` on one line, shown as it is: nothing in it is taken for markup.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in clean(text).chars() {
+    // What readers of Markdown turn into links by themselves.
+    let text = clean(text)
+        .replace('&', "&amp;")
+        .replace("://", "&#58;//")
+        .replace("www.", "www&#46;")
+        .replace('@', "&#64;");
+    for c in text.chars() {
         match c {
             '<' => out.push_str("&lt;"),
-            '&' => out.push_str("&amp;"),
-            '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '!' | '~' => {
+            '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '!' | '~' => {
                 out.push('\\');
                 out.push(c);
             }
@@ -68,9 +73,10 @@ mod tests {
 
     #[test]
     fn customers_write_no_markup() {
+        assert_eq!(escape("http://x.y www.x.y a@b.c R&D"), "http&#58;//x.y www&#46;x.y a&#64;b.c R&amp;D");
         assert_eq!(
             escape("a|b <script> [x](y) **z**\n# h"),
-            "a\\|b &lt;script> \\[x\\](y) \\*\\*z\\*\\* \\# h"
+            "a\\|b &lt;script> \\[x\\](y) \\*\\*z\\*\\* # h"
         );
     }
 }

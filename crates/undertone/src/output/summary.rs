@@ -211,6 +211,10 @@ impl Report<'_> {
                 escape(&item.summary)
             )?;
         }
+        let unnamed = audit.counts.urgent.part - audit.urgent.len();
+        if unnamed > 0 {
+            writeln!(out, "- … and {unnamed} more")?;
+        }
         if let Some((before, from)) = self.compared {
             let from = from.map_or(String::new(), |p| format!(" {}", escape(&p.display().to_string())));
             writeln!(out, "\n## Since{from}\n\nShare of negative verdicts:\n")?;
@@ -219,6 +223,11 @@ impl Report<'_> {
                     moved.category.as_ref().map_or("all".to_owned(), undertone_core::CategoryId::words);
                 writeln!(out, "- {}: {}", escape(&what), told(&moved))?;
             }
+            writeln!(
+                out,
+                "- negative and urgent: {} then, {} now",
+                before.urgent.part, audit.counts.urgent.part
+            )?;
         }
         if !audit.skipped.is_empty() {
             writeln!(out, "\n## Not scored\n")?;
@@ -232,6 +241,9 @@ impl Report<'_> {
 
 /// "38 % of 80 then, 43 % of 120 now: 5 points up, which may be chance"
 fn told(moved: &Move) -> String {
+    if moved.before.whole == 0 {
+        return format!("new: {} % of {}", moved.now.percent(), moved.now.whole);
+    }
     let points = moved.points();
     let direction = match points {
         0 => {

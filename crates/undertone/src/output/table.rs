@@ -33,19 +33,23 @@ impl Table {
     /// The line of one row, below the header where it is the first.
     pub fn row(&mut self, scored: &Scored) -> String {
         let mut out = String::new();
+        // Below 100 columns emotion and category give way to the text.
+        let wide = self.width >= 100;
         if !self.started {
             self.started = true;
             let bold = Style::new().bold();
+            let more = if wide { format!("{:<14}  {:<16}  ", "EMOTION", "CATEGORY") } else { String::new() };
             out = format!(
-                "{bold}{:>5}  {:<12}  {:<8} {:>5} {:>5}  {:<14}  {:<6}  {:<16}  TEXT{bold:#}\n",
-                "LINE", "CUSTOMER", "LABEL", "SCORE", "CONF", "EMOTION", "URGENT", "CATEGORY"
+                "{bold}{:>5}  {:<12}  {:<8} {:>5} {:>5}  {:<6}  {more}TEXT{bold:#}\n",
+                "LINE", "CUSTOMER", "LABEL", "SCORE", "CONF", "URGENT"
             );
         }
         let interaction = scored.interaction.as_ref();
         let customer = clean(interaction.and_then(|i| i.customer.as_deref()).unwrap_or_default());
         let text = clean(interaction.map_or("", |i| i.text.as_str()));
         let start = format!("{:>5}  {}  ", scored.line, pad(&customer, 12));
-        let rest = self.width.saturating_sub(85).max(10);
+        let taken = if wide { 84 } else { 50 };
+        let rest = self.width.saturating_sub(taken).max(10);
         match &scored.answer {
             Answer::Verdict(v) => {
                 let style = style(v.label);
@@ -55,14 +59,18 @@ impl Table {
                     Urgency::Medium => "medium",
                     Urgency::Low => "low",
                 };
+                let more = if wide {
+                    format!("{}  {}  ", pad(v.dominant_emotion.as_str(), 14), pad(&v.category.words(), 16))
+                } else {
+                    String::new()
+                };
+                let partly = v.coverage.truncated || v.coverage.unread_percent > 0;
+                let text = if partly { format!("(read in part) {text}") } else { text };
                 out += &format!(
-                    "{start}{style}{:<8} {:>+5}{style:#} {:>4}{review}  {}  {:<6}  {}  {}\n",
+                    "{start}{style}{:<8} {:>+5}{style:#} {:>4}{review}  {urgency:<6}  {more}{}\n",
                     v.label.as_str(),
                     v.score.get(),
                     v.confidence.get(),
-                    pad(v.dominant_emotion.as_str(), 14),
-                    urgency,
-                    pad(&v.category.words(), 16),
                     shorten(&text, rest),
                 );
             }
@@ -70,7 +78,8 @@ impl Table {
                 let dim = Style::new().dimmed();
                 let language = language.as_ref().map(|l| format!(" ({l})")).unwrap_or_default();
                 let told = format!("not scored: {}{language}", reason.as_str());
-                out += &format!("{start}{dim}{}  {}{dim:#}\n", pad(&told, 62), shorten(&text, rest));
+                let room = taken - 22;
+                out += &format!("{start}{dim}{}  {}{dim:#}\n", pad(&told, room), shorten(&text, rest));
             }
             Answer::Failed(why) => {
                 let red = Style::new().fg_color(Some(AnsiColor::Red.into()));
