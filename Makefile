@@ -49,7 +49,7 @@ bench:
 train:
 	test -d training/.venv || python3 -m venv training/.venv
 	training/.venv/bin/pip install --quiet --no-deps -r training/requirements.txt
-	cd training && .venv/bin/python -m undertone_training $(if $(DATA),--data $(abspath $(DATA)))
+	cd training && OPENBLAS_NUM_THREADS=1 .venv/bin/python -m undertone_training $(if $(DATA),--data $(abspath $(DATA)))
 
 ## A report on the sample inbox.
 demo:

@@ -22,8 +22,10 @@ session = onnxruntime.InferenceSession(f"{folder}/encoder.onnx", options)
 
 
 def embed(text):
-    ids = np.array(tokenizer.encode(text).ids[:128], np.int32)
-    return session.run(None, {"ids": ids})[0].mean(axis=0), len(ids)
+    """Mean vector and number of pieces; a longer text goes through in windows of 128, as in the reader."""
+    ids = tokenizer.encode(text).ids[1:-1]
+    windows = [np.array([101, *ids[i:i + 126], 102], np.int32) for i in range(0, len(ids), 126)]
+    return sum(session.run(None, {"ids": window})[0].sum(axis=0) for window in windows) / len(ids), len(ids)
 
 
 for text in texts:

@@ -19,13 +19,15 @@ class Text:
 
 def vectors(rows, folder, width, window, cache):
     """For each row a Text, or None where the reader would abstain."""
+    subprocess.run(["cargo", "build", "--quiet", "--release", "-p", "undertone-scoring", "--example", "features"], cwd=ROOT, check=True)
+    program = ROOT / "target/release/examples/features"
     lines = "".join(json.dumps({"text": r["text"], "kind": kind(r)}) + "\n" for r in rows).encode()
-    key = hashlib.sha256(lines + (folder / "encoder.onnx").read_bytes() + f"{width} {window}".encode()).hexdigest()[:24]
+    # The program carries the model it was built with, which it does not use here: what counts is how it lays out texts.
+    sources = b"".join(p.read_bytes() for p in sorted((ROOT / "crates/scoring/src").rglob("*.rs")))
+    key = hashlib.sha256(lines + sources + (folder / "encoder.onnx").read_bytes() + f"{width} {window}".encode()).hexdigest()[:24]
     path = cache / f"{key}.bin"
     if not path.exists():
-        run = subprocess.run(
-            ["cargo", "run", "--quiet", "--release", "-p", "undertone-scoring", "--example", "features", "--", str(folder), str(width),
-             str(window)], cwd=ROOT, input=lines, stdout=subprocess.PIPE, check=True)
+        run = subprocess.run([program, str(folder), str(width), str(window)], input=lines, stdout=subprocess.PIPE, check=True)
         path.write_bytes(run.stdout)
     return list(parse(path.read_bytes(), len(rows), width))
 
