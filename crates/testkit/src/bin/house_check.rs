@@ -51,10 +51,19 @@ fn main() -> ExitCode {
     let mut problems = layers(&metadata);
     problems.extend(licences(&metadata));
     problems.extend(sizes(metadata.workspace_root.as_std_path()));
+    problems.extend(one_program(&metadata));
     for problem in &problems {
         eprintln!("error: {problem}");
     }
     if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The README's first command is `cargo run`, which must know what to run.
+fn one_program(metadata: &Metadata) -> Option<String> {
+    let packages = metadata.workspace_default_packages();
+    let programs: Vec<&str> =
+        packages.iter().flat_map(|p| &p.targets).filter(|t| t.is_bin()).map(|t| t.name.as_str()).collect();
+    (programs != ["undertone"]).then(|| format!("`cargo run` would have to choose among {programs:?}"))
 }
 
 fn layers(metadata: &Metadata) -> Vec<String> {
