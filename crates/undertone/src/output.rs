@@ -21,7 +21,6 @@ const MOST_MARKDOWN: usize = 4 << 20;
 /// Writes verdicts as they come, in one of the formats.
 pub struct Writer {
     out: Out,
-    bar: ProgressBar,
 }
 
 enum Out {
@@ -36,8 +35,8 @@ enum Out {
 }
 
 impl Writer {
-    /// A writer to standard output; `bar` is hidden while it writes.
-    pub fn new(format: Format, bar: ProgressBar) -> Result<Self, CliError> {
+    /// A writer to standard output.
+    pub fn new(format: Format) -> Result<Self, CliError> {
         let stdout = || std::io::BufWriter::new(std::io::stdout());
         let out = match format {
             Format::Table => Out::Table(table::Table::new()),
@@ -49,15 +48,14 @@ impl Writer {
             Format::Jsonl => Out::Jsonl(stdout()),
             Format::Markdown => Out::Markdown { rows: String::new(), left_out: 0 },
         };
-        Ok(Self { out, bar })
+        Ok(Self { out })
     }
 
     /// Writes one row.
     pub fn write(&mut self, scored: &Scored) -> Result<(), CliError> {
         match &mut self.out {
             Out::Table(table) => {
-                let lines = table.row(scored);
-                self.bar.suspend(|| anstream::stdout().write_all(lines.as_bytes()))?;
+                anstream::stdout().write_all(table.row(scored).as_bytes())?;
             }
             Out::Csv(writer) => machine::csv(writer, scored)?,
             Out::Jsonl(writer) => {
@@ -104,13 +102,16 @@ impl Writer {
     }
 }
 
-/// A count on standard error while rows are read, or nothing. How many there will be is not known before they are read.
-pub fn progress(shown: bool) -> ProgressBar {
+/// A bar on standard error, by the bytes of the file read, or a spinner where their number is not known; nothing unless `shown`.
+pub fn progress(shown: bool, bytes: Option<u64>) -> ProgressBar {
     if !shown {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {human_pos} read · {per_sec} · {elapsed}") {
+    let (bar, template) = match bytes {
+        Some(bytes) => (ProgressBar::new(bytes), "{wide_bar} {percent:>3} %  {msg}  {elapsed}"),
+        None => (ProgressBar::new_spinner(), "{spinner}  {msg}  {elapsed}"),
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
     bar

@@ -153,7 +153,12 @@ pub enum Answer {
 pub fn run(arguments: &ScoreArguments) -> Result<Outcome, CliError> {
     let settings = settings(arguments)?;
     let before = arguments.compare.as_deref().map(counts_of).transpose()?;
-    let input = open(arguments)?;
+    let to_person = !arguments.quiet;
+    // A table on the terminal moves by itself; a bar would only flicker between its lines.
+    let still = arguments.format != Format::Table || !std::io::stdout().is_terminal();
+    let (source, bytes) = open(&arguments.file)?;
+    let bar = output::progress(to_person && still && std::io::stderr().is_terminal(), bytes);
+    let input = read(arguments, Box::new(bar.wrap_read(source)))?;
     let artifact = match &arguments.model {
         Some(folder) => Artifact::from_folder(folder)?,
         None => Artifact::embedded()?,
@@ -173,12 +178,10 @@ pub fn run(arguments: &ScoreArguments) -> Result<Outcome, CliError> {
     }
     let mut stops = interrupts();
 
-    let to_person = !arguments.quiet;
     if to_person && !input.notice.is_empty() {
         tell(&format!("Reading {}: {}", arguments.file.display(), input.notice));
     }
-    let bar = output::progress(to_person && std::io::stderr().is_terminal());
-    let mut out = Writer::new(arguments.format, bar.clone())?;
+    let mut out = Writer::new(arguments.format)?;
     let mut audit = Audit::default();
     // Whoever streams messages in waits for each answer; from a file they are written in larger pieces.
     let streamed = arguments.file.as_os_str() == "-";
@@ -195,7 +198,8 @@ pub fn run(arguments: &ScoreArguments) -> Result<Outcome, CliError> {
                     if streamed {
                         out.flush()?;
                     }
-                    bar.inc(1);
+                    bar.set_message(format!("{} read", audit.inputs));
+                    bar.tick();
                 }
             }
         }
@@ -247,19 +251,22 @@ fn settings(arguments: &ScoreArguments) -> Result<Settings, CliError> {
     Ok(Settings { scorer: undertone_core::verdict::ScorerKind::Local, ..settings })
 }
 
-fn open(arguments: &ScoreArguments) -> Result<Input, CliError> {
-    let source: Box<dyn Read + Send> = if arguments.file.as_os_str() == "-" {
-        Box::new(std::io::stdin())
-    } else {
-        let shown = arguments.file.display();
-        let file = std::fs::File::open(&arguments.file)
-            .map_err(|e| CliError::Failed(format!("{shown} can not be opened: {e}")))?;
-        let meta = file.metadata().map_err(|e| CliError::Failed(format!("{shown} can not be read: {e}")))?;
-        if meta.is_dir() {
-            return Err(CliError::Failed(format!("{shown} is a folder; give a file of messages")));
-        }
-        Box::new(file)
-    };
+/// The file and its size, where it has one.
+fn open(path: &Path) -> Result<(Box<dyn Read + Send>, Option<u64>), CliError> {
+    if path.as_os_str() == "-" {
+        return Ok((Box::new(std::io::stdin()), None));
+    }
+    let shown = path.display();
+    let file =
+        std::fs::File::open(path).map_err(|e| CliError::Failed(format!("{shown} can not be opened: {e}")))?;
+    let meta = file.metadata().map_err(|e| CliError::Failed(format!("{shown} can not be read: {e}")))?;
+    if meta.is_dir() {
+        return Err(CliError::Failed(format!("{shown} is a folder; give a file of messages")));
+    }
+    Ok((Box::new(file), meta.is_file().then_some(meta.len())))
+}
+
+fn read(arguments: &ScoreArguments, source: Box<dyn Read + Send>) -> Result<Input, CliError> {
     let options = input::Options {
         format: arguments.input_format,
         delimiter: arguments.delimiter,

@@ -205,22 +205,21 @@ impl Columns {
         Self { found }
     }
 
-    /// What was found, for the person: "text from “body”, customer from “`requester_id`”".
+    /// What was found, for the person: "text from “body”, and id, customer, date".
     pub fn notice(&self) -> String {
-        let word = |field: &Field| match field {
-            Field::Text => "text",
-            Field::Id => "id",
-            Field::Customer => "customer",
-            Field::Account => "account",
-            Field::Conversation => "conversation",
-            Field::Time => "time",
-            Field::Channel => "channel",
-            Field::Author => "author",
-            Field::Kind => "kind",
-            Field::Public => "visibility",
+        let first = |wanted: bool| {
+            self.found
+                .iter()
+                .filter(move |(field, _)| (*field == Field::Text) == wanted)
+                .filter_map(|(_, names)| names.first())
         };
-        let columns = self.found.iter().filter_map(|(field, names)| Some((word(field), names.first()?)));
-        columns.map(|(word, name)| format!("{word} from “{name}”")).collect::<Vec<_>>().join(", ")
+        let text: Vec<String> = first(true).map(|name| format!("text from “{name}”")).collect();
+        let others: Vec<&str> = first(false).map(String::as_str).collect();
+        if others.is_empty() {
+            text.concat()
+        } else {
+            format!("{}, and {}", text.concat(), others.join(", "))
+        }
     }
 
     /// The interaction in a row; `value` answers what stands in a column, `same` whether two column names are the same.
