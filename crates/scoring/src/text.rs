@@ -17,7 +17,7 @@ pub(crate) struct Line<'t> {
     pub text: &'t str,
 }
 
-/// The lines of `text`, at most `usize::MAX` bytes each; `\n`, `\r\n` and `\r` end them.
+/// The lines of `text`; `\n`, `\r\n` and `\r` end them.
 pub(crate) fn lines(text: &str) -> Vec<Line<'_>> {
     let mut lines = Vec::new();
     let mut start = 0;
