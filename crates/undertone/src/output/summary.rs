@@ -38,6 +38,9 @@ impl Report<'_> {
         let bold = Style::new().bold();
         let stopped = if self.interrupted { ", then interrupted" } else { "" };
         writeln!(out, "\n{bold}{} read{stopped}: {}{bold:#}", interactions(audit.inputs), self.fates())?;
+        if audit.scored() == 0 {
+            return self.write_skipped(out);
+        }
         for (label, count) in Label::ALL.into_iter().zip(audit.labels) {
             let share = share(count, audit.scored());
             let style = style(label);
