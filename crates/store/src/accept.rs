@@ -1,0 +1,368 @@
+//! Interactions as they are taken in: each once, with everybody they mention, in one transaction.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, SubsecRound, Utc};
+use sea_orm::{ConnectionTrait, FromQueryResult, Value};
+use undertone_core::Arrival;
+
+use crate::people::{self, Ids, Mentions};
+use crate::rows::as_word;
+use crate::statement::{pieces, sql};
+use crate::{Result, Store, StoreError, TenantId};
+
+/// What became of one interaction handed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is new.
+    Created {
+        /// Our id.
+        id: String,
+    },
+    /// It was there already, the same in every word.
+    Duplicate {
+        /// Our id.
+        id: String,
+    },
+    /// It was there with other content, and the caller wanted it revised.
+    Updated {
+        /// Our id.
+        id: String,
+    },
+    /// It was there with other content, and stays as it was.
+    Conflict {
+        /// Our id.
+        id: String,
+    },
+}
+
+impl Accepted {
+    /// Our id of the interaction.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Created { id } | Self::Duplicate { id } | Self::Updated { id } | Self::Conflict { id } => {
+                id
+            }
+        }
+    }
+}
+
+/// An interaction and the digest of its content, by which the same is told from other.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    /// The interaction. Without an external id it gets our own, and is always new.
+    pub arrival: Arrival,
+    /// Digest of its content.
+    pub digest: String,
+}
+
+#[derive(FromQueryResult)]
+struct Existing {
+    source: String,
+    external_id: String,
+    id: String,
+    digest: String,
+}
+
+#[derive(FromQueryResult)]
+struct Inserted {
+    id: String,
+}
+
+impl Store {
+    /// Takes in what one tenant handed in together, in one transaction; answers in the same order. When this returns, it is on disk.
+    pub async fn accept(&self, tenant: TenantId, items: &[Incoming]) -> Result<Vec<Accepted>> {
+        let tx = self.begin().await?;
+        let at = self.now();
+        let linked = self.link(&tx, tenant, at, items).await?;
+        let mut answers: Vec<Option<Accepted>> = vec![None; items.len()];
+        let mut open: Vec<usize> = (0..items.len()).collect();
+        // The same id twice in one batch is taken one after the other.
+        while !open.is_empty() {
+            let mut seen = HashSet::new();
+            let (wave, later): (Vec<usize>, Vec<usize>) = open.iter().partition(|i| {
+                let interaction = &items[**i].arrival.interaction;
+                interaction.external_id.is_empty()
+                    || seen.insert((&interaction.source, &interaction.external_id))
+            });
+            self.accept_wave(&tx, (tenant, at), items, &linked, &wave, &mut answers).await?;
+            open = later;
+        }
+        tx.commit().await?;
+        answers.into_iter().collect::<Option<Vec<_>>>().ok_or_else(|| {
+            StoreError::Conflict("an interaction vanished while it was taken in; send it again".into())
+        })
+    }
+
+    async fn accept_wave(
+        &self,
+        tx: &impl ConnectionTrait,
+        (tenant, at): (TenantId, DateTime<Utc>),
+        items: &[Incoming],
+        linked: &Linked,
+        wave: &[usize],
+        answers: &mut [Option<Accepted>],
+    ) -> Result<()> {
+        let mut by_id = HashMap::with_capacity(wave.len());
+        let mut rows = Vec::with_capacity(wave.len());
+        for &i in wave {
+            let (interaction, id) = (&items[i].arrival.interaction, self.new_id(at));
+            let external = if interaction.external_id.is_empty() { &id } else { &interaction.external_id };
+            rows.push([
+                tenant.0.into(),
+                id.as_str().into(),
+                interaction.source.as_str().into(),
+                external.as_str().into(),
+                items[i].digest.as_str().into(),
+                1_i64.into(),
+                as_word(&interaction.kind).into(),
+                as_word(&interaction.author_kind).into(),
+                as_word(&interaction.direction).into(),
+                as_word(&interaction.visibility).into(),
+                interaction.channel.as_str().into(),
+                interaction.channel_name.clone().into(),
+                id_of(&linked.customers, interaction.customer.as_ref()).into(),
+                id_of(&linked.agents, interaction.agent.as_ref()).into(),
+                id_of(&linked.conversations, interaction.conversation.as_ref()).into(),
+                linked.segment_of(interaction.customer.as_deref()).into(),
+                interaction.occurred_at.map_or(at, |occurred| occurred.trunc_subsecs(6)).into(),
+                at.into(),
+                "pending".into(),
+                0_i64.into(),
+                at.into(),
+            ]);
+            by_id.insert(id, i);
+        }
+        // Rows are locked in the order of their keys, so that two writers of the same ones do not wait for each other in a circle.
+        rows.sort_by(|a, b| key_of(a).cmp(&key_of(b)));
+        let mut texts = Vec::with_capacity(wave.len());
+        for piece in pieces(&rows) {
+            let statement = sql(
+                "INSERT INTO interaction (tenant_id, id, source, external_id, digest, revision, kind, author_kind, direction, \
+                 visibility, channel, channel_name, customer_id, agent_id, conversation_id, segment, occurred_at, received_at, score_state, \
+                 attempts, next_attempt_at) VALUES ? ON CONFLICT (tenant_id, source, external_id) DO NOTHING",
+            );
+            let taken = statement.rows(piece.iter().cloned()).run(tx).await?;
+            let ids = piece.iter().map(|row| text_of(&row[1]));
+            // Mostly all of them are new; asking each row for its id would cost as much as writing it.
+            let inserted: Vec<Inserted> = if taken == piece.len() as u64 {
+                ids.map(|id| Inserted { id: id.to_owned() }).collect()
+            } else {
+                sql("SELECT id FROM interaction WHERE tenant_id = ? AND id IN ?")
+                    .bind(tenant.0)
+                    .list(ids)
+                    .all(tx)
+                    .await?
+            };
+            for Inserted { id } in inserted {
+                let Some(i) = by_id.remove(&id) else { continue };
+                texts.push([
+                    tenant.0.into(),
+                    id.as_str().into(),
+                    1_i64.into(),
+                    items[i].arrival.interaction.text.as_str().into(),
+                ]);
+                answers[i] = Some(Accepted::Created { id });
+            }
+        }
+        for piece in pieces(&texts) {
+            sql("INSERT INTO interaction_text (tenant_id, interaction_id, revision, body) VALUES ?")
+                .rows(piece.iter().cloned())
+                .run(tx)
+                .await?;
+        }
+        let mut known: Vec<usize> = by_id.into_values().collect();
+        known.sort_unstable();
+        self.accept_known(tx, (tenant, at), items, linked, &known, answers).await
+    }
+
+    /// Those whose `(source, external_id)` was taken in before.
+    async fn accept_known(
+        &self,
+        tx: &impl ConnectionTrait,
+        (tenant, at): (TenantId, DateTime<Utc>),
+        items: &[Incoming],
+        linked: &Linked,
+        known: &[usize],
+        answers: &mut [Option<Accepted>],
+    ) -> Result<()> {
+        let mut revised = Vec::new();
+        for piece in pieces(known) {
+            let of = |i: &usize| &items[*i].arrival.interaction;
+            let existing = sql("SELECT source, external_id, id, digest FROM interaction WHERE tenant_id = ? AND source IN ? AND external_id IN ?")
+                .bind(tenant.0)
+                .list(piece.iter().map(|i| of(i).source.as_str()))
+                .list(piece.iter().map(|i| of(i).external_id.as_str()))
+                .all::<Existing>(tx)
+                .await?;
+            let existing: HashMap<(String, String), Existing> = existing
+                .into_iter()
+                .map(|row| ((row.source.clone(), row.external_id.clone()), row))
+                .collect();
+            for i in piece {
+                let key = (of(i).source.clone(), of(i).external_id.clone());
+                let Some(row) = existing.get(&key) else { continue };
+                let id = row.id.clone();
+                answers[*i] = Some(if row.digest == items[*i].digest {
+                    Accepted::Duplicate { id }
+                } else if items[*i].arrival.update {
+                    revised.push((id.clone(), *i));
+                    Accepted::Updated { id }
+                } else {
+                    Accepted::Conflict { id }
+                });
+            }
+        }
+        // In the order of their ids, for the same reason as above.
+        revised.sort_unstable();
+        for (id, i) in revised {
+            self.revise(tx, (tenant, at), &items[i], linked, &id).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives an interaction other content; it is decided about anew, and until then the earlier verdict stands.
+    async fn revise(
+        &self,
+        tx: &impl ConnectionTrait,
+        (tenant, at): (TenantId, DateTime<Utc>),
+        item: &Incoming,
+        linked: &Linked,
+        id: &str,
+    ) -> Result<()> {
+        let interaction = &item.arrival.interaction;
+        let revision = sql("UPDATE interaction SET digest = ?, revision = revision + 1, kind = ?, author_kind = ?, direction = ?, visibility = ?, \
+             channel = ?, channel_name = ?, customer_id = ?, agent_id = ?, conversation_id = ?, segment = ?, occurred_at = COALESCE(?, occurred_at), \
+             score_state = 'pending', reason = NULL, detail = NULL, attempts = 0, next_attempt_at = ?, lease_owner = NULL \
+             WHERE tenant_id = ? AND id = ? RETURNING revision")
+        .bind(&item.digest)
+        .bind(as_word(&interaction.kind))
+        .bind(as_word(&interaction.author_kind))
+        .bind(as_word(&interaction.direction))
+        .bind(as_word(&interaction.visibility))
+        .bind(interaction.channel.as_str())
+        .bind(interaction.channel_name.clone())
+        .bind(id_of(&linked.customers, interaction.customer.as_ref()))
+        .bind(id_of(&linked.agents, interaction.agent.as_ref()))
+        .bind(id_of(&linked.conversations, interaction.conversation.as_ref()))
+        .bind(linked.segment_of(interaction.customer.as_deref()))
+        .bind(interaction.occurred_at.map(|occurred| occurred.trunc_subsecs(6)))
+        .bind(at)
+        .bind(tenant.0)
+        .bind(id)
+        .value::<i64>(tx)
+        .await?
+        .unwrap_or(1);
+        sql("INSERT INTO interaction_text (tenant_id, interaction_id, revision, body) VALUES ?")
+            .rows([[tenant.0.into(), id.into(), revision.into(), interaction.text.as_str().into()]])
+            .run(tx)
+            .await?;
+        Ok(())
+    }
+
+    /// Creates or fills in everybody and everything the items mention.
+    async fn link(
+        &self,
+        tx: &impl ConnectionTrait,
+        tenant: TenantId,
+        at: DateTime<Utc>,
+        items: &[Incoming],
+    ) -> Result<Linked> {
+        let when = (tenant, at);
+        let (mut accounts, mut teams) = (Mentions::new(), Mentions::new());
+        for Incoming { arrival, .. } in items {
+            if let Some(external) = &arrival.interaction.account {
+                people::merge(&mut accounts, external, people::account(&arrival.account));
+            }
+            if let Some(external) = &arrival.agent.team {
+                people::merge(&mut teams, external, people::team(None));
+            }
+        }
+        let accounts = self.resolve(tx, &people::ACCOUNT, when, accounts).await?;
+        let teams = self.resolve(tx, &people::TEAM, when, teams).await?;
+
+        let (mut customers, mut agents) = (Mentions::new(), Mentions::new());
+        for Incoming { arrival, .. } in items {
+            let interaction = &arrival.interaction;
+            if let Some(external) = &interaction.customer {
+                let account = interaction.account.as_ref().and_then(|account| accounts.get(account));
+                people::merge(&mut customers, external, people::customer(&arrival.customer, account));
+            }
+            if let Some(external) = &interaction.agent {
+                let team = arrival.agent.team.as_ref().and_then(|team| teams.get(team));
+                people::merge(&mut agents, external, people::agent(&arrival.agent, team));
+            }
+        }
+        let agents = self.resolve(tx, &people::AGENT, when, agents).await?;
+        let customers = self.resolve(tx, &people::CUSTOMER, when, customers).await?;
+
+        let mut conversations = Mentions::new();
+        for Incoming { arrival, .. } in items {
+            let interaction = &arrival.interaction;
+            if let Some(external) = &interaction.conversation {
+                let customer = interaction.customer.as_ref().and_then(|customer| customers.get(customer));
+                let opened_at = interaction.occurred_at.unwrap_or(at).trunc_subsecs(6);
+                people::merge(
+                    &mut conversations,
+                    external,
+                    people::conversation(&arrival.conversation, customer, opened_at),
+                );
+            }
+        }
+        let conversations = self.resolve(tx, &people::CONVERSATION, when, conversations).await?;
+        let segments = self.segments(tx, tenant, &customers).await?;
+        Ok(Linked { customers, agents, conversations, segments })
+    }
+
+    /// Segments by the source's customer id, of those who have one.
+    async fn segments(&self, tx: &impl ConnectionTrait, tenant: TenantId, customers: &Ids) -> Result<Ids> {
+        #[derive(FromQueryResult)]
+        struct Row {
+            external_id: String,
+            segment: String,
+        }
+        let mut segments = Ids::new();
+        let externals: Vec<&String> = customers.keys().collect();
+        for piece in pieces(&externals) {
+            let rows = sql("SELECT external_id, segment FROM customer WHERE tenant_id = ? AND external_id IN ? AND segment IS NOT NULL")
+                .bind(tenant.0)
+                .list(piece.iter().map(|external| external.as_str()))
+                .all::<Row>(tx)
+                .await?;
+            segments.extend(rows.into_iter().map(|row| (row.external_id, row.segment)));
+        }
+        Ok(segments)
+    }
+}
+
+/// Source and external id of a row to be inserted.
+fn key_of(row: &[Value; 21]) -> (&str, &str) {
+    (text_of(&row[2]), text_of(&row[3]))
+}
+
+/// Our id of what `external` names.
+fn id_of(ids: &Ids, external: Option<&String>) -> Option<String> {
+    external.and_then(|external| ids.get(external)).cloned()
+}
+
+fn text_of(value: &Value) -> &str {
+    match value {
+        Value::String(Some(text)) => text,
+        _ => "",
+    }
+}
+
+/// Our ids of everybody mentioned, by the source's ids.
+struct Linked {
+    customers: Ids,
+    agents: Ids,
+    conversations: Ids,
+    segments: Ids,
+}
+
+impl Linked {
+    fn segment_of(&self, customer: Option<&str>) -> String {
+        customer.and_then(|external| self.segments.get(external)).cloned().unwrap_or_default()
+    }
+}

@@ -1,0 +1,142 @@
+//! API keys. A key is shown once; what is kept is its digest.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::FromQueryResult;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::audit::{self, Act, hex};
+use crate::statement::sql;
+use crate::{Result, Store, TenantId};
+
+/// An API key, without the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Its id.
+    pub id: String,
+    /// The tenant it opens.
+    pub tenant: TenantId,
+    /// What it is for.
+    pub name: String,
+    /// What it may do, as words.
+    pub scopes: Vec<String>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it stops working.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was last used, to the minute or so.
+    pub last_used_at: Option<DateTime<Utc>>,
+    /// When it was revoked.
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+#[derive(FromQueryResult)]
+struct Row {
+    id: String,
+    tenant_id: i64,
+    name: String,
+    scopes: String,
+    created_at: DateTime<Utc>,
+    expires_at: Option<DateTime<Utc>>,
+    last_used_at: Option<DateTime<Utc>>,
+    revoked_at: Option<DateTime<Utc>>,
+}
+
+impl From<Row> for Key {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id,
+            tenant: TenantId(row.tenant_id),
+            name: row.name,
+            scopes: row.scopes.split_whitespace().map(str::to_owned).collect(),
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            last_used_at: row.last_used_at,
+            revoked_at: row.revoked_at,
+        }
+    }
+}
+
+const COLUMNS: &str =
+    "SELECT id, tenant_id, name, scopes, created_at, expires_at, last_used_at, revoked_at FROM api_key ";
+
+/// How a secret of high entropy is kept: SHA-256, in hexadecimal.
+#[must_use]
+pub fn digest(secret: &str) -> String {
+    hex(&Sha256::digest(secret))
+}
+
+impl Store {
+    /// Keeps a new key; answers its id.
+    pub async fn create_key(
+        &self,
+        act: &Act<'_>,
+        name: &str,
+        scopes: &[&str],
+        secret: &str,
+    ) -> Result<String> {
+        let tx = self.begin().await?;
+        let at = self.now();
+        let id = self.new_id(at);
+        sql("INSERT INTO api_key (id, tenant_id, name, token_digest, scopes, created_at) VALUES ?")
+            .rows([[
+                id.as_str().into(),
+                act.tenant.0.into(),
+                name.into(),
+                digest(secret).into(),
+                scopes.join(" ").into(),
+                at.into(),
+            ]])
+            .run(&tx)
+            .await?;
+        audit::note(self, &tx, act, ("key_created", &id), &json!({"name": name, "scopes": scopes})).await?;
+        tx.commit().await?;
+        Ok(id)
+    }
+
+    /// The key that works with `secret` now. Notes that it was used, at most once a minute.
+    pub async fn key(&self, secret: &str) -> Result<Option<Key>> {
+        let now = self.now();
+        let row = sql(COLUMNS)
+            .then("WHERE token_digest = ? AND revoked_at IS NULL")
+            .bind(digest(secret))
+            .one::<Row>(&self.reader)
+            .await?;
+        let key = row.map(Key::from).filter(|key| key.expires_at.is_none_or(|end| now < end));
+        if let Some(key) = &key
+            && key.last_used_at.is_none_or(|used| now - used > TimeDelta::minutes(1))
+        {
+            let tx = self.begin().await?;
+            sql("UPDATE api_key SET last_used_at = ? WHERE id = ?").bind(now).bind(&key.id).run(&tx).await?;
+            tx.commit().await?;
+        }
+        Ok(key)
+    }
+
+    /// All keys of a tenant, the oldest first.
+    pub async fn keys(&self, tenant: TenantId) -> Result<Vec<Key>> {
+        let rows = sql(COLUMNS)
+            .then("WHERE tenant_id = ? ORDER BY id")
+            .bind(tenant.0)
+            .all::<Row>(&self.reader)
+            .await?;
+        Ok(rows.into_iter().map(Key::from).collect())
+    }
+
+    /// Ends a key at once; answers whether there was one to end.
+    pub async fn revoke_key(&self, act: &Act<'_>, id: &str) -> Result<bool> {
+        let tx = self.begin().await?;
+        let ended =
+            sql("UPDATE api_key SET revoked_at = ? WHERE id = ? AND tenant_id = ? AND revoked_at IS NULL")
+                .bind(self.now())
+                .bind(id)
+                .bind(act.tenant.0)
+                .run(&tx)
+                .await?;
+        if ended > 0 {
+            audit::note(self, &tx, act, ("key_revoked", id), &json!({})).await?;
+        }
+        tx.commit().await?;
+        Ok(ended > 0)
+    }
+}

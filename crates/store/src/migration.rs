@@ -1,0 +1,86 @@
+//! The tables, in steps that are taken once and in order.
+
+use sea_orm::{ConnectionTrait, DbBackend};
+
+use crate::statement::sql;
+use crate::{Result, Store};
+
+/// Every step: its name, and its statements with the words of [`WORDS`].
+const STEPS: [(&str, &str); 2] = [
+    ("0001_initial", include_str!("../migrations/0001_initial.sql")),
+    ("0002_lessons", include_str!("../migrations/0002_lessons.sql")),
+];
+
+/// Words that differ: in the step, for SQLite, for PostgreSQL. Text is compared byte by byte in both, so that order and cursors agree.
+const WORDS: [(&str, &str, &str); 9] = [
+    ("{int}", "INTEGER", "bigint"),
+    ("{text}", "TEXT", "text COLLATE \"C\""),
+    ("{time}", "TEXT", "timestamptz"),
+    ("{day}", "TEXT", "date"),
+    ("{bool}", "INTEGER", "boolean"),
+    ("{real}", "REAL", "double precision"),
+    ("{json}", "TEXT", "jsonb"),
+    ("{end}", " STRICT", ""),
+    ("{clustered}", " STRICT, WITHOUT ROWID", ""),
+];
+
+/// Any number; it names the lock that programs starting at once wait for.
+const LOCK: i64 = 0x756e_6465_7274;
+
+const LEDGER: &str =
+    "CREATE TABLE IF NOT EXISTS schema_migration (name {text} PRIMARY KEY, applied_at {time} NOT NULL)";
+
+/// Takes the steps that are missing, all or none, while nobody else does.
+pub(crate) async fn run(store: &Store) -> Result<Vec<&'static str>> {
+    let tx = store.begin().await?;
+    if store.backend() == DbBackend::Postgres {
+        sql("SELECT pg_advisory_xact_lock(?)").bind(LOCK).run(&tx).await?;
+    }
+    tx.execute_unprepared(&in_words_of(store.backend(), LEDGER)).await?;
+    let pending = pending(&tx).await?;
+    for (name, statements) in STEPS.iter().filter(|(name, _)| pending.contains(name)) {
+        for statement in in_words_of(store.backend(), statements).split(";\n") {
+            if !statement.trim().is_empty() {
+                tx.execute_unprepared(statement).await?;
+            }
+        }
+        sql("INSERT INTO schema_migration (name, applied_at) VALUES (?, ?)")
+            .bind(*name)
+            .bind(store.now())
+            .run(&tx)
+            .await?;
+        tracing::info!(migration = name, "migration {name} applied");
+    }
+    tx.commit().await?;
+    Ok(pending)
+}
+
+/// The names of the steps not taken yet; all of them where there is no database yet.
+pub(crate) async fn pending(on: &impl ConnectionTrait) -> Result<Vec<&'static str>> {
+    let catalogue = match on.get_database_backend() {
+        DbBackend::Postgres => sql(
+            "SELECT 1::bigint FROM information_schema.tables WHERE table_name = 'schema_migration' AND table_schema = current_schema()",
+        ),
+        _ => sql("SELECT 1 FROM sqlite_master WHERE name = 'schema_migration'"),
+    };
+    let mut pending = Vec::new();
+    let known = catalogue.value::<i64>(on).await?.is_some();
+    for (name, _) in STEPS {
+        let taken = known
+            && sql("SELECT name FROM schema_migration WHERE name = ?")
+                .bind(name)
+                .value::<String>(on)
+                .await?
+                .is_some();
+        if !taken {
+            pending.push(name);
+        }
+    }
+    Ok(pending)
+}
+
+fn in_words_of(backend: DbBackend, text: &str) -> String {
+    WORDS.iter().fold(text.to_owned(), |text, (word, sqlite, postgres)| {
+        text.replace(word, if backend == DbBackend::Postgres { postgres } else { sqlite })
+    })
+}

@@ -1,0 +1,216 @@
+//! The module of each tenant: whether it is active, what it is set to, and since when it is paid for.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, FromQueryResult};
+use serde::Serialize;
+use serde_json::{Value, json};
+use undertone_core::Settings;
+
+use crate::audit::{self, Act};
+use crate::statement::{for_update, sql};
+use crate::{Result, Store, StoreError, TenantId};
+
+/// The module's name, and the key of its settings.
+pub const MODULE: &str = "sentiment_analysis";
+
+/// What a month of the module costs, in cents, from activation on.
+pub const MONTHLY_PRICE_CENTS: i64 = 9999;
+
+/// A stretch of time in which the module was active.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, FromQueryResult)]
+pub struct Period {
+    /// When it began.
+    pub activated_at: DateTime<Utc>,
+    /// Who began it.
+    pub activated_by: String,
+    /// When it ended; `None` while it lasts.
+    pub deactivated_at: Option<DateTime<Utc>>,
+    /// Who ended it.
+    pub deactivated_by: Option<String>,
+    /// Price of a month in it, in cents.
+    pub monthly_price_cents: i64,
+}
+
+/// The module of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Module {
+    /// It scores what arrives.
+    pub active: bool,
+    /// What it is set to.
+    pub settings: Settings,
+    /// The settings that were saved; those left out are at their default.
+    pub saved: Value,
+}
+
+#[derive(FromQueryResult)]
+struct Row {
+    active: bool,
+    settings: Value,
+}
+
+async fn read(on: &impl ConnectionTrait, tenant: TenantId, lock: &'static str) -> Result<Option<Row>> {
+    sql("SELECT active, settings FROM tenant_modules WHERE tenant_id = ? AND module = ?")
+        .bind(tenant.0)
+        .bind(MODULE)
+        .then(lock)
+        .one::<Row>(on)
+        .await
+}
+
+impl From<Option<Row>> for Module {
+    fn from(row: Option<Row>) -> Self {
+        let (active, settings) = row.map_or((false, Value::Null), |row| (row.active, row.settings));
+        let saved = settings.get(MODULE).cloned().unwrap_or_else(|| json!({}));
+        // Written by an earlier version, a key may have gone out of use: the rest still holds.
+        let read = Settings::from_json(&saved).unwrap_or_else(|errors| {
+            let mut usable = saved.clone();
+            if let Some(object) = usable.as_object_mut() {
+                object.retain(|key, _| !errors.iter().any(|error| error.key == *key));
+            }
+            Settings::from_json(&usable).unwrap_or_default()
+        });
+        Self { active, settings: read, saved }
+    }
+}
+
+/// Switches the module on or off, in the ledger too. Answers whether that changed anything.
+pub(crate) async fn set_active(
+    store: &Store,
+    tx: &DatabaseTransaction,
+    act: &Act<'_>,
+    active: bool,
+) -> Result<bool> {
+    let at = store.now();
+    sql("INSERT INTO tenant_modules (tenant_id, module, active, settings, updated_at) VALUES ? ON CONFLICT DO NOTHING")
+        .rows([[act.tenant.0.into(), MODULE.into(), false.into(), json!({}).into(), at.into()]])
+        .run(tx)
+        .await?;
+    let changed = sql("UPDATE tenant_modules SET active = ?, updated_at = ? WHERE tenant_id = ? AND module = ? AND active <> ?")
+        .bind(active)
+        .bind(at)
+        .bind(act.tenant.0)
+        .bind(MODULE)
+        .bind(active)
+        .run(tx)
+        .await?;
+    if changed == 0 {
+        return Ok(false);
+    }
+    if active {
+        sql("INSERT INTO module_period (tenant_id, id, module, activated_at, activated_by, monthly_price_cents) VALUES ?")
+            .rows([[
+                act.tenant.0.into(),
+                store.new_id(at).into(),
+                MODULE.into(),
+                at.into(),
+                act.actor.into(),
+                MONTHLY_PRICE_CENTS.into(),
+            ]])
+            .run(tx)
+            .await?;
+    } else {
+        sql("UPDATE module_period SET deactivated_at = ?, deactivated_by = ? WHERE tenant_id = ? AND module = ? AND deactivated_at IS NULL")
+            .bind(at)
+            .bind(act.actor)
+            .bind(act.tenant.0)
+            .bind(MODULE)
+            .run(tx)
+            .await?;
+    }
+    let action = if active { "module_activated" } else { "module_deactivated" };
+    audit::note(store, tx, act, (action, MODULE), &json!({})).await?;
+    Ok(true)
+}
+
+impl Store {
+    /// The tenant's module.
+    pub async fn module(&self, tenant: TenantId) -> Result<Module> {
+        Ok(read(&self.reader, tenant, "").await?.into())
+    }
+
+    /// Activates or deactivates the module; answers whether that changed anything. Activating it concerns what arrives from then on.
+    pub async fn set_module_active(&self, act: &Act<'_>, active: bool) -> Result<bool> {
+        let tx = self.begin().await?;
+        let changed = set_active(self, &tx, act, active).await?;
+        tx.commit().await?;
+        Ok(changed)
+    }
+
+    /// The ledger, the latest period first.
+    pub async fn module_periods(&self, tenant: TenantId) -> Result<Vec<Period>> {
+        sql("SELECT activated_at, activated_by, deactivated_at, deactivated_by, monthly_price_cents FROM module_period \
+             WHERE tenant_id = ? AND module = ? ORDER BY activated_at DESC, id DESC")
+        .bind(tenant.0)
+        .bind(MODULE)
+        .all(&self.reader)
+        .await
+    }
+
+    /// Changes the settings named in `changes` and keeps the others; `null` puts one back to its default. All or none.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] with everything that is wrong, a line each.
+    pub async fn change_settings(&self, act: &Act<'_>, changes: &Value) -> Result<Settings> {
+        let Some(changes) = changes.as_object() else {
+            return Err(StoreError::Invalid("settings are a JSON object of names and values".to_owned()));
+        };
+        let tx = self.begin().await?;
+        let row = read(&tx, act.tenant, for_update(self.backend())).await?;
+        let mut all = row.as_ref().map_or_else(|| json!({}), |row| row.settings.clone());
+        let module = Module::from(row);
+        let mut saved = module.saved.as_object().cloned().unwrap_or_default();
+        for (key, value) in changes {
+            // `model` may be null itself, which is its default.
+            if value.is_null() && Settings::KEYS.contains(&key.as_str()) {
+                saved.shift_remove(key);
+            } else {
+                saved.insert(key.clone(), value.clone());
+            }
+        }
+        let saved = Value::Object(saved);
+        let settings = Settings::from_json(&saved).map_err(|errors| {
+            StoreError::Invalid(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        })?;
+        if let Some(all) = all.as_object_mut() {
+            all.insert(MODULE.to_owned(), saved.clone());
+        }
+        self.save_settings(
+            &tx,
+            act,
+            all,
+            ("settings_saved", json!({"before": module.saved, "after": saved})),
+        )
+        .await?;
+        tx.commit().await?;
+        Ok(settings)
+    }
+
+    /// Puts every setting back to its default.
+    pub async fn reset_settings(&self, act: &Act<'_>) -> Result<Settings> {
+        let tx = self.begin().await?;
+        let row = read(&tx, act.tenant, for_update(self.backend())).await?;
+        let mut all = row.as_ref().map_or_else(|| json!({}), |row| row.settings.clone());
+        let before = Module::from(row).saved;
+        if let Some(all) = all.as_object_mut() {
+            all.shift_remove(MODULE);
+        }
+        self.save_settings(&tx, act, all, ("settings_reset", json!({"before": before, "after": {}}))).await?;
+        tx.commit().await?;
+        Ok(Settings::default())
+    }
+
+    async fn save_settings(
+        &self,
+        tx: &DatabaseTransaction,
+        act: &Act<'_>,
+        all: Value,
+        (action, payload): (&'static str, Value),
+    ) -> Result<()> {
+        sql("INSERT INTO tenant_modules (tenant_id, module, active, settings, updated_at) VALUES ? \
+             ON CONFLICT (tenant_id, module) DO UPDATE SET settings = excluded.settings, updated_at = excluded.updated_at")
+        .rows([[act.tenant.0.into(), MODULE.into(), false.into(), all.into(), self.now().into()]])
+        .run(tx)
+        .await?;
+        audit::note(self, tx, act, (action, MODULE), &payload).await
+    }
+}

@@ -1,0 +1,349 @@
+//! Customers, accounts, agents, teams and conversations. A mention in an interaction creates them; what it tells about them is kept.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, FromQueryResult, Value};
+use serde::Serialize;
+use serde_json::json;
+use undertone_core::arrival::{AccountDetails, AgentDetails, ConversationDetails, CustomerDetails};
+
+use crate::audit::{self, Act};
+use crate::statement::{pieces, sql};
+use crate::{Result, Store, TenantId};
+
+/// A table whose rows are found by the id their source gave them.
+pub(crate) struct Table {
+    /// Ids of known ones.
+    known: &'static str,
+    /// Inserts, or fills in what is told anew. A row that tells nothing new is not written.
+    upsert: &'static str,
+    /// Columns after the five that all have.
+    columns: usize,
+}
+
+pub(crate) const ACCOUNT: Table = Table {
+    known: "SELECT external_id, id FROM account WHERE tenant_id = ? AND external_id IN ?",
+    upsert: "INSERT INTO account (tenant_id, id, external_id, created_at, updated_at, name, plan, value_cents) VALUES ? \
+             ON CONFLICT (tenant_id, external_id) DO UPDATE SET updated_at = excluded.updated_at, \
+             name = COALESCE(excluded.name, account.name), plan = COALESCE(excluded.plan, account.plan), \
+             value_cents = COALESCE(excluded.value_cents, account.value_cents) \
+             WHERE COALESCE(excluded.name, account.name) IS DISTINCT FROM account.name \
+             OR COALESCE(excluded.plan, account.plan) IS DISTINCT FROM account.plan \
+             OR COALESCE(excluded.value_cents, account.value_cents) IS DISTINCT FROM account.value_cents",
+    columns: 3,
+};
+
+pub(crate) const TEAM: Table = Table {
+    known: "SELECT external_id, id FROM team WHERE tenant_id = ? AND external_id IN ?",
+    upsert: "INSERT INTO team (tenant_id, id, external_id, created_at, updated_at, name) VALUES ? \
+             ON CONFLICT (tenant_id, external_id) DO UPDATE SET updated_at = excluded.updated_at, \
+             name = COALESCE(excluded.name, team.name) WHERE COALESCE(excluded.name, team.name) IS DISTINCT FROM team.name",
+    columns: 1,
+};
+
+pub(crate) const AGENT: Table = Table {
+    known: "SELECT external_id, id FROM agent WHERE tenant_id = ? AND external_id IN ?",
+    upsert: "INSERT INTO agent (tenant_id, id, external_id, created_at, updated_at, name, email, team_id) VALUES ? \
+             ON CONFLICT (tenant_id, external_id) DO UPDATE SET updated_at = excluded.updated_at, \
+             name = COALESCE(excluded.name, agent.name), email = COALESCE(excluded.email, agent.email), \
+             team_id = COALESCE(excluded.team_id, agent.team_id) \
+             WHERE COALESCE(excluded.name, agent.name) IS DISTINCT FROM agent.name \
+             OR COALESCE(excluded.email, agent.email) IS DISTINCT FROM agent.email \
+             OR COALESCE(excluded.team_id, agent.team_id) IS DISTINCT FROM agent.team_id",
+    columns: 3,
+};
+
+pub(crate) const CUSTOMER: Table = Table {
+    known: "SELECT external_id, id FROM customer WHERE tenant_id = ? AND external_id IN ?",
+    upsert: "INSERT INTO customer (tenant_id, id, external_id, created_at, updated_at, name, email, phone, segment, attributes, account_id) \
+             VALUES ? ON CONFLICT (tenant_id, external_id) DO UPDATE SET updated_at = excluded.updated_at, \
+             name = COALESCE(excluded.name, customer.name), email = COALESCE(excluded.email, customer.email), \
+             phone = COALESCE(excluded.phone, customer.phone), segment = COALESCE(excluded.segment, customer.segment), \
+             attributes = COALESCE(excluded.attributes, customer.attributes), account_id = COALESCE(excluded.account_id, customer.account_id) \
+             WHERE COALESCE(excluded.name, customer.name) IS DISTINCT FROM customer.name \
+             OR COALESCE(excluded.email, customer.email) IS DISTINCT FROM customer.email \
+             OR COALESCE(excluded.phone, customer.phone) IS DISTINCT FROM customer.phone \
+             OR COALESCE(excluded.segment, customer.segment) IS DISTINCT FROM customer.segment \
+             OR COALESCE(excluded.attributes, customer.attributes) IS DISTINCT FROM customer.attributes \
+             OR COALESCE(excluded.account_id, customer.account_id) IS DISTINCT FROM customer.account_id",
+    columns: 6,
+};
+
+pub(crate) const CONVERSATION: Table = Table {
+    known: "SELECT external_id, id FROM conversation WHERE tenant_id = ? AND external_id IN ?",
+    upsert: "INSERT INTO conversation (tenant_id, id, external_id, created_at, updated_at, customer_id, subject, priority, queue, tags, opened_at) \
+             VALUES ? ON CONFLICT (tenant_id, external_id) DO UPDATE SET updated_at = excluded.updated_at, \
+             customer_id = COALESCE(conversation.customer_id, excluded.customer_id), subject = COALESCE(excluded.subject, conversation.subject), \
+             priority = COALESCE(excluded.priority, conversation.priority), queue = COALESCE(excluded.queue, conversation.queue), \
+             tags = COALESCE(excluded.tags, conversation.tags) \
+             WHERE COALESCE(conversation.customer_id, excluded.customer_id) IS DISTINCT FROM conversation.customer_id \
+             OR COALESCE(excluded.subject, conversation.subject) IS DISTINCT FROM conversation.subject \
+             OR COALESCE(excluded.priority, conversation.priority) IS DISTINCT FROM conversation.priority \
+             OR COALESCE(excluded.queue, conversation.queue) IS DISTINCT FROM conversation.queue \
+             OR COALESCE(excluded.tags, conversation.tags) IS DISTINCT FROM conversation.tags",
+    columns: 6,
+};
+
+/// Our ids by the source's.
+pub(crate) type Ids = HashMap<String, String>;
+
+/// A mention: what is told (a value for each of the table's columns), and whether that is more than the id.
+pub(crate) struct Mention {
+    values: Vec<Value>,
+    tells: bool,
+}
+
+/// Mentions by external id, in order: rows are always locked in the same order, so that writers never wait for each other in a circle.
+pub(crate) type Mentions = BTreeMap<String, Mention>;
+
+/// Adds a mention; of two of the same, what the later one tells counts.
+pub(crate) fn merge(mentions: &mut Mentions, external: &str, mention: Mention) {
+    let Some(earlier) = mentions.get_mut(external) else {
+        mentions.insert(external.to_owned(), mention);
+        return;
+    };
+    earlier.tells |= mention.tells;
+    for (old, new) in earlier.values.iter_mut().zip(mention.values) {
+        if !is_null(&new) {
+            *old = new;
+        }
+    }
+}
+
+fn is_null(value: &Value) -> bool {
+    value == &value.as_null()
+}
+
+#[derive(FromQueryResult)]
+struct Known {
+    external_id: String,
+    id: String,
+}
+
+async fn known(
+    on: &impl ConnectionTrait,
+    table: &Table,
+    tenant: TenantId,
+    wanted: &[&String],
+    ids: &mut Ids,
+) -> Result<()> {
+    for piece in pieces(wanted) {
+        let list = piece.iter().map(|external| external.as_str());
+        for row in sql(table.known).bind(tenant.0).list(list).all::<Known>(on).await? {
+            ids.insert(row.external_id, row.id);
+        }
+    }
+    Ok(())
+}
+
+impl Store {
+    /// Our ids of everything mentioned; creates it, or fills in what is told.
+    pub(crate) async fn resolve(
+        &self,
+        on: &impl ConnectionTrait,
+        table: &Table,
+        (tenant, at): (TenantId, DateTime<Utc>),
+        mentions: Mentions,
+    ) -> Result<Ids> {
+        if mentions.is_empty() {
+            return Ok(Ids::new());
+        }
+        let mut ids = Ids::with_capacity(mentions.len());
+        known(on, table, tenant, &mentions.keys().collect::<Vec<_>>(), &mut ids).await?;
+        let (mut rows, mut missing) = (Vec::new(), Vec::new());
+        for (external, mention) in &mentions {
+            let is_known = ids.contains_key(external);
+            if is_known && !mention.tells {
+                continue;
+            }
+            if !is_known {
+                missing.push(external);
+            }
+            let mut row: Vec<Value> =
+                vec![tenant.0.into(), self.new_id(at).into(), external.as_str().into(), at.into(), at.into()];
+            row.extend(mention.values.iter().cloned());
+            debug_assert_eq!(row.len(), 5 + table.columns);
+            rows.push(row);
+        }
+        for piece in pieces(&rows) {
+            sql(table.upsert).rows(piece.iter().cloned()).run(on).await?;
+        }
+        known(on, table, tenant, &missing, &mut ids).await?;
+        Ok(ids)
+    }
+}
+
+/// A mention of an account.
+pub(crate) fn account(details: &AccountDetails) -> Mention {
+    Mention {
+        tells: *details != AccountDetails::default(),
+        values: vec![details.name.clone().into(), details.plan.clone().into(), details.value_cents.into()],
+    }
+}
+
+/// A mention of a team.
+pub(crate) fn team(name: Option<&str>) -> Mention {
+    Mention { tells: name.is_some(), values: vec![name.map(str::to_owned).into()] }
+}
+
+/// A mention of an agent; `team` is our id.
+pub(crate) fn agent(details: &AgentDetails, team: Option<&String>) -> Mention {
+    Mention {
+        tells: *details != AgentDetails::default(),
+        values: vec![details.name.clone().into(), details.email.clone().into(), team.cloned().into()],
+    }
+}
+
+/// A mention of a customer; `account` is our id.
+pub(crate) fn customer(details: &CustomerDetails, account: Option<&String>) -> Mention {
+    Mention {
+        tells: *details != CustomerDetails::default() || account.is_some(),
+        values: vec![
+            details.name.clone().into(),
+            details.email.clone().into(),
+            details.phone.clone().into(),
+            details.segment.clone().into(),
+            details.attributes.clone().map(serde_json::Value::Object).into(),
+            account.cloned().into(),
+        ],
+    }
+}
+
+/// A mention of a conversation; `customer` is our id, `opened_at` when it is first heard of.
+pub(crate) fn conversation(
+    details: &ConversationDetails,
+    customer: Option<&String>,
+    opened_at: DateTime<Utc>,
+) -> Mention {
+    Mention {
+        tells: *details != ConversationDetails::default(),
+        values: vec![
+            customer.cloned().into(),
+            details.subject.clone().into(),
+            details.priority.clone().into(),
+            details.queue.clone().into(),
+            details.tags.as_ref().map(|tags| json!(tags)).into(),
+            opened_at.into(),
+        ],
+    }
+}
+
+/// A customer, as they are told.
+#[derive(Debug, Clone, PartialEq, Serialize, FromQueryResult)]
+pub struct Customer {
+    /// Our id.
+    pub id: String,
+    /// The source's id.
+    pub external_id: String,
+    /// Name.
+    pub name: Option<String>,
+    /// E-mail address.
+    pub email: Option<String>,
+    /// Phone number.
+    pub phone: Option<String>,
+    /// The tenant's own grouping.
+    pub segment: Option<String>,
+    /// Our id of the customer's company.
+    pub account_id: Option<String>,
+    /// Anything else.
+    pub attributes: Option<serde_json::Value>,
+    /// Since when the customer does not want to be scored.
+    pub opted_out_at: Option<DateTime<Utc>>,
+    /// When we first heard of them.
+    pub created_at: DateTime<Utc>,
+}
+
+/// What can be told about by a route of its own.
+#[derive(Debug, Clone)]
+pub enum Person {
+    /// A customer, with their account's external id.
+    Customer(CustomerDetails, Option<String>),
+    /// An account.
+    Account(AccountDetails),
+    /// An agent.
+    Agent(AgentDetails),
+    /// A team, by name.
+    Team(Option<String>),
+    /// A conversation, with its customer's external id.
+    Conversation(ConversationDetails, Option<String>),
+}
+
+impl Store {
+    /// Creates or fills in what `external_id` stands for; answers our id. What is not told stays as it was.
+    pub async fn save_person(&self, tenant: TenantId, external_id: &str, person: &Person) -> Result<String> {
+        let tx = self.begin().await?;
+        let when = (tenant, self.now());
+        let one = |external: &str, mention: Mention| Mentions::from([(external.to_owned(), mention)]);
+        let ids = match person {
+            Person::Account(details) => {
+                self.resolve(&tx, &ACCOUNT, when, one(external_id, account(details))).await?
+            }
+            Person::Team(name) => {
+                self.resolve(&tx, &TEAM, when, one(external_id, team(name.as_deref()))).await?
+            }
+            Person::Agent(details) => {
+                let teams = match &details.team {
+                    Some(external) => self.resolve(&tx, &TEAM, when, one(external, team(None))).await?,
+                    None => Ids::new(),
+                };
+                self.resolve(&tx, &AGENT, when, one(external_id, agent(details, teams.values().next())))
+                    .await?
+            }
+            Person::Customer(details, company) => {
+                let accounts = match company {
+                    Some(external) => {
+                        self.resolve(&tx, &ACCOUNT, when, one(external, account(&AccountDetails::default())))
+                            .await?
+                    }
+                    None => Ids::new(),
+                };
+                let mention = customer(details, accounts.values().next());
+                self.resolve(&tx, &CUSTOMER, when, one(external_id, mention)).await?
+            }
+            Person::Conversation(details, whose) => {
+                let customers = match whose {
+                    Some(external) => {
+                        let mention = customer(&CustomerDetails::default(), None);
+                        self.resolve(&tx, &CUSTOMER, when, one(external, mention)).await?
+                    }
+                    None => Ids::new(),
+                };
+                let mention = conversation(details, customers.values().next(), when.1);
+                self.resolve(&tx, &CONVERSATION, when, one(external_id, mention)).await?
+            }
+        };
+        tx.commit().await?;
+        Ok(ids.into_values().next().unwrap_or_default())
+    }
+
+    /// The customer with this id, ours or the source's.
+    pub async fn customer(&self, tenant: TenantId, id: &str) -> Result<Option<Customer>> {
+        sql("SELECT id, external_id, name, email, phone, segment, account_id, attributes, opted_out_at, created_at FROM customer \
+             WHERE tenant_id = ? AND erased_at IS NULL AND (id = ? OR external_id = ?) ORDER BY CASE WHEN id = ? THEN 0 ELSE 1 END LIMIT 1")
+        .bind(tenant.0)
+        .bind(id)
+        .bind(id)
+        .bind(id)
+        .one(&self.reader)
+        .await
+    }
+
+    /// Notes that a customer does not want to be scored, or does again; holds from the next text on. Answers whether there is such a customer.
+    pub async fn set_opted_out(&self, act: &Act<'_>, customer_id: &str, opted_out: bool) -> Result<bool> {
+        let tx = self.begin().await?;
+        let at = opted_out.then(|| self.now());
+        let found = sql("UPDATE customer SET opted_out_at = ? WHERE tenant_id = ? AND id = ?")
+            .bind(at)
+            .bind(act.tenant.0)
+            .bind(customer_id)
+            .run(&tx)
+            .await?;
+        if found > 0 {
+            let change = json!({"opted_out": opted_out});
+            audit::note(self, &tx, act, ("customer_opt_out", customer_id), &change).await?;
+        }
+        tx.commit().await?;
+        Ok(found > 0)
+    }
+}

@@ -1,0 +1,455 @@
+//! What became of the interactions a worker held: verdicts, current sentiments, counters and events, for one tenant in one transaction.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::{DatabaseTransaction, FromQueryResult, Value};
+use serde_json::json;
+use undertone_core::verdict::ScorerKind;
+use undertone_core::{SkipReason, Verdict};
+
+use crate::queue::Claimed;
+use crate::rollups::{COUNTED, Counted, Days, Deltas, hold_days};
+use crate::rows::{as_word, day_in, zone};
+use crate::statement::{for_update, pieces, sql};
+use crate::{Result, Store, TenantId};
+
+/// What became of one interaction.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// It has a verdict.
+    Scored(Box<Verdict>),
+    /// It stays without one, for good.
+    Skipped {
+        /// Why.
+        reason: SkipReason,
+        /// More about why, such as the language.
+        detail: Option<String>,
+    },
+    /// It waits.
+    Deferred {
+        /// For what.
+        reason: SkipReason,
+        /// It is looked at again then.
+        until: DateTime<Utc>,
+    },
+    /// Something broke.
+    Failed {
+        /// What.
+        detail: String,
+        /// It is tried again then; `None`: no more.
+        retry_at: Option<DateTime<Utc>>,
+    },
+}
+
+/// An interaction a worker held, and what became of it.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    /// The interaction.
+    pub claimed: Claimed,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// Which events a verdict causes.
+#[derive(Debug, Clone, Copy)]
+pub struct Events {
+    /// They go to the workflow engine.
+    pub to_workflow: bool,
+    /// They go to subscribed webhooks.
+    pub to_webhooks: bool,
+    /// `sentiment.negative` is sent at or under this score.
+    pub threshold: i8,
+}
+
+/// What was kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Verdicts.
+    pub scored: usize,
+    /// Left unscored.
+    pub skipped: usize,
+    /// Waiting, or tried again later.
+    pub deferred: usize,
+    /// Failed for good.
+    pub failed: usize,
+    /// Not kept, because the worker no longer held them.
+    pub lost: usize,
+}
+
+impl Store {
+    /// Keeps what became of `finished`, all or nothing. What `owner` no longer holds, because it took too long or the content was
+    /// revised meanwhile, is left alone.
+    pub async fn record(
+        &self,
+        tenant: TenantId,
+        owner: &str,
+        events: Events,
+        finished: &[Finished],
+    ) -> Result<Recorded> {
+        let tx = self.begin().await?;
+        let batch = Batch {
+            store: self,
+            tx: &tx,
+            tenant,
+            owner,
+            at: self.now(),
+            days: hold_days(self, &tx, tenant).await?,
+        };
+        let mut recorded = Recorded::default();
+        let mut deltas = Deltas::default();
+
+        let scored: Vec<(&Claimed, &Verdict)> = finished
+            .iter()
+            .filter_map(|f| match &f.outcome {
+                Outcome::Scored(verdict) => Some((&f.claimed, verdict.as_ref())),
+                _ => None,
+            })
+            .collect();
+        recorded.scored = batch.scored(&scored, events, &mut deltas).await?;
+
+        let mut by_reason: BTreeMap<(SkipReason, Option<&str>), Vec<&Claimed>> = BTreeMap::new();
+        for f in finished {
+            if let Outcome::Skipped { reason, detail } = &f.outcome {
+                by_reason.entry((*reason, detail.as_deref())).or_default().push(&f.claimed);
+            }
+        }
+        for ((reason, detail), claimed) in by_reason {
+            recorded.skipped += batch.skipped(&claimed, reason, detail, &mut deltas).await?;
+        }
+        for f in finished {
+            match &f.outcome {
+                Outcome::Scored(_) | Outcome::Skipped { .. } => {}
+                Outcome::Deferred { reason, until } => {
+                    recorded.deferred += batch.later(&f.claimed, (reason.as_str(), None), *until, 1).await?;
+                }
+                Outcome::Failed { detail, retry_at: Some(at) } => {
+                    recorded.deferred += batch.later(&f.claimed, ("retrying", Some(detail)), *at, 0).await?;
+                }
+                Outcome::Failed { detail, retry_at: None } => {
+                    recorded.failed += batch.failed(&f.claimed, detail).await?;
+                }
+            }
+        }
+        deltas.apply(&tx, tenant).await?;
+        tx.commit().await?;
+        let kept = recorded.scored + recorded.skipped + recorded.deferred + recorded.failed;
+        recorded.lost = finished.len() - kept;
+        Ok(recorded)
+    }
+}
+
+impl Store {
+    /// Removes some of a tenant's events that are older than `age`; answers whether there may be more.
+    pub async fn remove_old_events(&self, tenant: TenantId, age: TimeDelta) -> Result<bool> {
+        const SOME: u64 = 1000;
+        let tx = self.begin().await?;
+        let removed = sql("DELETE FROM outbox WHERE tenant_id = ? AND id IN (SELECT id FROM outbox WHERE tenant_id = ? AND created_at < ? LIMIT ?)")
+            .bind(tenant.0)
+            .bind(tenant.0)
+            .bind(self.now() - age)
+            .bind(SOME.cast_signed())
+            .run(&tx)
+            .await?;
+        tx.commit().await?;
+        Ok(removed == SOME)
+    }
+}
+
+/// One transaction's work.
+struct Batch<'a> {
+    store: &'a Store,
+    tx: &'a DatabaseTransaction,
+    tenant: TenantId,
+    owner: &'a str,
+    at: DateTime<Utc>,
+    days: Days,
+}
+
+#[derive(FromQueryResult)]
+struct Id {
+    id: String,
+}
+
+impl Batch<'_> {
+    /// The state words for those of `claimed` the owner still holds, as it held them; answers their ids.
+    async fn finish(
+        &self,
+        claimed: &[&Claimed],
+        state: &'static str,
+        reason: Option<&str>,
+        detail: Option<&str>,
+    ) -> Result<HashSet<String>> {
+        let mut kept = HashSet::with_capacity(claimed.len());
+        for piece in pieces(claimed) {
+            let held = piece.iter().map(|c| [Value::from(c.id.as_str()), Value::from(c.attempts)]);
+            let rows = sql("UPDATE interaction SET score_state = ?, reason = ?, detail = ?, decided_at = ?, lease_owner = NULL \
+                 WHERE tenant_id = ? AND lease_owner = ? AND score_state = 'pending' AND (id, attempts) IN (VALUES ?) RETURNING id")
+            .bind(state)
+            .bind(reason)
+            .bind(detail)
+            .bind(self.at)
+            .bind(self.tenant.0)
+            .bind(self.owner)
+            .rows(held)
+            .all::<Id>(self.tx)
+            .await?;
+            kept.extend(rows.into_iter().map(|row| row.id));
+        }
+        Ok(kept)
+    }
+
+    /// The sentiments there are of these interactions.
+    async fn existing(&self, ids: &[&str]) -> Result<HashMap<String, Counted>> {
+        let mut existing = HashMap::new();
+        for piece in pieces(ids) {
+            let rows = sql(COUNTED)
+                .bind(self.tenant.0)
+                .then(" AND interaction_id IN ?")
+                .list(piece.iter().copied())
+                .then(for_update(self.store.backend()))
+                .all::<Counted>(self.tx)
+                .await?;
+            existing.extend(rows.into_iter().map(|row| (row.interaction_id.clone(), row)));
+        }
+        Ok(existing)
+    }
+
+    async fn scored(
+        &self,
+        scored: &[(&Claimed, &Verdict)],
+        events: Events,
+        deltas: &mut Deltas,
+    ) -> Result<usize> {
+        let claimed: Vec<&Claimed> = scored.iter().map(|(claimed, _)| *claimed).collect();
+        let kept = self.finish(&claimed, "scored", None, None).await?;
+        // What was scored once keeps its override, and leaves the counters where it stood.
+        let again: Vec<&str> =
+            claimed.iter().filter(|c| kept.contains(&c.id)).map(|c| c.id.as_str()).collect();
+        let existing = self.existing(&again).await?;
+        let (mut verdicts, mut sentiments, mut outbox) = (Vec::new(), Vec::new(), Vec::new());
+        let mut usage: BTreeMap<String, [i64; 4]> = BTreeMap::new();
+        for (claimed, verdict) in scored.iter().filter(|(claimed, _)| kept.contains(&claimed.id)) {
+            let verdict_id = self.store.new_id(self.at);
+            verdicts.push([
+                self.tenant.0.into(),
+                verdict_id.as_str().into(),
+                claimed.id.as_str().into(),
+                claimed.revision.into(),
+                serde_json::to_string(verdict).unwrap_or_default().into(),
+                self.at.into(),
+            ]);
+            let old = existing.get(&claimed.id);
+            let new = self.counted(claimed, verdict, old);
+            if let Some(old) = old {
+                deltas.add(old, -1, self.days.sealed_before)?;
+            }
+            deltas.add(&new, 1, self.days.sealed_before)?;
+            sentiments.push(self.sentiment(claimed, verdict, &verdict_id, &new));
+            self.cause(events, claimed, verdict, new.effective_score, &mut outbox);
+            let made = &verdict.provenance;
+            if made.scorer != ScorerKind::Local {
+                let used = usage.entry(made.model.clone()).or_default();
+                let more = [
+                    1,
+                    i64::from(made.tokens_in),
+                    i64::from(made.tokens_out),
+                    made.cost_micros.cast_signed(),
+                ];
+                used.iter_mut().zip(more).for_each(|(sum, one)| *sum += one);
+            }
+        }
+        for piece in pieces(&verdicts) {
+            sql("INSERT INTO verdict (tenant_id, id, interaction_id, text_revision, body, scored_at) VALUES ?")
+                .rows(piece.iter().cloned())
+                .run(self.tx)
+                .await?;
+        }
+        for piece in pieces(&sentiments) {
+            sql(UPSERT_SENTIMENT).rows(piece.iter().cloned()).run(self.tx).await?;
+        }
+        for piece in pieces(&outbox) {
+            sql("INSERT INTO outbox (tenant_id, id, event, subject_id, to_workflow, to_webhooks, payload, created_at) VALUES ?")
+                .rows(piece.iter().cloned())
+                .run(self.tx)
+                .await?;
+        }
+        let today = day_in(zone(&self.days.zone), self.at);
+        for (model, sums) in usage {
+            let key = [self.tenant.0.into(), today.into(), "scoring".into(), model.into()];
+            sql("INSERT INTO ai_usage_day AS u (tenant_id, day, feature, model, requests, tokens_in, tokens_out, cost_micros) VALUES ? \
+                 ON CONFLICT (tenant_id, day, feature, model) DO UPDATE SET requests = u.requests + excluded.requests, \
+                 tokens_in = u.tokens_in + excluded.tokens_in, tokens_out = u.tokens_out + excluded.tokens_out, \
+                 cost_micros = u.cost_micros + excluded.cost_micros")
+            .rows([key.into_iter().chain(sums.map(Value::from))])
+            .run(self.tx)
+            .await?;
+        }
+        Ok(kept.len())
+    }
+
+    /// The sentiment as it will be counted.
+    fn counted(&self, claimed: &Claimed, verdict: &Verdict, old: Option<&Counted>) -> Counted {
+        let zone = zone(&self.days.zone);
+        let human_override_score = old.and_then(|old| old.human_override_score);
+        let human_override_label = old.and_then(|old| old.human_override_label.clone());
+        Counted {
+            interaction_id: claimed.id.clone(),
+            customer_id: claimed.interaction.customer.clone(),
+            channel: claimed.interaction.channel.as_str().to_owned(),
+            language: verdict.provenance.language.clone(),
+            scorer: as_word(&verdict.provenance.scorer),
+            category: verdict.category.as_str().to_owned(),
+            segment: claimed.segment.clone(),
+            occurred_on: day_in(zone, claimed.occurred_at),
+            scored_on: day_in(zone, self.at),
+            effective_score: human_override_score.unwrap_or_else(|| verdict.score.get().into()),
+            effective_label: human_override_label
+                .clone()
+                .unwrap_or_else(|| verdict.label.as_str().to_owned()),
+            human_override_score,
+            human_override_label,
+        }
+    }
+
+    fn sentiment(
+        &self,
+        claimed: &Claimed,
+        verdict: &Verdict,
+        verdict_id: &str,
+        counted: &Counted,
+    ) -> [Value; 26] {
+        let made = &verdict.provenance;
+        [
+            self.tenant.0.into(),
+            claimed.id.as_str().into(),
+            verdict_id.into(),
+            claimed.interaction.customer.clone().into(),
+            claimed.interaction.agent.clone().into(),
+            counted.channel.as_str().into(),
+            counted.segment.as_str().into(),
+            counted.language.as_str().into(),
+            counted.scorer.as_str().into(),
+            made.model.as_str().into(),
+            i64::from(verdict.score.get()).into(),
+            verdict.label.as_str().into(),
+            i64::from(verdict.confidence.get()).into(),
+            verdict.needs_review().into(),
+            verdict.dominant_emotion.as_str().into(),
+            verdict.urgency.as_str().into(),
+            counted.category.as_str().into(),
+            verdict.summary.as_str().into(),
+            json!(verdict.evidence).into(),
+            (i64::from(made.tokens_in) + i64::from(made.tokens_out)).into(),
+            made.cost_micros.cast_signed().into(),
+            claimed.occurred_at.into(),
+            counted.occurred_on.into(),
+            self.at.into(),
+            counted.scored_on.into(),
+            self.at.into(),
+        ]
+    }
+
+    /// The events a verdict causes, with the payload of the module guide.
+    fn cause(
+        &self,
+        events: Events,
+        claimed: &Claimed,
+        verdict: &Verdict,
+        score: i64,
+        outbox: &mut Vec<[Value; 8]>,
+    ) {
+        if !events.to_workflow && !events.to_webhooks {
+            return;
+        }
+        let payload = json!({
+            "tenant_id": self.tenant,
+            "interaction_id": claimed.id,
+            "customer_id": claimed.interaction.customer,
+            "agent_id": claimed.interaction.agent,
+            "channel": claimed.interaction.channel,
+            "score": verdict.score,
+            "label": verdict.label,
+            "confidence": verdict.confidence,
+            "dominant_emotion": verdict.dominant_emotion,
+            "summary": verdict.summary,
+            "scored_at": self.at,
+        });
+        let negative = (score <= events.threshold.into()).then_some("sentiment.negative");
+        for event in std::iter::once("sentiment.scored").chain(negative) {
+            outbox.push([
+                self.tenant.0.into(),
+                self.store.new_id(self.at).into(),
+                event.into(),
+                claimed.id.as_str().into(),
+                events.to_workflow.into(),
+                events.to_webhooks.into(),
+                payload.clone().into(),
+                self.at.into(),
+            ]);
+        }
+    }
+
+    async fn skipped(
+        &self,
+        claimed: &[&Claimed],
+        reason: SkipReason,
+        detail: Option<&str>,
+        deltas: &mut Deltas,
+    ) -> Result<usize> {
+        let kept = self.finish(claimed, "skipped", Some(reason.as_str()), detail).await?;
+        // Content that is not scored any more takes the verdict on the earlier content along; the revisions stay.
+        let revised: Vec<&str> = claimed
+            .iter()
+            .filter(|c| c.revision > 1 && kept.contains(&c.id))
+            .map(|c| c.id.as_str())
+            .collect();
+        for (id, old) in self.existing(&revised).await? {
+            deltas.add(&old, -1, self.days.sealed_before)?;
+            sql("DELETE FROM interaction_sentiment WHERE tenant_id = ? AND interaction_id = ?")
+                .bind(self.tenant.0)
+                .bind(id)
+                .run(self.tx)
+                .await?;
+        }
+        Ok(kept.len())
+    }
+
+    /// Gives one back until `at`; `forgiven` attempts do not count.
+    async fn later(
+        &self,
+        claimed: &Claimed,
+        (reason, detail): (&str, Option<&String>),
+        at: DateTime<Utc>,
+        forgiven: i64,
+    ) -> Result<usize> {
+        let kept = sql("UPDATE interaction SET reason = ?, detail = ?, next_attempt_at = ?, attempts = attempts - ?, lease_owner = NULL \
+             WHERE tenant_id = ? AND lease_owner = ? AND score_state = 'pending' AND id = ? AND attempts = ?")
+        .bind(reason)
+        .bind(detail.cloned())
+        .bind(at)
+        .bind(forgiven)
+        .bind(self.tenant.0)
+        .bind(self.owner)
+        .bind(&claimed.id)
+        .bind(claimed.attempts)
+        .run(self.tx)
+        .await?;
+        Ok(kept as usize)
+    }
+
+    async fn failed(&self, claimed: &Claimed, detail: &str) -> Result<usize> {
+        Ok(self.finish(&[claimed], "failed", Some("scoring_failed"), Some(detail)).await?.len())
+    }
+}
+
+const UPSERT_SENTIMENT: &str = "INSERT INTO interaction_sentiment (tenant_id, interaction_id, verdict_id, customer_id, agent_id, channel, \
+    segment, language, scorer, model, score, label, confidence, needs_review, dominant_emotion, urgency, category, summary, keywords, tokens, \
+    cost_micros, occurred_at, occurred_on, scored_at, scored_on, created_at) VALUES ? \
+    ON CONFLICT (tenant_id, interaction_id) DO UPDATE SET verdict_id = excluded.verdict_id, customer_id = excluded.customer_id, \
+    agent_id = excluded.agent_id, channel = excluded.channel, segment = excluded.segment, language = excluded.language, \
+    scorer = excluded.scorer, model = excluded.model, score = excluded.score, label = excluded.label, confidence = excluded.confidence, \
+    needs_review = excluded.needs_review, dominant_emotion = excluded.dominant_emotion, urgency = excluded.urgency, \
+    category = excluded.category, summary = excluded.summary, keywords = excluded.keywords, tokens = excluded.tokens, \
+    cost_micros = excluded.cost_micros, occurred_at = excluded.occurred_at, occurred_on = excluded.occurred_on, \
+    scored_at = excluded.scored_at, scored_on = excluded.scored_on";

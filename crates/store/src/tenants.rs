@@ -1,0 +1,160 @@
+//! Tenants: each one company's closed world.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
+use sea_orm::FromQueryResult;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::audit::{self, Act};
+use crate::rows;
+use crate::statement::sql;
+use crate::{Result, Store, StoreError, modules};
+
+/// A tenant's number. It stands in every key, so it is short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TenantId(pub i64);
+
+/// A tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenant {
+    /// Its number.
+    pub id: TenantId,
+    /// Its short name, as typed in commands.
+    pub slug: String,
+    /// Its name.
+    pub name: String,
+    /// Where its days begin.
+    pub zone: Tz,
+    /// Days before this one are kept as counters only.
+    pub sealed_before: Option<NaiveDate>,
+    /// Rows are still being moved to days of the current zone.
+    pub zone_is_changing: bool,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+#[derive(FromQueryResult)]
+struct Row {
+    id: i64,
+    slug: String,
+    name: String,
+    zone: String,
+    zone_cursor: Option<String>,
+    sealed_before: Option<NaiveDate>,
+    created_at: DateTime<Utc>,
+}
+
+impl From<Row> for Tenant {
+    fn from(row: Row) -> Self {
+        Self {
+            id: TenantId(row.id),
+            slug: row.slug,
+            name: row.name,
+            zone: rows::zone(&row.zone),
+            sealed_before: row.sealed_before,
+            zone_is_changing: row.zone_cursor.is_some(),
+            created_at: row.created_at,
+        }
+    }
+}
+
+const COLUMNS: &str = "SELECT id, slug, name, zone, zone_cursor, sealed_before, created_at FROM tenant ";
+
+/// What a new tenant is given.
+#[derive(Debug, Clone)]
+pub struct NewTenant<'a> {
+    /// 1 to 40 lower-case letters, digits and `-`, beginning with a letter.
+    pub slug: &'a str,
+    /// 1 to 200 characters.
+    pub name: &'a str,
+    /// Where its days begin.
+    pub zone: Tz,
+    /// Who makes it.
+    pub actor: &'a str,
+}
+
+impl Store {
+    /// Makes a tenant with the module active and the default settings.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for a slug or name that is none, [`StoreError::Conflict`] when the slug is taken.
+    pub async fn create_tenant(&self, new: &NewTenant<'_>) -> Result<Tenant> {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if !(1..=40).contains(&new.slug.len())
+            || !new.slug.chars().all(fits)
+            || !new.slug.starts_with(|c: char| c.is_ascii_lowercase())
+        {
+            return Err(StoreError::Invalid(format!(
+                "“{}” is no short name for a tenant: take 1 to 40 of a-z, 0-9 and -, a letter first",
+                new.slug
+            )));
+        }
+        if !(1..=200).contains(&new.name.trim().chars().count()) || new.name.contains('\0') {
+            return Err(StoreError::Invalid("a tenant's name has 1 to 200 characters".to_owned()));
+        }
+        let tx = self.begin().await?;
+        let at = self.now();
+        // Two makers at once take the same number; the second one's insert finds it taken and changes nothing.
+        let made = sql("INSERT INTO tenant (id, slug, name, zone, created_at) \
+             SELECT COALESCE(MAX(id), 0) + 1, CAST(? AS text), CAST(? AS text), CAST(? AS text), ")
+        .bind(new.slug)
+        .bind(new.name.trim())
+        .bind(new.zone.name())
+        .then("? FROM tenant WHERE true ON CONFLICT DO NOTHING RETURNING id")
+        .bind(at)
+        .value::<i64>(&tx)
+        .await?;
+        let Some(id) = made else {
+            return Err(StoreError::Conflict(format!("there is a tenant “{}” already", new.slug)));
+        };
+        let act = Act { tenant: TenantId(id), actor: new.actor };
+        audit::note(self, &tx, &act, ("tenant_created", new.slug), &json!({"name": new.name})).await?;
+        modules::set_active(self, &tx, &act, true).await?;
+        tx.commit().await?;
+        self.tenant(act.tenant).await?.ok_or_else(|| StoreError::Conflict("the tenant is gone".to_owned()))
+    }
+
+    /// The tenant with this number.
+    pub async fn tenant(&self, id: TenantId) -> Result<Option<Tenant>> {
+        let row = sql(COLUMNS).then("WHERE id = ?").bind(id.0).one::<Row>(&self.reader).await?;
+        Ok(row.map(Tenant::from))
+    }
+
+    /// The tenant with this short name.
+    pub async fn tenant_by_slug(&self, slug: &str) -> Result<Option<Tenant>> {
+        let row = sql(COLUMNS).then("WHERE slug = ?").bind(slug).one::<Row>(&self.reader).await?;
+        Ok(row.map(Tenant::from))
+    }
+
+    /// All tenants, the oldest first.
+    pub async fn tenants(&self) -> Result<Vec<Tenant>> {
+        let rows = sql(COLUMNS).then("ORDER BY id").all::<Row>(&self.reader).await?;
+        Ok(rows.into_iter().map(Tenant::from).collect())
+    }
+
+    /// The tenants whose rows are being moved to days of another zone.
+    pub async fn tenants_changing_zone(&self) -> Result<Vec<TenantId>> {
+        let rows = sql(COLUMNS).then("WHERE zone_cursor IS NOT NULL").all::<Row>(&self.reader).await?;
+        Ok(rows.into_iter().map(|row| TenantId(row.id)).collect())
+    }
+
+    /// Changes where the tenant's days begin. What was counted already is moved by [`Store::move_days`], piece by piece.
+    pub async fn set_zone(&self, act: &Act<'_>, zone: Tz) -> Result<()> {
+        let tx = self.begin().await?;
+        let before =
+            sql("SELECT zone FROM tenant WHERE id = ?").bind(act.tenant.0).value::<String>(&tx).await?;
+        if before.as_deref() != Some(zone.name()) {
+            sql("UPDATE tenant SET zone = ?, zone_cursor = '' WHERE id = ?")
+                .bind(zone.name())
+                .bind(act.tenant.0)
+                .run(&tx)
+                .await?;
+            let change = json!({"before": before, "after": zone.name()});
+            audit::note(self, &tx, act, ("tenant_zone", ""), &change).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+}
