@@ -1,13 +1,20 @@
 //! What tests and checks share: labelled messages, figures about answers to them, and a search for near-duplicates.
 
+pub mod browser;
 pub mod corpus;
 pub mod figures;
 pub mod near_duplicates;
+pub mod postgres;
+pub mod process;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A path below the root of the workspace.
 #[must_use]
 pub fn workspace(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+    // Asked when the test runs: a target directory that two checkouts share may hold what was built in the other one. Every crate
+    // stands two levels below the root.
+    let here = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    here.join("../..").join(path)
 }
