@@ -3,16 +3,24 @@
 //! Read in this order: [`interaction`] is what arrives, [`settings`] is what the tenant chose, [`gate`] decides whether a
 //! text is scored, [`verdict`] is what a scorer says of it, [`report`] sums up many verdicts for a person.
 
+pub mod accuracy;
+pub mod arrival;
 pub mod category;
+pub mod clock;
 pub mod gate;
 pub mod interaction;
+pub mod overview;
+pub mod phrase;
 pub mod report;
 pub mod settings;
 pub mod text;
 pub mod verdict;
 
+pub use arrival::Arrival;
 pub use category::{Category, CategoryId};
+pub use clock::{Clock, Ids};
 pub use gate::{Decision, SkipReason};
 pub use interaction::{AuthorKind, Channel, Direction, Interaction, Kind, Visibility};
+pub use phrase::Phrase;
 pub use settings::Settings;
 pub use verdict::{Confidence, Emotion, Label, Score, Urgency, Verdict};

@@ -9,8 +9,9 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::category::SUPPORT;
 use crate::verdict::ScorerKind;
-use crate::{Category, Channel};
+use crate::{Category, CategoryId, Channel, Phrase, text};
 
 /// Who hears of an alert.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +80,8 @@ pub struct Settings {
     pub score_internal_comments: bool,
     /// Issue categories; at most 60. Empty stands for the default list for support.
     pub categories: Vec<Category>,
+    /// The tenant's own phrases and what they change; at most 200. Default none.
+    pub phrases: Vec<Phrase>,
 }
 
 impl Default for Settings {
@@ -100,6 +103,7 @@ impl Default for Settings {
             score_bots: false,
             score_internal_comments: false,
             categories: Vec::new(),
+            phrases: Vec::new(),
         }
     }
 }
@@ -122,7 +126,7 @@ impl SettingsError {
 
 impl Settings {
     /// Every key, in the order in which they are shown.
-    pub const KEYS: [&'static str; 16] = [
+    pub const KEYS: [&'static str; 17] = [
         "enabled",
         "channels",
         "model",
@@ -139,6 +143,7 @@ impl Settings {
         "score_bots",
         "score_internal_comments",
         "categories",
+        "phrases",
     ];
 
     /// The settings in `json`, over the defaults; or everything that is wrong with them.
@@ -193,8 +198,14 @@ impl Settings {
                 "true or false",
             ),
             categories: fields.categories(),
+            phrases: fields.phrases(),
         };
         let mut errors = fields.errors;
+        let unknown = settings.phrases.iter().filter_map(|p| p.category.as_ref()).find(|id| !settings.knows(id));
+        if let Some(id) = unknown {
+            let told = format!("`phrases` name the category {}, which is none of `categories`", id.as_str());
+            errors.push(SettingsError::new("phrases", told));
+        }
         if settings.max_note_length < settings.min_note_length {
             errors.push(SettingsError::new(
                 "max_note_length",
@@ -206,6 +217,16 @@ impl Settings {
         }
         if errors.is_empty() { Ok(settings) } else { Err(errors) }
     }
+
+    /// Whether interactions may be sorted under `id`.
+    fn knows(&self, id: &CategoryId) -> bool {
+        *id == CategoryId::other()
+            || if self.categories.is_empty() {
+                SUPPORT.iter().any(|(known, _)| *known == id.as_str())
+            } else {
+                self.categories.iter().any(|category| category.id == *id)
+            }
+    }
 }
 
 fn unknown_keys(object: &Map<String, Value>) -> Vec<SettingsError> {
@@ -213,7 +234,7 @@ fn unknown_keys(object: &Map<String, Value>) -> Vec<SettingsError> {
         .keys()
         .filter(|key| !Settings::KEYS.contains(&key.as_str()))
         .map(|key| {
-            let near = Settings::KEYS.into_iter().find(|known| resembles(known, key));
+            let near = Settings::KEYS.into_iter().find(|known| text::resembles(known, key));
             let hint = near.map_or_else(
                 || format!("the settings are {}", Settings::KEYS.join(", ")),
                 |known| format!("did you mean `{known}`?"),
@@ -221,17 +242,6 @@ fn unknown_keys(object: &Map<String, Value>) -> Vec<SettingsError> {
             SettingsError::new(key, format!("there is no setting `{}`; {hint}", shorten(key)))
         })
         .collect()
-}
-
-/// One slip of the finger apart: equal but for a stretch of at most two characters.
-fn resembles(known: &str, typed: &str) -> bool {
-    let common = |a: &mut dyn Iterator<Item = char>, b: &mut dyn Iterator<Item = char>| {
-        a.zip(b).take_while(|(x, y)| x == y).count()
-    };
-    let front = common(&mut known.chars(), &mut typed.chars());
-    let back = common(&mut known.chars().rev(), &mut typed.chars().rev());
-    let longest = known.chars().count().max(typed.chars().count());
-    longest <= front + back + 2
 }
 
 fn shorten(value: &str) -> String {
@@ -323,6 +333,18 @@ impl Fields<'_> {
             return categories;
         }
         self.errors.push(SettingsError::new("categories", format!("`categories` must be {expected}")));
+        Vec::new()
+    }
+
+    fn phrases(&mut self) -> Vec<Phrase> {
+        let expected = "a list of at most 200 objects with `phrase` (1 to 100 characters, each once) and at least one of `shift` (-100 to \
+                        100, added to the score), `urgency` (low, medium or high) and `category` (an id of `categories`)";
+        let phrases: Vec<Phrase> = self.read("phrases", Vec::new(), expected);
+        let words: BTreeSet<String> = phrases.iter().map(|p| p.phrase.trim().to_lowercase()).collect();
+        if phrases.len() <= 200 && words.len() == phrases.len() && phrases.iter().all(Phrase::is_usable) {
+            return phrases;
+        }
+        self.errors.push(SettingsError::new("phrases", format!("`phrases` must be {expected}")));
         Vec::new()
     }
 }
@@ -434,6 +456,28 @@ mod tests {
     }
 
     #[test]
+    fn phrases_are_checked_and_name_known_categories() {
+        let sick = json!({"phrase": "sick", "shift": 40});
+        assert_eq!(Settings::from_json(&json!({"phrases": [sick]})).unwrap().phrases[0].shift, 40);
+        let billing = json!([{"phrase": "double charged", "category": "billing", "urgency": "high"}]);
+        assert!(Settings::from_json(&json!({"phrases": billing})).is_ok());
+        let own = json!([{"id": "late", "name": "Late"}]);
+        let told = errors(json!({"phrases": billing, "categories": own}));
+        assert_eq!(told, ["`phrases` name the category billing, which is none of `categories`"]);
+        for wrong in [
+            json!([sick, {"phrase": " SICK", "shift": 1}]),
+            json!([{"phrase": "sick"}]),
+            json!([{"phrase": "", "shift": 9}]),
+            json!([{"phrase": "sick", "shift": 101}]),
+            json!([{"phrase": "sick", "shift": 128}]),
+            json!([{"phrase": "sick", "shift": 10, "colour": "red"}]),
+            json!(vec![sick.clone(); 201]),
+        ] {
+            assert_eq!(errors(json!({"phrases": wrong})).len(), 1, "{wrong}");
+        }
+    }
+
+    #[test]
     fn long_values_are_not_echoed_whole() {
         let told = errors(json!({"enabled": "x".repeat(10_000), "y".repeat(5_000): 1}));
         assert!(told.iter().all(|t| t.len() < 600), "{told:?}");
@@ -458,7 +502,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_value_under_any_key_is_taken_whole_or_refused_by_name(key in 0..16usize, value in any_json()) {
+        fn any_value_under_any_key_is_taken_whole_or_refused_by_name(key in 0..Settings::KEYS.len(), value in any_json()) {
             let key = Settings::KEYS[key];
             match Settings::from_json(&json!({key: value})) {
                 Ok(settings) => prop_assert!(Settings::from_json(&serde_json::to_value(settings).unwrap()).is_ok()),

@@ -41,6 +41,23 @@ pub fn cut(text: &str, max_chars: usize) -> usize {
         .unwrap_or(limit)
 }
 
+/// One slip of the finger apart: equal but for a stretch of at most two characters. For "did you mean …?".
+///
+/// ```
+/// use undertone_core::text::resembles;
+/// assert!(resembles("occurred_at", "ocurred_at") && !resembles("kind", "channel"));
+/// ```
+#[must_use]
+pub fn resembles(known: &str, typed: &str) -> bool {
+    let common = |a: &mut dyn Iterator<Item = char>, b: &mut dyn Iterator<Item = char>| {
+        a.zip(b).take_while(|(x, y)| x == y).count()
+    };
+    let front = common(&mut known.chars(), &mut typed.chars());
+    let back = common(&mut known.chars().rev(), &mut typed.chars().rev());
+    let longest = known.chars().count().max(typed.chars().count());
+    longest <= front + back + 2
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -179,6 +179,24 @@ impl Emotion {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether it may be the emotion that dominates under `label`. An emotion the embedded model does not know goes with any.
+    #[must_use]
+    pub fn goes_with(&self, label: Label) -> bool {
+        let (down, up) = match self.as_str() {
+            "neutral" => return label == Label::Neutral,
+            "confusion" => return label != Label::Positive,
+            "frustration" | "anger" | "disappointment" | "worry" | "sadness" => (true, false),
+            "gratitude" | "relief" | "joy" => (false, true),
+            _ => return true,
+        };
+        match label {
+            Label::Positive => up,
+            Label::Negative => down,
+            Label::Neutral => false,
+            Label::Mixed => true,
+        }
+    }
 }
 
 impl TryFrom<String> for Emotion {
@@ -249,6 +267,17 @@ pub struct Evidence {
     pub text: String,
     /// What it added to the score, in points of the score; negative pulls down.
     pub weight: f32,
+    /// It is one of the tenant's own phrases.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub phrase: bool,
+}
+
+impl Evidence {
+    /// What the model found by itself.
+    #[must_use]
+    pub fn found(span: Span, text: String, weight: f32) -> Self {
+        Self { span, text, weight, phrase: false }
+    }
 }
 
 /// What the customer feels about one thing: "love the product, hate the delivery" has two.
@@ -415,12 +444,12 @@ impl Verdict {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    fn verdict(score: i64, label: Label) -> Verdict {
+    pub(crate) fn verdict(score: i64, label: Label) -> Verdict {
         Verdict {
             score: Score::new(score).unwrap(),
             label,
@@ -472,7 +501,7 @@ mod tests {
     #[test]
     fn evidence_must_quote_the_text_and_never_cut_a_character() {
         let mut v = verdict(50, Label::Positive);
-        v.evidence = vec![Evidence { span: Span { start: 0, end: 2 }, text: "ok".into(), weight: 9.0 }];
+        v.evidence = vec![Evidence::found(Span { start: 0, end: 2 }, "ok".into(), 9.0)];
         assert!(v.check("ok 👍").is_ok());
         assert_eq!(v.check("no 👍"), Err(InvalidVerdict::Misquoted { start: 0 }));
         v.evidence[0].span = Span { start: 3, end: 5 };
@@ -506,7 +535,7 @@ mod tests {
     #[test]
     fn a_verdict_survives_json() {
         let mut v = verdict(-44, Label::Negative);
-        v.evidence = vec![Evidence { span: Span { start: 0, end: 4 }, text: "late".into(), weight: -12.5 }];
+        v.evidence = vec![Evidence::found(Span { start: 0, end: 4 }, "late".into(), -12.5)];
         let json = serde_json::to_string(&v).unwrap();
         assert_eq!(serde_json::from_str::<Verdict>(&json).unwrap(), v);
         assert!(serde_json::from_str::<Score>("-101").is_err());
