@@ -11,7 +11,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use undertone_core::verdict::ScorerKind;
-use undertone_core::{Category, Channel, Direction, Interaction, Kind, SkipReason, Verdict};
+use undertone_core::{Category, Channel, Direction, Interaction, Kind, Phrase, Settings, SkipReason, Verdict};
 
 /// What a scorer is given of an interaction: the text and light context, and nothing that says who wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,22 +52,41 @@ impl Utterance {
     }
 }
 
+/// What a tenant told of its own customers' language and concerns. It holds for every text of a batch.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Knowledge {
+    /// Issue categories; empty stands for the default list for support.
+    pub categories: Vec<Category>,
+    /// Phrases that mean more, or something else, there.
+    pub phrases: Vec<Phrase>,
+    /// What the tenant's own labels taught the embedded model.
+    pub lesson: Option<Arc<local::Lesson>>,
+}
+
+impl Knowledge {
+    /// What stands in a tenant's settings.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        Self { categories: settings.categories.clone(), phrases: settings.phrases.clone(), lesson: None }
+    }
+}
+
 /// Texts of one tenant that are scored together.
 #[derive(Debug, Clone)]
 pub struct Batch {
     /// The texts.
     pub utterances: Vec<Utterance>,
-    /// The tenant's issue categories; empty stands for the default list for support.
-    pub categories: Arc<[Category]>,
+    /// What their tenant told.
+    pub knowledge: Arc<Knowledge>,
     /// The model a tenant chose over its default, for scorers that have several.
     pub model: Option<String>,
 }
 
 impl Batch {
-    /// Texts to be sorted by the default categories, with the default model.
+    /// Texts of a tenant who told nothing, with the default model.
     #[must_use]
     pub fn new(utterances: Vec<Utterance>) -> Self {
-        Self { utterances, categories: Arc::new([]), model: None }
+        Self { utterances, knowledge: Arc::default(), model: None }
     }
 }
 

@@ -5,11 +5,13 @@
 
 pub mod artifact;
 mod embedder;
+mod emoji;
 mod encoder;
 mod evidence;
 mod heads;
 mod language;
 mod layout;
+pub mod lesson;
 mod pool;
 mod reader;
 mod summary;
@@ -17,4 +19,5 @@ mod tokenizer;
 
 pub use artifact::{Artifact, ArtifactError};
 pub use embedder::{Features, TextFeatures};
+pub use lesson::{Example, Learned, Lesson, TooFew};
 pub use pool::{Capacity, LocalScorer};

@@ -14,7 +14,7 @@ impl Copy {
     fn new(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("undertone-artifact-{}-{name}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("artifacts/reader-1");
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("artifacts/reader-2");
         for entry in fs::read_dir(shipped).unwrap() {
             let path = entry.unwrap().path();
             fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
@@ -54,7 +54,7 @@ fn a_model_in_a_folder_is_read_as_the_embedded_one() {
 
 #[test]
 fn one_flipped_bit_stops_the_start() {
-    for file in ["encoder.onnx", "tokenizer.json", "heads.safetensors"] {
+    for file in ["encoder.safetensors", "tokenizer.json", "heads.safetensors"] {
         let copy = Copy::new(file);
         copy.edit(file, |bytes| {
             let middle = bytes.len() / 2;

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can not go on stops")]
 
 use std::num::NonZeroUsize;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
@@ -13,7 +13,7 @@ use proptest::test_runner::{Config, TestRunner};
 use undertone_core::gate::{Circumstances, Decision, decide};
 use undertone_core::{Category, CategoryId, Interaction, Kind, Label, Settings, SkipReason, Verdict};
 use undertone_scoring::local::{Artifact, Capacity, LocalScorer};
-use undertone_scoring::{Batch, NoVerdict, Scorer, Utterance};
+use undertone_scoring::{Batch, Knowledge, NoVerdict, Scorer, Utterance};
 
 static SCORER: LazyLock<LocalScorer> = LazyLock::new(|| LocalScorer::embedded().unwrap());
 
@@ -150,7 +150,7 @@ fn a_tenants_own_categories_are_used() {
         ]
         .map(Utterance::message)
         .into(),
-        categories: categories.into(),
+        knowledge: Arc::new(Knowledge { categories: categories.into(), ..Knowledge::default() }),
         model: None,
     };
     let told: Vec<String> =

@@ -1,6 +1,6 @@
 //! The model as files: a manifest that says what is in them, with a checksum for each.
 //!
-//! Format 1 is a folder of `manifest.json`, an encoder (ONNX), a tokenizer (JSON) and heads (safetensors). The manifest names the
+//! Format 2 is a folder of `manifest.json`, an encoder (safetensors), a tokenizer (JSON) and heads (safetensors). The manifest names the
 //! outputs of the heads, so that a model with other emotions or layers is a new folder and no new code. The model shipped is
 //! compiled into the program; another can be read from a folder.
 
@@ -12,15 +12,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// The artifact format this program reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 const EMBEDDED: [(&str, &[u8]); 3] = [
-    ("encoder.onnx", include_bytes!("../../artifacts/reader-1/encoder.onnx")),
-    ("tokenizer.json", include_bytes!("../../artifacts/reader-1/tokenizer.json")),
-    ("heads.safetensors", include_bytes!("../../artifacts/reader-1/heads.safetensors")),
+    ("encoder.safetensors", include_bytes!("../../artifacts/reader-2/encoder.safetensors")),
+    ("tokenizer.json", include_bytes!("../../artifacts/reader-2/tokenizer.json")),
+    ("heads.safetensors", include_bytes!("../../artifacts/reader-2/heads.safetensors")),
 ];
-const EMBEDDED_MANIFEST: &[u8] = include_bytes!("../../artifacts/reader-1/manifest.json");
-const EMBEDDED_CARD: &str = include_str!("../../artifacts/reader-1/card.md");
+const EMBEDDED_MANIFEST: &[u8] = include_bytes!("../../artifacts/reader-2/manifest.json");
+const EMBEDDED_CARD: &str = include_str!("../../artifacts/reader-2/card.md");
 
 /// Why a model can not be used. None of these is passed over: the program does not start with a model it can not trust.
 #[derive(Debug, thiserror::Error)]
@@ -81,12 +81,14 @@ pub struct EncoderEntry {
     pub base: String,
     /// Numbers per word piece in its output.
     pub width: usize,
+    /// Layers.
+    pub layers: usize,
     /// Word pieces in a window, opening and closing ones included.
     pub window: usize,
 }
 
 /// Turns the winning probability into a calibrated one: `1 / (1 + exp(-(scale * logit(p) + shift)))`.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     /// Version of the calibrator.
     pub version: u32,
@@ -96,7 +98,21 @@ pub struct Calibration {
     pub shift: f32,
 }
 
-/// The manifest of format 1.
+impl Calibration {
+    /// The logit of a probability, kept finite.
+    pub(crate) fn logit(probability: f32) -> f32 {
+        let p = probability.clamp(1e-4, 1.0 - 1e-4);
+        (p / (1.0 - p)).ln()
+    }
+
+    /// The calibrated probability, 0..=1.
+    #[must_use]
+    pub fn of(self, probability: f32) -> f32 {
+        1.0 / (1.0 + (-(self.scale * Self::logit(probability) + self.shift)).exp())
+    }
+}
+
+/// The manifest of format 2.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Manifest {
     /// [`FORMAT`].

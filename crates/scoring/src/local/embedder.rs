@@ -20,13 +20,13 @@ pub(crate) struct Embedder {
 
 impl Embedder {
     pub(crate) fn new(
-        onnx: Cow<'static, [u8]>,
+        encoder: Cow<'static, [u8]>,
         tokenizer: &[u8],
         entry: &EncoderEntry,
     ) -> Result<Self, ArtifactError> {
         Ok(Self {
             pieces: WordPieces::from_bytes(tokenizer)?,
-            encoder: Encoder::new(onnx, entry)?,
+            encoder: Encoder::new(encoder, entry)?,
             window: entry.window,
         })
     }
@@ -85,8 +85,20 @@ impl Features {
             std::fs::read(folder.join(name))
                 .map_err(|source| ArtifactError::Unreadable { file: name.to_owned(), source })
         };
-        let embedder = Embedder::new(Cow::Owned(read("encoder.onnx")?), &read("tokenizer.json")?, entry)?;
+        let embedder =
+            Embedder::new(Cow::Owned(read("encoder.safetensors")?), &read("tokenizer.json")?, entry)?;
         Ok(Self { embedder, lane: Lane::new() })
+    }
+
+    /// The word pieces of what is read of `text`, or why nothing is.
+    pub fn pieces(&self, text: &str, kind: Kind) -> Result<Vec<i32>, NoVerdict> {
+        let layout = self.embedder.lay_out(text, kind)?;
+        Ok(layout.pieces.iter().map(|piece| piece.id).collect())
+    }
+
+    /// The word pieces of all of `text`, whatever its language and whoever wrote it.
+    pub fn all_pieces(&self, text: &str) -> Vec<i32> {
+        self.embedder.pieces.pieces(text, 0).iter().map(|piece| piece.id).collect()
     }
 
     /// The vectors of `text`, or why it is not read.

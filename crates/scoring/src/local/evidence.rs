@@ -150,7 +150,7 @@ fn widened(words: &[Word], mut start: usize, mut end: usize, sign: f32) -> &[Wor
 fn evidence(text: &str, stretch: &[Word]) -> Option<Evidence> {
     let span = Span { start: stretch.first()?.span.start, end: stretch.last()?.span.end };
     let weight = stretch.iter().map(|w| w.weight).sum();
-    Some(Evidence { span, text: span.of(text)?.to_owned(), weight })
+    Some(Evidence::found(span, span.of(text)?.to_owned(), weight))
 }
 
 fn is_light(word: &str) -> bool {

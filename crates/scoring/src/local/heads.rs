@@ -174,14 +174,20 @@ impl Heads {
         place
     }
 
-    /// What the message head says.
-    pub(crate) fn message(&self, features: &MessageFeatures) -> MessageReading {
+    /// What the message head says: a score for each label, then the valence to expect under each.
+    pub(crate) fn message(&self, features: &MessageFeatures) -> ([f32; 4], [f32; 4]) {
         let mut out = self.message.times(&features.0);
         out.iter_mut().zip(&self.message_bias).for_each(|(o, b)| *o += b);
-        let (scores, valences) = out.split_at(Label::ALL.len());
-        let odds = softmax(scores);
+        (std::array::from_fn(|i| out[i]), std::array::from_fn(|i| out[Label::ALL.len() + i]))
+    }
+}
+
+impl MessageReading {
+    /// From the labels' scores and valences.
+    pub(crate) fn new(scores: [f32; 4], valences: [f32; 4]) -> Self {
+        let odds = softmax(&scores);
         let pair = |i: usize| (odds[i], valences[i].clamp(-1.0, 1.0));
-        MessageReading { labels: std::array::from_fn(pair) }
+        Self { labels: std::array::from_fn(pair) }
     }
 }
 
@@ -229,7 +235,7 @@ impl MessageReading {
 
 /// What decides about a whole message: its mean, and what its clauses say by themselves, so that one furious sentence in a long calm note
 /// is not averaged away. `training/undertone_training/heads.py` computes the same numbers in the same order.
-pub(crate) struct MessageFeatures([f32; MessageFeatures::COUNT]);
+pub(crate) struct MessageFeatures(pub(crate) [f32; MessageFeatures::COUNT]);
 
 impl MessageFeatures {
     pub(crate) const COUNT: usize = 14;

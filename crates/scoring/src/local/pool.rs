@@ -10,12 +10,14 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, join_all};
 use undertone_core::verdict::ScorerKind;
-use undertone_core::{Category, Verdict};
+use undertone_core::{Category, Verdict, phrase};
 
 use super::artifact::{Artifact, ArtifactError};
 use super::encoder::Lane;
+use super::lesson::{Example, Learned, TooFew};
 use super::reader::{CategorySpace, Reader};
-use crate::{Batch, NoVerdict, Scorer, Utterance};
+use crate::text::own_words;
+use crate::{Batch, Knowledge, NoVerdict, Scorer, Utterance};
 
 /// Tenants whose categories stay prepared. One more, and all are prepared again when next asked for.
 const MOST_TENANTS: usize = 64;
@@ -41,12 +43,12 @@ type Answer = Result<Verdict, NoVerdict>;
 /// A text on its way through the queue.
 struct Job {
     utterance: Utterance,
-    categories: Arc<[Category]>,
+    knowledge: Arc<Knowledge>,
     answer: oneshot::Sender<Answer>,
 }
 
 /// Lists of categories with their places, each found once.
-type Prepared = Vec<(Arc<[Category]>, Arc<OnceLock<CategorySpace>>)>;
+type Prepared = Vec<(Arc<Knowledge>, Arc<OnceLock<CategorySpace>>)>;
 
 /// What the threads share.
 struct Shared {
@@ -69,6 +71,7 @@ struct Shared {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct LocalScorer {
+    card: std::borrow::Cow<'static, str>,
     shared: Arc<Shared>,
     queue: Option<SyncSender<Job>>,
     threads: Vec<JoinHandle<()>>,
@@ -82,6 +85,7 @@ impl LocalScorer {
 
     /// With `artifact` on as many threads as `capacity` says.
     pub fn new(artifact: Artifact, capacity: Capacity) -> Result<Self, ArtifactError> {
+        let card = artifact.card.clone();
         let shared = Arc::new(Shared { reader: Reader::new(artifact)?, prepared: Mutex::default() });
         let (queue, jobs) = sync_channel(capacity.waiting);
         let jobs = Arc::new(Mutex::new(jobs));
@@ -94,7 +98,7 @@ impl LocalScorer {
                     .map_err(ArtifactError::NoThread)
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { shared, queue: Some(queue), threads })
+        Ok(Self { card, shared, queue: Some(queue), threads })
     }
 
     /// The categories nothing can be sorted under, because neither name nor examples are in a language this model reads.
@@ -105,9 +109,27 @@ impl LocalScorer {
         categories.iter().filter(|category| self.shared.reader.is_unreadable(category))
     }
 
-    fn enqueue(&self, utterance: Utterance, categories: &Arc<[Category]>) -> BoxFuture<'static, Answer> {
+    /// Learns from what a tenant's people say of `examples`, as that tenant's lesson number `version`, on the caller's thread: reading a
+    /// thousand texts takes some seconds.
+    pub fn learn(&self, examples: &[Example], version: u32) -> Result<Learned, TooFew> {
+        self.shared.reader.learn(examples, version)
+    }
+
+    /// The model card, Markdown.
+    #[must_use]
+    pub fn card(&self) -> &str {
+        &self.card
+    }
+
+    /// The version of the model.
+    #[must_use]
+    pub fn model_version(&self) -> &str {
+        self.shared.reader.version()
+    }
+
+    fn enqueue(&self, utterance: Utterance, knowledge: &Arc<Knowledge>) -> BoxFuture<'static, Answer> {
         let (answer, answered) = oneshot::channel();
-        let job = Job { utterance, categories: categories.clone(), answer };
+        let job = Job { utterance, knowledge: knowledge.clone(), answer };
         let refused = match self.queue.as_ref().map(|queue| queue.try_send(job)) {
             Some(Ok(())) => None,
             Some(Err(TrySendError::Full(_))) => Some(NoVerdict::Busy),
@@ -133,8 +155,8 @@ impl Scorer for LocalScorer {
     }
 
     fn score(&self, batch: Batch) -> BoxFuture<'_, Vec<Answer>> {
-        let Batch { utterances, categories, .. } = batch;
-        join_all(utterances.into_iter().map(|utterance| self.enqueue(utterance, &categories))).boxed()
+        let Batch { utterances, knowledge, .. } = batch;
+        join_all(utterances.into_iter().map(|utterance| self.enqueue(utterance, &knowledge))).boxed()
     }
 }
 
@@ -152,12 +174,12 @@ fn work(shared: &Shared, jobs: &Mutex<Receiver<Job>>) {
     let lane = Lane::new();
     loop {
         let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job { utterance, categories, answer }) = next else { return };
+        let Ok(Job { utterance, knowledge, answer }) = next else { return };
         // Nobody waits for it any more.
         if answer.is_canceled() {
             continue;
         }
-        let read = AssertUnwindSafe(|| shared.read(&utterance, &categories, &lane));
+        let read = AssertUnwindSafe(|| shared.read(&utterance, &knowledge, &lane));
         let verdict = catch_unwind(read).unwrap_or_else(|_| {
             Err(NoVerdict::failed("reading this text broke; please report it".to_owned()))
         });
@@ -167,29 +189,35 @@ fn work(shared: &Shared, jobs: &Mutex<Receiver<Job>>) {
 }
 
 impl Shared {
-    fn read(&self, utterance: &Utterance, categories: &Arc<[Category]>, lane: &Lane) -> Answer {
-        if categories.is_empty() {
-            return self.reader.read(utterance, None, lane);
+    fn read(&self, utterance: &Utterance, knowledge: &Arc<Knowledge>, lane: &Lane) -> Answer {
+        let space = (!knowledge.categories.is_empty()).then(|| self.space(knowledge));
+        let space = space.as_ref().map(|slot| {
+            slot.get_or_init(|| self.reader.place_categories(&knowledge.categories, lane))
+        });
+        let mut verdict = self.reader.read(utterance, space, knowledge.lesson.as_deref(), lane)?;
+        if !knowledge.phrases.is_empty() {
+            let own = own_words(&utterance.text, utterance.kind)?;
+            phrase::apply(&knowledge.phrases, &utterance.text, &own, &mut verdict);
         }
-        let slot = {
-            let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-            // Mostly it is the very same list; comparing what is in it is for a tenant whose settings were loaded again.
-            let known = prepared
-                .iter()
-                .find(|(list, _)| Arc::ptr_eq(list, categories))
-                .or_else(|| prepared.iter().find(|(list, _)| list == categories));
-            if let Some((_, slot)) = known {
-                slot.clone()
-            } else {
-                if prepared.len() >= MOST_TENANTS {
-                    prepared.clear();
-                }
-                let slot = Arc::default();
-                prepared.push((categories.clone(), Arc::clone(&slot)));
-                slot
-            }
-        };
-        let space = slot.get_or_init(|| self.reader.place_categories(categories, lane));
-        self.reader.read(utterance, Some(space), lane)
+        Ok(verdict)
+    }
+
+    /// Where the places of a tenant's categories are kept.
+    fn space(&self, knowledge: &Arc<Knowledge>) -> Arc<OnceLock<CategorySpace>> {
+        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        // Mostly it is the very same list; comparing what is in it is for a tenant whose settings were loaded again.
+        let known = prepared
+            .iter()
+            .find(|(known, _)| Arc::ptr_eq(known, knowledge))
+            .or_else(|| prepared.iter().find(|(known, _)| known.categories == knowledge.categories));
+        if let Some((_, slot)) = known {
+            return slot.clone();
+        }
+        if prepared.len() >= MOST_TENANTS {
+            prepared.clear();
+        }
+        let slot = Arc::default();
+        prepared.push((knowledge.clone(), Arc::clone(&slot)));
+        slot
     }
 }

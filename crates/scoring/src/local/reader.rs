@@ -9,18 +9,11 @@ use super::artifact::{Artifact, ArtifactError, Manifest};
 use super::embedder::{Embedder, add};
 use super::encoder::Lane;
 use super::evidence::{Side, phrases};
-use super::heads::{Heads, MessageFeatures, dot, logistic, normalise, softmax};
+use super::heads::{Heads, MessageFeatures, MessageReading, dot, logistic, normalise, softmax};
 use super::layout::Layout;
+use super::lesson::{self, Example, Input, Learned, Lesson, TooFew};
 use super::summary::{Findings, summarise};
 use crate::{NoVerdict, Utterance};
-
-/// Emotions that go with a negative verdict.
-pub(crate) const NEGATIVE: [&str; 6] =
-    ["frustration", "anger", "disappointment", "confusion", "worry", "sadness"];
-/// Emotions that go with a positive verdict.
-const POSITIVE: [&str; 3] = ["gratitude", "relief", "joy"];
-/// Emotions that go with a neutral verdict.
-const CALM: [&str; 2] = ["neutral", "confusion"];
 
 /// A clause's feeling becomes an aspect from this score on, either way: outside the neutral band.
 const ASPECT: i8 = undertone_core::verdict::NEUTRAL_BAND;
@@ -61,6 +54,15 @@ struct ClauseReading {
     place: Vec<f32>,
 }
 
+/// What the encoder's vectors say.
+struct Pieces {
+    clauses: Vec<ClauseReading>,
+    /// What each word piece adds to the score of the whole, in points.
+    weights: Vec<f32>,
+    /// The mean vector of the whole text.
+    mean: Vec<f32>,
+}
+
 /// A model ready to read. Sharing it between threads is safe; each thread brings a lane of its own.
 pub(crate) struct Reader {
     embedder: Embedder,
@@ -73,7 +75,7 @@ pub(crate) struct Reader {
 impl Reader {
     /// From files that match their manifest.
     pub(crate) fn new(mut artifact: Artifact) -> Result<Self, ArtifactError> {
-        let (onnx, tokenizer) = (artifact.take("encoder.onnx"), artifact.take("tokenizer.json"));
+        let (encoder, tokenizer) = (artifact.take("encoder.safetensors"), artifact.take("tokenizer.json"));
         let heads = Heads::from_bytes(&artifact.take("heads.safetensors"), &artifact.manifest)?;
         let manifest = artifact.manifest;
         let broken = |detail: String| ArtifactError::Malformed { file: "manifest.json".to_owned(), detail };
@@ -97,8 +99,13 @@ impl Reader {
             .collect::<Result<Vec<_>, _>>()?;
         let places = (0..ids.len()).map(|i| heads.prototypes.row(i).to_vec()).collect();
         let support = CategorySpace { ids, places, least: -1.0 };
-        let embedder = Embedder::new(onnx, &tokenizer, &manifest.encoder)?;
+        let embedder = Embedder::new(encoder, &tokenizer, &manifest.encoder)?;
         Ok(Self { embedder, heads, manifest, emotions, support })
+    }
+
+    /// The version of the model.
+    pub(crate) fn version(&self) -> &str {
+        &self.manifest.version
     }
 
     /// Whether neither a category's name nor any of its examples can be read, so that nothing will ever be sorted under it.
@@ -134,17 +141,25 @@ impl Reader {
         &self,
         utterance: &Utterance,
         categories: Option<&CategorySpace>,
+        lesson: Option<&Lesson>,
         lane: &Lane,
     ) -> Result<Verdict, NoVerdict> {
         let started = Instant::now();
         let text = utterance.text.as_str();
         let layout = self.embedder.lay_out(text, utterance.kind)?;
-        let (clauses, weights) = self.read_clauses(&layout, lane).map_err(NoVerdict::failed)?;
-        let outputs = mean(&clauses, layout.pieces.len());
+        let Pieces { clauses, weights, mean } = self.read_clauses(&layout, lane).map_err(NoVerdict::failed)?;
+        let outputs = whole(&clauses, layout.pieces.len());
         let columns = &self.heads.columns;
 
-        let parts: Vec<(usize, &[f32])> = clauses.iter().map(|c| (c.pieces, c.outputs.as_slice())).collect();
-        let mut reading = self.heads.message(&MessageFeatures::new(columns, &outputs, &parts));
+        // A lesson is for the model it was learnt on.
+        let lesson = lesson.filter(|lesson| lesson.model_version == self.manifest.version);
+        let features = self.features(&clauses, &outputs);
+        let (mut scores, valences) = self.heads.message(&features);
+        if let Some(lesson) = lesson {
+            let correction = lesson.correction(&input_values(&features, &mean));
+            scores.iter_mut().zip(correction).for_each(|(score, more)| *score += more);
+        }
+        let mut reading = MessageReading::new(scores, valences);
         let mut evidence = phrases(text, &layout, &weights, Side::Both);
         // Mixed means that both sides can be shown. Where one can not, the likeliest of the other labels is meant.
         let shown = |up: bool| evidence.iter().any(|e| (e.weight > 0.0) == up);
@@ -157,7 +172,8 @@ impl Reader {
             Label::Negative => evidence = phrases(text, &layout, &weights, Side::Down),
             Label::Neutral | Label::Mixed => {}
         }
-        let confidence = self.confidence(reading.probability());
+        let calibration = lesson.map_or(self.manifest.calibration, |lesson| lesson.calibration);
+        let confidence = Confidence::from_probability(calibration.of(reading.probability()));
         let (urgency, _) = strongest(&Urgency::ALL, &softmax(&outputs[columns.urgency.clone()]));
         let emotions = self.emotions(&outputs[columns.emotions.clone()]);
         let dominant_emotion = dominant(&emotions, label);
@@ -192,7 +208,10 @@ impl Reader {
             provenance: Provenance {
                 scorer: ScorerKind::Local,
                 model: self.manifest.name.clone(),
-                model_version: self.manifest.version.clone(),
+                model_version: match lesson {
+                    Some(lesson) => format!("{} lesson {}", self.manifest.version, lesson.version),
+                    None => self.manifest.version.clone(),
+                },
                 prompt_version: None,
                 language: layout.language.to_owned(),
                 tokens_in: u32::try_from(layout.pieces.len()).unwrap_or(u32::MAX),
@@ -203,8 +222,8 @@ impl Reader {
         })
     }
 
-    /// A reading of each clause, and what each piece adds to the score of the whole, in points.
-    fn read_clauses(&self, layout: &Layout, lane: &Lane) -> Result<(Vec<ClauseReading>, Vec<f32>), String> {
+    /// What the encoder and the heads say of each clause and each piece.
+    fn read_clauses(&self, layout: &Layout, lane: &Lane) -> Result<Pieces, String> {
         let per_point = 100.0 / layout.pieces.len() as f32;
         let mut weights = Vec::with_capacity(layout.pieces.len());
         let mut sums: Vec<Vec<f32>> = vec![Vec::new(); layout.clauses.len()];
@@ -218,6 +237,11 @@ impl Reader {
                 add(sum, row);
             }
         })?;
+        let mut mean = Vec::new();
+        for sum in &sums {
+            add(&mut mean, sum);
+        }
+        mean.iter_mut().for_each(|v| *v /= layout.pieces.len() as f32);
         let clauses = layout
             .clauses
             .iter()
@@ -229,13 +253,29 @@ impl Reader {
                 ClauseReading { pieces, span: clause.span, outputs: self.heads.outputs(&mean), place }
             })
             .collect();
-        Ok((clauses, weights))
+        Ok(Pieces { clauses, weights, mean })
     }
 
-    fn confidence(&self, probability: f32) -> Confidence {
-        let p = probability.clamp(1e-4, 1.0 - 1e-4);
-        let calibration = self.manifest.calibration;
-        Confidence::from_probability(logistic(calibration.scale * (p / (1.0 - p)).ln() + calibration.shift))
+    fn features(&self, clauses: &[ClauseReading], outputs: &[f32]) -> MessageFeatures {
+        let parts: Vec<(usize, &[f32])> = clauses.iter().map(|c| (c.pieces, c.outputs.as_slice())).collect();
+        MessageFeatures::new(&self.heads.columns, outputs, &parts)
+    }
+
+    /// Learns from what a tenant's people say of `examples`; what can not be read is left out.
+    pub(crate) fn learn(&self, examples: &[Example], version: u32) -> Result<Learned, TooFew> {
+        let lane = Lane::new();
+        let inputs: Vec<(Input, Label)> = examples
+            .iter()
+            .filter_map(|example| {
+                let layout = self.embedder.lay_out(&example.text, example.kind).ok()?;
+                let Pieces { clauses, mean, .. } = self.read_clauses(&layout, &lane).ok()?;
+                let features = self.features(&clauses, &whole(&clauses, layout.pieces.len()));
+                let (scores, _) = self.heads.message(&features);
+                Some((Input { values: input_values(&features, &mean), scores }, example.label))
+            })
+            .collect();
+        let unread = examples.len() - inputs.len();
+        lesson::learn(&inputs, unread, self.manifest.calibration, (version, &self.manifest.version))
     }
 
     /// Every emotion, strongest first.
@@ -278,8 +318,13 @@ impl Reader {
     }
 }
 
+/// What a lesson looks at.
+fn input_values(features: &MessageFeatures, mean: &[f32]) -> Vec<f32> {
+    features.0.iter().chain(mean).copied().collect()
+}
+
 /// Outputs of the whole from those of its clauses: the heads are linear, so this is exact.
-fn mean(clauses: &[ClauseReading], pieces: usize) -> Vec<f32> {
+fn whole(clauses: &[ClauseReading], pieces: usize) -> Vec<f32> {
     let mut whole = vec![0.0; clauses.first().map_or(0, |c| c.outputs.len())];
     for clause in clauses {
         let share = clause.pieces as f32 / pieces as f32;
@@ -312,14 +357,5 @@ fn strongest<T: Copy>(all: &[T], odds: &[f32]) -> (T, f32) {
 
 /// The strongest emotion that goes with `label`; `emotions` come strongest first.
 fn dominant(emotions: &[EmotionStrength], label: Label) -> Emotion {
-    let goes = |e: &&EmotionStrength| {
-        let word = e.emotion.as_str();
-        match label {
-            Label::Positive => POSITIVE.contains(&word),
-            Label::Negative => NEGATIVE.contains(&word),
-            Label::Neutral => CALM.contains(&word),
-            Label::Mixed => word != "neutral",
-        }
-    };
-    emotions.iter().find(goes).or(emotions.first()).map_or(Emotion::NEUTRAL, |e| e.emotion.clone())
+    emotions.iter().find(|e| e.emotion.goes_with(label)).or(emotions.first()).map_or(Emotion::NEUTRAL, |e| e.emotion.clone())
 }

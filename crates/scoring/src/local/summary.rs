@@ -68,7 +68,7 @@ fn mixed(f: &Findings<'_>, customer: &str, is: &str) -> String {
 }
 
 fn is_negative(emotion: &Emotion) -> bool {
-    super::reader::NEGATIVE.contains(&emotion.as_str())
+    emotion.goes_with(Label::Negative)
 }
 
 fn adjective(emotion: &Emotion) -> &str {
@@ -131,7 +131,7 @@ mod tests {
     }
 
     fn evidence(text: &str, weight: f32) -> Evidence {
-        Evidence { span: Span { start: 0, end: text.len() }, text: text.into(), weight }
+        Evidence::found(Span { start: 0, end: text.len() }, text.into(), weight)
     }
 
     #[test]

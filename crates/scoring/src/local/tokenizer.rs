@@ -4,6 +4,7 @@ use tokenizers::Tokenizer;
 use undertone_core::verdict::Span;
 
 use super::artifact::ArtifactError;
+use super::emoji;
 
 /// A word piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +51,20 @@ impl WordPieces {
 
     /// The pieces of `text`, with `offset` added to their places. Nothing for text the tokenizer can not take.
     pub(crate) fn pieces(&self, text: &str, offset: usize) -> Vec<Piece> {
+        let mut found = Vec::new();
+        let mut at = 0;
+        while let Some((start, end, word)) = emoji::first(&text[at..]) {
+            found.extend(self.plain(&text[at..at + start], offset + at));
+            // The pieces of its word all stand for the emoji.
+            let span = Span { start: offset + at + start, end: offset + at + end };
+            found.extend(self.plain(word, 0).into_iter().map(|piece| Piece { span, ..piece }));
+            at += end;
+        }
+        found.extend(self.plain(&text[at..], offset + at));
+        found
+    }
+
+    fn plain(&self, text: &str, offset: usize) -> Vec<Piece> {
         // Fails only for models with a limit on words, which word pieces have not.
         let Ok(encoding) = self.tokenizer.encode(text, false) else { return Vec::new() };
         encoding
