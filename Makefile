@@ -2,9 +2,11 @@
 
 CARGO ?= cargo
 # A program the tests need, and the Debian package that brings it.
-NEEDS := cc:gcc script:bsdutils
+NEEDS := cc:gcc script:bsdutils initdb:postgresql setpriv:util-linux chromium:chromium chromedriver:chromium-driver
+# Debian keeps PostgreSQL's programs where no path leads; the tests look there too.
+export PATH := $(PATH)$(addprefix :,$(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin))))
 
-.PHONY: test check bench train demo needs advisories
+.PHONY: test check soak bench bench-service train demo needs advisories
 
 ## Every check and every test. Installs what is missing from Debian's packages.
 test: needs check
@@ -20,6 +22,10 @@ check: advisories
 	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	$(CARGO) run --quiet -p undertone-testkit --bin house-check
+
+## Ten long rounds of killing the service without warning, on both databases.
+soak:
+	UNDERTONE_SOAK_ROUNDS=10 UNDERTONE_SOAK_COUNT=20000 $(CARGO) test --release -p undertone --test crash -- --nocapture
 
 needs:
 	@missing=; for need in $(NEEDS); do \
@@ -45,12 +51,16 @@ bench:
 	$(CARGO) build --release
 	python3 bench/bench.py
 
+## The service on SQLite and PostgreSQL; writes its part of docs/performance.md.
+bench-service: needs
+	python3 bench/service.py $(ROWS)
+
 ## Makes the embedded model again. DATA is a folder of the public sets, see training/README.md.
 train:
 	test -d training/.venv || python3 -m venv training/.venv
 	training/.venv/bin/pip install --quiet --no-deps -r training/requirements.txt
 	cd training && OPENBLAS_NUM_THREADS=1 .venv/bin/python -m undertone_training $(if $(DATA),--data $(abspath $(DATA)))
 
-## A report on the sample inbox.
+## The service on a database of its own, with the sample inbox in it.
 demo:
-	$(CARGO) run --release -- score samples/inbox.csv
+	$(CARGO) run --release -- demo

@@ -1,14 +1,22 @@
 //! The command line: what can be typed, and which module does it.
 
+mod admin;
+mod calibrate;
+mod demo;
+mod eval;
 mod explain;
 mod model;
 mod score;
+mod service;
+mod verify;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::error::{CliError, Outcome};
 
 pub use score::{Answer, Format, Scored};
+#[cfg(test)]
+pub use {crate::config::ConfigArguments, service::reader};
 
 /// Reads every customer interaction, says how the customer feels and why.
 #[derive(Debug, Parser)]
@@ -25,12 +33,34 @@ pub struct Arguments {
 /// What it can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show the service with sample data, on a database that is thrown away afterwards
+    Demo(demo::DemoArguments),
+    /// Run the service: intake, scoring, API and pages
+    Serve(service::ServeArguments),
     /// Score a file of customer messages and sum it up
     Score(Box<score::ScoreArguments>),
     /// Show what in a text led to its verdict
     Explain(explain::ExplainArguments),
+    /// Measure how good the verdicts are, on labelled texts or behavioural packs
+    Eval(eval::EvalArguments),
+    /// Teach the embedded model what a tenant's own people say
+    Calibrate(calibrate::CalibrateArguments),
     /// Tell about the embedded model
     Model(model::ModelArguments),
+    /// Make and list tenants and the people who log in to them
+    Tenant(admin::TenantArguments),
+    /// Make, list and revoke API keys
+    Key(admin::KeyArguments),
+    /// Switch the module on and off for a tenant
+    Module(admin::ModuleArguments),
+    /// Bring the database's tables up to this program's version
+    Migrate(admin::MigrateArguments),
+    /// Count everything anew and compare it with the counters
+    Verify(verify::VerifyArguments),
+    /// Say what is misconfigured, or why an interaction is not scored
+    Doctor(verify::DoctorArguments),
+    /// Show or check the configuration
+    Config(admin::ConfigCommand),
 }
 
 /// When to use colours.
@@ -60,6 +90,26 @@ pub fn run(command: Command) -> Result<Outcome, CliError> {
     match command {
         Command::Score(arguments) => score::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Eval(arguments) => eval::run(&arguments),
+        Command::Calibrate(arguments) => calibrate::run(&arguments),
         Command::Model(arguments) => model::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Serve(arguments) => service::run(&arguments),
+        Command::Tenant(arguments) => admin::run_tenant(arguments),
+        Command::Key(arguments) => admin::run_key(arguments),
+        Command::Module(arguments) => admin::run_module(arguments),
+        Command::Migrate(arguments) => admin::run_migrate(&arguments),
+        Command::Verify(arguments) => verify::run_verify(&arguments),
+        Command::Doctor(arguments) => verify::run_doctor(&arguments),
+        Command::Config(arguments) => admin::run_config(arguments),
     }
+}
+
+/// Runs `work` to its end on a runtime of its own.
+fn in_runtime<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(work);
+    // What still reads from a client that hangs is not waited for.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    done
 }

@@ -33,6 +33,9 @@ pub enum CliError {
     /// Output could not be written.
     #[error("could not write the output: {0}")]
     Output(#[from] std::io::Error),
+    /// The database can not be used, or says no.
+    #[error(transparent)]
+    Store(#[from] undertone_store::StoreError),
     /// The embedded model can not be used.
     #[error(transparent)]
     Model(#[from] undertone_scoring::local::ArtifactError),

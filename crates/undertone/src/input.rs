@@ -35,6 +35,9 @@ pub struct Row {
     pub line: u64,
     /// What stands there, or why that can not be used.
     pub interaction: Result<Interaction, String>,
+    /// Every column's plain name (see [`columns::plain`]) and what stands there, where [`Options::keep`] asks for that. A list's parts
+    /// are parted by `;`.
+    pub kept: Vec<(String, String)>,
 }
 
 /// How to read a file.
@@ -46,6 +49,8 @@ pub struct Options {
     pub delimiter: Option<u8>,
     /// Columns named by the person.
     pub columns: Chosen,
+    /// Keep what stands in all columns.
+    pub keep: bool,
 }
 
 /// The rows of a file.
@@ -86,8 +91,8 @@ pub fn open(source: Box<dyn Read + Send>, name: &str, options: &Options) -> Resu
     };
     let whole: Box<dyn BufRead + Send> = Box::new(Cursor::new(sample).chain(reader));
     match format {
-        Format::Csv | Format::Tsv => rows::csv(whole, delimiter, name, &options.columns),
-        Format::Jsonl => Ok(rows::jsonl(whole, &options.columns)),
+        Format::Csv | Format::Tsv => rows::csv(whole, delimiter, name, options),
+        Format::Jsonl => Ok(rows::jsonl(whole, options)),
         Format::Lines => Ok(rows::lines(whole)),
     }
 }

@@ -1,6 +1,7 @@
 //! What people and programs see: verdicts as a table, CSV, JSON Lines or Markdown.
 
 pub mod clean;
+pub mod document;
 mod machine;
 mod markdown;
 pub mod summary;

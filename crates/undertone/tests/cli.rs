@@ -351,3 +351,70 @@ fn help_reads_well() {
     }
     insta::assert_snapshot!(told);
 }
+
+/// A file of labelled texts, easy ones, of which one is wrong on purpose.
+const LABELLED: &str = "text,label,team\n\
+    \"This is the worst service I have ever had, I want my money back\",negative,north\n\
+    \"Third week without an answer. I am furious and about to leave\",negative,north\n\
+    \"Thank you so much, everything works perfectly again, I am delighted\",positive,north\n\
+    \"What are your opening hours on Saturday?\",neutral,south\n\
+    \"Absolutely wonderful, thank you for the quick help\",negative,south\n\
+    \"The parcel arrived broken and nobody answers my calls\",negative,north\n\
+    \"no label here\",,south\n";
+
+#[test]
+fn eval_tells_figures_and_what_it_could_not_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("labelled.csv");
+    std::fs::write(&path, LABELLED).unwrap();
+    let path = path.to_str().unwrap();
+    let output = run(&["eval", path, "--compare", "vader", "--by", "team", "--format", "json"]);
+    // One row has no label: it is told, and the others are measured.
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("1 row could not be used") && told.contains("line 8: no label"), "{told}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let names: Vec<&str> =
+        report["scorers"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
+    assert!(
+        names[0].starts_with("undertone-reader") && names[1..] == ["VADER", "most frequent"],
+        "{names:?}"
+    );
+    let first = &report["scorers"][0]["accuracy"];
+    assert_eq!(first["texts"], 6);
+    let called_positive = first["negatives_called_positive"]["value"].as_f64().unwrap();
+    assert!((called_positive - 0.25).abs() < 1e-9, "the one that is wrong on purpose: {first}");
+    assert!(first["negatives_called_positive"]["high"].as_f64().unwrap() > called_positive);
+    // Groups of fewer than five texts say nothing.
+    assert_eq!(report["groups"].as_array().unwrap().len(), 0);
+
+    let table = run(&["eval", path]);
+    let shown = String::from_utf8_lossy(&table.stdout);
+    for needed in ["6 labelled texts", "negatives called positive", "most frequent", "What it says (columns)"]
+    {
+        assert!(shown.contains(needed), "{needed} in {shown}");
+    }
+}
+
+#[test]
+fn eval_runs_packs_of_ones_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cases.jsonl");
+    let case = |id: &str, label: &str| {
+        format!(
+            "{{\"id\": \"{id}\", \"phenomenon\": \"ours\", \"text\": \"I am furious, this is the worst service ever\", \"label\": [\"{label}\"]}}\n"
+        )
+    };
+    let pack = |cases: &str| {
+        std::fs::write(&path, cases).unwrap();
+        run(&["eval", "--pack", path.to_str().unwrap()])
+    };
+    let held = pack(&case("a", "negative"));
+    assert!(held.status.success(), "{}", String::from_utf8_lossy(&held.stdout));
+    let failed = pack(&(case("a", "negative") + &case("b", "positive")));
+    let shown = String::from_utf8_lossy(&failed.stdout);
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(shown.contains("too many") && shown.contains("must be positive"), "{shown}");
+    let broken = pack("{\"id\": \"a\"}\n");
+    assert!(String::from_utf8_lossy(&broken.stderr).contains("line 1"), "{broken:?}");
+}

@@ -155,7 +155,8 @@ fn marked(text: &str, evidence: &[Evidence]) -> String {
         out += &format!("{style}[{sign}{}]{style:#}", clean(&e.text));
         at = e.span.end;
     }
-    out + &spaced(text.get(at..).unwrap_or_default())
+    out += &spaced(text.get(at..).unwrap_or_default());
+    out
 }
 
 /// Cleaned, with a space left where there was one at either end.

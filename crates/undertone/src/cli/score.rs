@@ -13,9 +13,9 @@ use futures::future::{BoxFuture, ready};
 use futures::{FutureExt, SinkExt, StreamExt, executor, select};
 use undertone_core::gate::{Circumstances, Decision, decide};
 use undertone_core::report::{Audit, Counts};
-use undertone_core::{Category, Interaction, Label, Settings, SkipReason, Urgency, Verdict};
+use undertone_core::{Interaction, Label, Settings, SkipReason, Urgency, Verdict};
 use undertone_scoring::local::{Artifact, Capacity, LocalScorer};
-use undertone_scoring::{Batch, NoVerdict, Scorer, Utterance};
+use undertone_scoring::{Batch, Knowledge, NoVerdict, Scorer, Utterance};
 
 use crate::error::{CliError, Outcome};
 use crate::input::columns::Chosen;
@@ -168,8 +168,8 @@ pub fn run(arguments: &ScoreArguments) -> Result<Outcome, CliError> {
         capacity.threads = threads;
     }
     let scorer = LocalScorer::new(artifact, capacity)?;
-    let categories: Arc<[Category]> = settings.categories.clone().into();
-    for category in scorer.unreadable_categories(&categories) {
+    let knowledge = Arc::new(Knowledge::of(&settings));
+    for category in scorer.unreadable_categories(&knowledge.categories) {
         tell(&format!(
             "warning: nothing will be sorted under “{}”: neither its name nor its examples are in English, which is what the \
              embedded model reads",
@@ -186,7 +186,7 @@ pub fn run(arguments: &ScoreArguments) -> Result<Outcome, CliError> {
     // Whoever streams messages in waits for each answer; from a file they are written in larger pieces.
     let streamed = arguments.file.as_os_str() == "-";
     let (rows, reading) = read_ahead(input);
-    let mut verdicts = rows.map(|row| score(row, &settings, &categories, &scorer)).buffered(IN_FLIGHT).fuse();
+    let mut verdicts = rows.map(|row| score(row, &settings, &knowledge, &scorer)).buffered(IN_FLIGHT).fuse();
     let stopped = executor::block_on(async {
         loop {
             select! {
@@ -278,6 +278,7 @@ fn read(arguments: &ScoreArguments, source: Box<dyn Read + Send>) -> Result<Inpu
             channel: arguments.channel.clone(),
             author: arguments.author.clone(),
         },
+        keep: false,
     };
     input::open(source, &arguments.file.to_string_lossy(), &options)
 }
@@ -318,7 +319,7 @@ fn tell(text: &str) {
 fn score<'s>(
     row: Row,
     settings: &Settings,
-    categories: &Arc<[Category]>,
+    knowledge: &Arc<Knowledge>,
     scorer: &'s LocalScorer,
 ) -> BoxFuture<'s, Scored> {
     let line = row.line;
@@ -330,7 +331,7 @@ fn score<'s>(
         Decision::Score { read_bytes, .. } => {
             let batch = Batch {
                 utterances: vec![Utterance::of(&interaction, read_bytes)],
-                categories: categories.clone(),
+                knowledge: knowledge.clone(),
                 model: None,
             };
             scorer.score(batch).map(|mut answers| answers.pop().map_or_else(lost, answer)).boxed()

@@ -156,7 +156,7 @@ pub struct Columns {
 }
 
 /// Without case, spaces and signs.
-fn plain(name: &str) -> String {
+pub fn plain(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 

@@ -5,8 +5,8 @@ use std::io::{BufRead, Read};
 use serde_json::Value;
 use undertone_core::Interaction;
 
-use super::columns::{self, Chosen, Columns};
-use super::{Input, Row, decode};
+use super::columns::{self, Columns, plain};
+use super::{Input, Options, Row, decode};
 use crate::error::CliError;
 
 /// A sign that stands in no text: the unit separator.
@@ -89,8 +89,9 @@ pub fn csv(
     source: Box<dyn BufRead + Send>,
     delimiter: u8,
     file: &str,
-    chosen: &Chosen,
+    options: &Options,
 ) -> Result<Input, CliError> {
+    let chosen = &options.columns;
     let source = PlainLines::new(source);
     let mut reader =
         csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).has_headers(true).from_reader(source);
@@ -102,7 +103,7 @@ pub fn csv(
     }
     let columns = Columns::of_header(&names, chosen, file).map_err(CliError::Failed)?;
     let notice = columns.notice();
-    let mut table = Table { reader, names, columns, delimiter };
+    let mut table = Table { reader, names, columns, delimiter, keep: options.keep };
     let first: Vec<Row> = table.by_ref().take(LOOK_AT).collect();
     if chosen.text.is_none() && is_ticket_export(&table.names, &first) {
         return Err(CliError::Failed(columns::no_text(&table.names, file)));
@@ -127,6 +128,7 @@ struct Table {
     names: Vec<String>,
     columns: Columns,
     delimiter: u8,
+    keep: bool,
 }
 
 impl Iterator for Table {
@@ -145,11 +147,13 @@ impl Iterator for Table {
                 let line = self.reader.position().line().saturating_sub(inner as u64 + u64::from(!open));
                 let values: Vec<String> = record.iter().map(decode).collect();
                 let interaction = if open { Err(unclosed(inner - 1)) } else { self.interaction(&values) };
-                Some(Row { line, interaction })
+                let names = self.names.iter().map(|name| plain(name));
+                let kept = if self.keep { names.zip(values).collect() } else { Vec::new() };
+                Some(Row { line, interaction, kept })
             }
             Err(error) => {
                 let line = error.position().map_or(0, csv::Position::line);
-                Some(Row { line, interaction: Err(format!("can not be read: {error}")) })
+                Some(Row { line, interaction: Err(format!("can not be read: {error}")), kept: Vec::new() })
             }
         }
     }
@@ -213,30 +217,45 @@ fn numbered(source: Box<dyn BufRead + Send>) -> impl Iterator<Item = (u64, Resul
 }
 
 /// An object a line.
-pub fn jsonl(source: Box<dyn BufRead + Send>, chosen: &Chosen) -> Input {
-    let columns = Columns::of_objects(chosen);
+pub fn jsonl(source: Box<dyn BufRead + Send>, options: &Options) -> Input {
+    let (columns, keep) = (Columns::of_objects(&options.columns), options.keep);
     let rows = numbered(source).map(move |(line, text)| {
-        let interaction = text.and_then(|text| object(&text, &columns));
-        Row { line, interaction }
+        let (interaction, kept) = match text.and_then(|text| object(&text)) {
+            Ok((values, lists)) => {
+                let interaction = in_object(&values, &columns);
+                (interaction, if keep { [values, lists].concat() } else { Vec::new() })
+            }
+            Err(told) => (Err(told), Vec::new()),
+        };
+        Row { line, interaction, kept }
     });
     Input { notice: String::new(), rows: Box::new(rows) }
 }
 
-fn object(line: &str, columns: &Columns) -> Result<Interaction, String> {
+/// Names, made plain, and values.
+type Values = Vec<(String, String)>;
+
+/// What an object holds: single values, and lists of them.
+fn object(line: &str) -> Result<(Values, Values), String> {
     let value: Value = serde_json::from_str(line).map_err(|e| format!("not JSON: {e}"))?;
     let Value::Object(object) = value else { return Err("not an object of names and values".to_owned()) };
-    let values: Vec<(String, String)> = object
-        .into_iter()
-        .filter_map(|(key, value)| {
-            let text = match value {
-                Value::String(text) => text,
-                Value::Number(_) | Value::Bool(_) => value.to_string(),
-                Value::Null | Value::Array(_) | Value::Object(_) => return None,
-            };
-            let plain = key.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
-            Some((plain, text))
-        })
-        .collect();
+    let text = |value: Value| match value {
+        Value::String(text) => Some(text),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    };
+    let (mut values, mut lists) = (Values::new(), Values::new());
+    for (key, value) in object {
+        if let Value::Array(parts) = value {
+            lists.push((plain(&key), parts.into_iter().filter_map(text).collect::<Vec<_>>().join(";")));
+        } else if let Some(text) = text(value) {
+            values.push((plain(&key), text));
+        }
+    }
+    Ok((values, lists))
+}
+
+fn in_object(values: &[(String, String)], columns: &Columns) -> Result<Interaction, String> {
     columns
         .interaction(|name| values.iter().find(|(key, _)| key == name).map(|(_, text)| text.as_str()))
         .ok_or_else(|| {
@@ -248,7 +267,7 @@ fn object(line: &str, columns: &Columns) -> Result<Interaction, String> {
 pub fn lines(source: Box<dyn BufRead + Send>) -> Input {
     let rows = numbered(source).map(|(line, text)| {
         let interaction = text.map(|text| Interaction::message("file", &line.to_string(), &text));
-        Row { line, interaction }
+        Row { line, interaction, kept: Vec::new() }
     });
     Input { notice: String::new(), rows: Box::new(rows) }
 }

@@ -1,0 +1,88 @@
+//! A tenant's own truth: labels in, lessons out.
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, header};
+use serde_json::{Value, json};
+
+use super::caller::Caller;
+use super::problem::{ApiError, CONFLICT, FieldError, INTERNAL, TOO_LARGE, UNSUPPORTED};
+use crate::app::App;
+use crate::calibrate::{self, CalibrationError, MOST_BYTES};
+use crate::error::CliError;
+
+/// How many labels there are, how many are missing, and every lesson.
+pub async fn show(State(app): State<App>, caller: Caller) -> Result<axum::Json<Value>, ApiError> {
+    let standing = calibrate::standing(&app.store, &app.reader, caller.tenant_id()).await?;
+    Ok(axum::Json(json!(standing)))
+}
+
+/// Takes in a file of labelled texts: `text/csv`, or JSON Lines. Rows that can not be used are told, the others kept.
+pub async fn take(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<axum::Json<Value>, ApiError> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let name = match kind.split(';').next().unwrap_or_default().trim() {
+        "text/csv" | "text/tab-separated-values" => "labels.csv",
+        "application/x-ndjson" | "application/jsonl" | "application/json" => "labels.jsonl",
+        _ => {
+            let told = "send Content-Type: text/csv, or application/x-ndjson with an object a line";
+            return Err(ApiError::new(UNSUPPORTED, told));
+        }
+    };
+    let bytes = axum::body::to_bytes(body, MOST_BYTES)
+        .await
+        .map_err(|_| ApiError::new(TOO_LARGE, format!("a file of labels has {MOST_BYTES} bytes at most")))?;
+    match calibrate::take(&app.store, &caller.act(), name, bytes.into()).await {
+        Ok(taken) => Ok(axum::Json(json!(taken))),
+        Err(CliError::Store(error)) => Err(error.into()),
+        Err(other) => Err(invalid(other.to_string())),
+    }
+}
+
+/// Removes every label that was handed in. Lessons stay.
+pub async fn forget(State(app): State<App>, caller: Caller) -> Result<axum::Json<Value>, ApiError> {
+    Ok(axum::Json(json!({"removed": app.store.forget_labels(&caller.act()).await?})))
+}
+
+/// Learns from the labels; the lesson comes into force where it helps.
+pub async fn learn(State(app): State<App>, caller: Caller) -> Result<axum::Json<Value>, ApiError> {
+    // Learning keeps a core busy for seconds: one at a time.
+    let Ok(_turn) = app.learning.try_lock() else {
+        return Err(ApiError::new(CONFLICT, "a lesson is being made; try again when it is done"));
+    };
+    match calibrate::learn(&app.store, &app.reader, &caller.act()).await {
+        Ok(made) => Ok(axum::Json(json!(made))),
+        Err(CalibrationError::TooFew(told)) => Err(invalid(told.to_string())),
+        Err(CalibrationError::Store(error)) => Err(error.into()),
+        Err(CalibrationError::Broke(cause)) => {
+            Err(ApiError { cause: Some(cause), ..ApiError::new(INTERNAL, "the lesson could not be made") })
+        }
+    }
+}
+
+/// Puts a lesson in force in place of another.
+pub async fn activate(
+    State(app): State<App>,
+    caller: Caller,
+    Path(version): Path<String>,
+) -> Result<axum::Json<Value>, ApiError> {
+    let known = version.parse().ok();
+    if known.is_none() || !app.store.use_lesson(&caller.act(), known).await? {
+        return Err(ApiError::not_found("lesson"));
+    }
+    show(State(app), caller).await
+}
+
+/// Puts the model back as it came.
+pub async fn revert(State(app): State<App>, caller: Caller) -> Result<axum::Json<Value>, ApiError> {
+    app.store.use_lesson(&caller.act(), None).await?;
+    show(State(app), caller).await
+}
+
+fn invalid(message: String) -> ApiError {
+    ApiError::invalid(vec![FieldError { field: String::new(), code: "invalid".to_owned(), message }])
+}

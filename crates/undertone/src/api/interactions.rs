@@ -1,0 +1,231 @@
+//! Handing in interactions, and looking them up.
+
+mod file;
+
+use axum::extract::{Path, Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use undertone_core::{Arrival, SkipReason};
+use undertone_store::accept::Accepted;
+use undertone_store::interactions::{Filter, Listed};
+
+use super::body::Query;
+use super::caller::Caller;
+use super::problem::{ApiError, CONFLICT, INTERNAL, INVALID_JSON, INVALID_QUERY, TOO_LARGE, UNSUPPORTED};
+use crate::app::App;
+use crate::intake::body::Body;
+use crate::intake::item::{Context, ItemError};
+use crate::intake::{incoming, item};
+
+/// How the answer should be.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TakeQuery {
+    /// `all`: what became of every single item.
+    results: Option<String>,
+}
+
+/// Takes in one interaction, an array of them, or a file with one a line.
+pub async fn take(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<TakeQuery>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let every_result = match query.results.as_deref() {
+        None => false,
+        Some("all") => true,
+        Some(_) => return Err(ApiError::new(INVALID_QUERY, "results may be all, or left out")),
+    };
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let mut stream = request.into_body().into_data_stream();
+    let mut start = Vec::new();
+    let body = loop {
+        let told =
+            Body::detect(kind.as_deref(), &start).map_err(|e| ApiError::new(UNSUPPORTED, e.to_string()))?;
+        if let Some(body) = told {
+            break body;
+        }
+        match stream.next().await {
+            Some(chunk) => start.extend_from_slice(&chunk.map_err(|_| broken_off())?),
+            None => break Body::Object,
+        }
+        if start.len() > super::MAX_BODY {
+            return Err(too_long());
+        }
+    };
+    if body != Body::Object {
+        return file::take(&app, &caller, body, &start, stream, every_result).await;
+    }
+    while let Some(chunk) = stream.next().await {
+        start.extend_from_slice(&chunk.map_err(|_| broken_off())?);
+        if start.len() > super::MAX_BODY {
+            return Err(too_long());
+        }
+    }
+    let context = Context { now: app.store.now(), default_source: SOURCE };
+    one(&app, &caller, item::read(&start, &context)).await
+}
+
+/// The source of interactions that name none.
+pub const SOURCE: &str = "api";
+
+fn too_long() -> ApiError {
+    ApiError::new(TOO_LARGE, format!("one interaction has {} bytes at most", super::MAX_BODY))
+}
+
+fn broken_off() -> ApiError {
+    ApiError::new(INVALID_JSON, "the connection broke off before the body ended")
+}
+
+async fn one(
+    app: &App,
+    caller: &Caller,
+    read: Result<Arrival, Vec<ItemError>>,
+) -> Result<Response, ApiError> {
+    let accepted = accept(app, caller, read).await?;
+    let (status, result) = match &accepted {
+        Accepted::Created { .. } => (StatusCode::CREATED, "created"),
+        Accepted::Updated { .. } => (StatusCode::OK, "updated"),
+        Accepted::Duplicate { .. } => (StatusCode::OK, "duplicate"),
+        Accepted::Conflict { .. } => {
+            return Err(ApiError::new(
+                CONFLICT,
+                format!(
+                    "{} has the same source and external_id and other content; send on_conflict: update to revise it",
+                    accepted.id()
+                ),
+            ));
+        }
+    };
+    let address = format!("/api/v1/interactions/{}", accepted.id());
+    Ok((status, [(header::LOCATION, address)], axum::Json(json!({"id": accepted.id(), "result": result})))
+        .into_response())
+}
+
+/// Takes in one interaction that was read.
+pub async fn accept(
+    app: &App,
+    caller: &Caller,
+    read: Result<Arrival, Vec<ItemError>>,
+) -> Result<Accepted, ApiError> {
+    let mut accepted = app.gather.take(caller.tenant_id(), vec![incoming(read?)]).await?;
+    accepted.pop().ok_or_else(|| ApiError::new(INTERNAL, "the interaction was not answered for"))
+}
+
+/// Which interactions to list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListQuery {
+    state: Option<String>,
+    customer: Option<String>,
+    source: Option<String>,
+    external_id: Option<String>,
+    cursor: Option<String>,
+    limit: Option<i64>,
+}
+
+/// Interactions, the latest arrival first.
+pub async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<ListQuery>,
+) -> Result<axum::Json<Value>, ApiError> {
+    let wrong = |told: &str| ApiError::new(INVALID_QUERY, told);
+    let limit = query.limit.unwrap_or(50);
+    if !(1..=500).contains(&limit) {
+        return Err(wrong("limit must be 1 to 500"));
+    }
+    if query.state.as_deref().is_some_and(|s| !matches!(s, "pending" | "scored" | "skipped" | "failed")) {
+        return Err(wrong("state must be pending, scored, skipped or failed"));
+    }
+    // The index of ids begins with the source.
+    let source = query.external_id.as_ref().map(|_| query.source.as_deref().unwrap_or(SOURCE));
+    if query.source.is_some() && query.external_id.is_none() {
+        return Err(wrong("source goes with external_id"));
+    }
+    let customer = match &query.customer {
+        Some(id) => Some(super::customers::find(&app, &caller, id).await?.id),
+        None => None,
+    };
+    let before = match &query.cursor {
+        Some(cursor) => {
+            Some(id_of(cursor).ok_or_else(|| wrong("this cursor is none of ours; begin without one"))?)
+        }
+        None => None,
+    };
+    let filter = Filter {
+        state: query.state.as_deref(),
+        customer_id: customer.as_deref(),
+        source,
+        external_id: query.external_id.as_deref(),
+        before: before.as_deref(),
+        limit: limit + 1,
+    };
+    let mut items = app.store.interactions(caller.tenant_id(), &filter).await?;
+    let more = items.len() > limit as usize;
+    items.truncate(limit as usize);
+    let next = items.last().filter(|_| more).map(|item| cursor_of(&item.id));
+    Ok(axum::Json(json!({"items": items.iter().map(told).collect::<Vec<_>>(), "next_cursor": next})))
+}
+
+/// A place in a list, as it is handed out. It means nothing to whoever holds it.
+fn cursor_of(id: &str) -> String {
+    id.bytes().filter(|b| *b != b'-').map(|b| char::from(b ^ 1)).collect()
+}
+
+fn id_of(cursor: &str) -> Option<String> {
+    let hex: String = cursor.bytes().map(|b| char::from(b ^ 1)).collect();
+    uuid::Uuid::try_parse(&hex).ok().map(|id| id.to_string())
+}
+
+/// An interaction with the reason in words a person reads.
+fn told(item: &Listed) -> Value {
+    let mut value = json!(item);
+    let explanation = item.reason.as_deref().and_then(explanation);
+    if let Some(explanation) = explanation {
+        value["explanation"] = json!(explanation);
+    }
+    value
+}
+
+/// What a reason means.
+pub fn explanation(reason: &str) -> Option<&'static str> {
+    match reason {
+        "retrying" => Some("scoring broke off; it is tried again"),
+        "scoring_failed" => Some("scoring failed each time it was tried"),
+        _ => SkipReason::ALL.into_iter().find(|r| r.as_str() == reason).map(SkipReason::explanation),
+    }
+}
+
+/// An interaction with its text, its verdict or the reason why there is none, and every verdict it ever had.
+pub async fn show(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<axum::Json<Value>, ApiError> {
+    let tenant = caller.tenant_id();
+    let item = app.store.interaction(tenant, &id).await?.ok_or_else(|| ApiError::not_found("interaction"))?;
+    let mut value = told(&item);
+    value["text"] = json!(app.store.text(tenant, &id).await?);
+    value["sentiment"] = json!(app.store.sentiment(tenant, &id).await?);
+    value["revisions"] = json!(app.store.revisions(tenant, &id).await?);
+    Ok(axum::Json(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_come_back_as_what_they_were() {
+        let id = "019c1234-5678-7abc-8def-0123456789ab";
+        assert_eq!(id_of(&cursor_of(id)).as_deref(), Some(id));
+        for none in ["", "x", "019c", "ü", &"0".repeat(40)] {
+            assert_eq!(id_of(none), None, "{none}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The module's settings.
+
+use axum::extract::State;
+use serde_json::{Value, json};
+use undertone_core::Settings;
+
+use super::body::Json;
+use super::caller::Caller;
+use super::problem::ApiError;
+use crate::app::App;
+
+/// Settings as they are told: those in force, and the names of those that were changed from their default.
+pub fn told(settings: &Settings) -> Value {
+    let (current, default) = (json!(settings), json!(Settings::default()));
+    let changed: Vec<&str> = Settings::KEYS.into_iter().filter(|key| current[key] != default[key]).collect();
+    json!({"settings": current, "changed": changed})
+}
+
+/// The settings in force.
+pub async fn show(State(app): State<App>, caller: Caller) -> Result<axum::Json<Value>, ApiError> {
+    Ok(axum::Json(told(&app.store.module(caller.tenant_id()).await?.settings)))
+}
+
+/// Changes the settings given and keeps the others; `null` puts one back to its default. All or none.
+pub async fn save(
+    State(app): State<App>,
+    caller: Caller,
+    Json(changes): Json<Value>,
+) -> Result<axum::Json<Value>, ApiError> {
+    Ok(axum::Json(told(&app.store.change_settings(&caller.act(), &changes).await?)))
+}
+
+/// Puts every setting back to its default.
+pub async fn reset(State(app): State<App>, caller: Caller) -> Result<axum::Json<Value>, ApiError> {
+    Ok(axum::Json(told(&app.store.reset_settings(&caller.act()).await?)))
+}

@@ -1,0 +1,185 @@
+//! The API as its callers see it: through the router, on a real database, with the embedded model.
+
+mod access;
+mod answers;
+mod calibration;
+mod document;
+mod guide;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, header};
+use chrono_tz::Tz;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tower::ServiceExt;
+use undertone_store::tenants::NewTenant;
+use undertone_store::{Act, Store, Tenant};
+
+use super::caller::{Access, Scope};
+use super::{ROUTES, Route, router, secrets};
+use crate::app::{App, open_store};
+use crate::cli::ConfigArguments;
+use crate::config::Config;
+use crate::intake::gather::Gather;
+use crate::knowledge::Lessons;
+use crate::pipeline::{Pipeline, Work};
+
+const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
+
+struct Bench {
+    app: App,
+    router: Router,
+    _folder: tempfile::TempDir,
+    _end: watch::Sender<bool>,
+    _pipeline: Pipeline,
+    mine: Tenant,
+    theirs: Tenant,
+}
+
+struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    text: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
+    }
+}
+
+impl Bench {
+    async fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let flags =
+            ConfigArguments { data_dir: Some(folder.path().to_owned()), ..ConfigArguments::default() };
+        let config = Config::load(&flags, json!({"database_url": ""})).unwrap();
+        let store = open_store(&config).await.unwrap();
+        store.migrate().await.unwrap();
+        let (reader, lessons) = (crate::cli::reader(1).unwrap(), Lessons::default());
+        let (end, ending) = watch::channel(false);
+        let work = Work::default();
+        let gather = Gather::start(&store, &work, 64, 1);
+        let pipeline = Pipeline::start(&store, &(reader.clone() as _), &lessons, &work, 1, &ending);
+        let app = App {
+            store,
+            config: Arc::new(config),
+            reader,
+            lessons,
+            learning: Arc::default(),
+            gather,
+            ending,
+            log_in_hint: None,
+        };
+        let tenant = async |slug| {
+            let new = NewTenant { slug, name: slug, zone: Tz::Europe__Berlin, actor: "test" };
+            app.store.create_tenant(&new).await.unwrap()
+        };
+        let (mine, theirs) = (tenant("mine").await, tenant("theirs").await);
+        let bench =
+            Self { router: router(&app), app, _folder: folder, _end: end, _pipeline: pipeline, mine, theirs };
+        for scope in Scope::ALL {
+            bench.key(&bench.mine, &format!("ut_mine_{}", scope.as_str()), &[scope.as_str()]).await;
+        }
+        bench.key(&bench.mine, "ut_mine", &["ingest", "read", "admin"]).await;
+        bench.key(&bench.theirs, "ut_theirs", &["ingest", "read", "admin"]).await;
+        bench
+    }
+
+    fn store(&self) -> &Store {
+        &self.app.store
+    }
+
+    async fn key(&self, tenant: &Tenant, key: &str, scopes: &[&str]) -> String {
+        self.store().create_key(&Act { tenant: tenant.id, actor: "test" }, "test", scopes, key).await.unwrap()
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, 64 << 20).await.unwrap();
+        Answer {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            text: String::from_utf8_lossy(&bytes).into_owned(),
+        }
+    }
+
+    async fn call(&self, method: &str, path: &str, key: &str, body: Option<&Value>) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if !key.is_empty() {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+        }
+        let body = body.map(ToString::to_string);
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, JSON);
+        }
+        self.send(request.body(body.map_or_else(Body::empty, Body::from)).unwrap()).await
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let answer = self.call("GET", path, "ut_mine", None).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        answer.json()
+    }
+
+    async fn post(&self, path: &str, kind: &str, body: impl Into<Body>) -> Answer {
+        let request = Request::post(path)
+            .header(header::AUTHORIZATION, "Bearer ut_mine")
+            .header(header::CONTENT_TYPE, kind)
+            .body(body.into());
+        self.send(request.unwrap()).await
+    }
+
+    /// Waits until nothing of a tenant is pending.
+    async fn settled(&self, tenant: &Tenant) {
+        for _ in 0..600 {
+            if self.store().waiting(tenant.id).await.unwrap().oldest.is_none() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("something is still pending after 12 s");
+    }
+
+    /// A session of a user of mine: the cookie and the CSRF token.
+    async fn session(&self, role: &str) -> (String, String) {
+        let (token, csrf) = (secrets::token(), secrets::token());
+        let act = Act { tenant: self.mine.id, actor: "test" };
+        let email = format!("{role}@example.com");
+        let id = self.store().save_user(&act, &email, role, "no hash").await.unwrap();
+        self.store().begin_session(&id, &token, &csrf).await.unwrap();
+        (format!("{}={token}", secrets::SESSION_COOKIE), csrf)
+    }
+
+    async fn post_with(&self, route: &Route, path: &str, body: &str) -> Answer {
+        let request = Request::builder()
+            .method(route.method)
+            .uri(path)
+            .header(header::AUTHORIZATION, "Bearer ut_mine")
+            .header(header::CONTENT_TYPE, JSON)
+            .body(Body::from(body.to_owned()));
+        self.send(request.unwrap()).await
+    }
+}
+
+/// The address with an id that means nothing to anybody.
+fn address(route: &Route, id: &str) -> String {
+    route.path.replace("{id}", id).replace("{name}", id)
+}
+
+fn scoped() -> impl Iterator<Item = (&'static Route, Scope)> {
+    ROUTES.iter().filter_map(|route| match route.access {
+        Access::Scoped(scope) => Some((route, scope)),
+        Access::Public | Access::Page => None,
+    })
+}

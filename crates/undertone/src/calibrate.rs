@@ -1,0 +1,126 @@
+//! Teaching the embedded model a tenant's own labels: read them, learn, try, and take the lesson only where it helps.
+
+use std::io::{Cursor, Read};
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::json;
+use undertone_core::Label;
+use undertone_scoring::local::lesson::{LEAST_PER_LABEL, Trial};
+use undertone_scoring::local::{Example, LocalScorer};
+use undertone_store::lessons::{Kept, LabelledText, LessonEntry, NewLesson};
+use undertone_store::{Act, Store, StoreError, TenantId};
+
+use crate::error::CliError;
+use crate::eval::labelled::{self, Columns};
+
+/// The longest file of labels, in bytes.
+pub const MOST_BYTES: usize = 32 << 20;
+/// Rows told that can not be used; all are counted.
+const MOST_TOLD: usize = 100;
+
+/// What became of a file of labels.
+#[derive(Debug, Serialize)]
+pub struct Taken {
+    #[serde(flatten)]
+    pub kept: Kept,
+    /// Rows that can not be used.
+    pub rejected: usize,
+    /// Why, for the first of them.
+    pub errors: Vec<String>,
+}
+
+/// Why it did not come to a lesson.
+#[derive(Debug, thiserror::Error)]
+pub enum CalibrationError {
+    /// There are too few labels.
+    #[error(transparent)]
+    TooFew(#[from] undertone_scoring::local::TooFew),
+    /// The store could not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The work broke off.
+    #[error("{0}")]
+    Broke(String),
+}
+
+/// A lesson that was made, and whether it is in force.
+#[derive(Debug, Serialize)]
+pub struct Made {
+    /// Its version.
+    pub version: u32,
+    /// It came into force.
+    pub active: bool,
+    /// Why, or why not.
+    pub verdict: String,
+    /// What it is worth on texts it did not see.
+    pub trial: Trial,
+}
+
+/// How things stand.
+#[derive(Debug, Serialize)]
+pub struct Standing {
+    /// Labels that were handed in, and how many are needed of each.
+    pub labels: serde_json::Map<String, serde_json::Value>,
+    /// How many of each are needed.
+    pub needed: usize,
+    /// The model whose lessons these are.
+    pub model_version: String,
+    /// Every lesson, the latest first.
+    pub lessons: Vec<LessonEntry>,
+}
+
+/// Reads a file of labels (CSV, TSV or JSON Lines, as `undertone eval` does) and keeps them.
+pub async fn take(store: &Store, act: &Act<'_>, name: &str, bytes: Vec<u8>) -> Result<Taken, CliError> {
+    let source: Box<dyn Read + Send> = Box::new(Cursor::new(bytes));
+    let read = labelled::read_from(source, name, &Columns::default())?;
+    let texts: Vec<LabelledText> = read
+        .rows
+        .into_iter()
+        .map(|row| LabelledText { text: row.interaction.text, kind: row.interaction.kind, label: row.truth.label })
+        .collect();
+    let kept = store.label_texts(act, &texts).await?;
+    let rejected = read.unusable.len();
+    Ok(Taken { kept, rejected, errors: read.unusable.into_iter().take(MOST_TOLD).collect() })
+}
+
+/// Learns from all labels of a tenant, keeps the lesson, and puts it in force where it helps.
+pub async fn learn(store: &Store, reader: &Arc<LocalScorer>, act: &Act<'_>) -> Result<Made, CalibrationError> {
+    let version = store.next_lesson(act.tenant).await?;
+    let examples: Vec<Example> = store
+        .labelled_texts(act.tenant)
+        .await?
+        .into_iter()
+        .map(|t| Example { text: t.text, kind: t.kind, label: t.label })
+        .collect();
+    let learner = reader.clone();
+    let learned = tokio::task::spawn_blocking(move || learner.learn(&examples, version))
+        .await
+        .map_err(|e| CalibrationError::Broke(format!("learning broke off: {e}")))??;
+    let active = learned.trial.is_better();
+    let body = serde_json::to_string(&learned.lesson).map_err(|e| CalibrationError::Broke(e.to_string()))?;
+    let verdict = learned.trial.verdict();
+    let trial = json!({"verdict": verdict, "trial": learned.trial});
+    let lesson = NewLesson { version, model_version: reader.model_version(), body: &body, trial, active };
+    store.keep_lesson(act, &lesson).await?;
+    Ok(Made { version, active, verdict, trial: learned.trial })
+}
+
+/// How things stand for a tenant.
+pub async fn standing(store: &Store, reader: &LocalScorer, tenant: TenantId) -> Result<Standing, StoreError> {
+    let counts = store.label_counts(tenant).await?;
+    let missing = |label: Label, count: u64| match label {
+        Label::Mixed => 0,
+        _ => (LEAST_PER_LABEL as u64).saturating_sub(count),
+    };
+    let labels = counts
+        .into_iter()
+        .map(|(label, texts)| (label.as_str().to_owned(), json!({"texts": texts, "missing": missing(label, texts)})))
+        .collect();
+    Ok(Standing {
+        labels,
+        needed: LEAST_PER_LABEL,
+        model_version: reader.model_version().to_owned(),
+        lessons: store.lessons(tenant).await?,
+    })
+}

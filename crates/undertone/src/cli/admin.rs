@@ -1,0 +1,378 @@
+//! `undertone tenant`, `key`, `module`, `migrate` and `config`: what an operator does at the command line.
+
+use std::io::{IsTerminal, Read, Write};
+
+use chrono_tz::Tz;
+use clap::{Args, Subcommand};
+use undertone_core::Settings;
+use undertone_store::tenants::NewTenant;
+use undertone_store::{Act, Store, Tenant};
+
+use super::service::opened;
+use crate::api::caller::Scope;
+use crate::api::secrets;
+use crate::config::{Config, ConfigArguments, DEFAULT};
+use crate::error::{CliError, Outcome};
+
+/// Who did it, in the audit log.
+pub const ACTOR: &str = "command line";
+
+/// Make and list tenants and the people who log in to them.
+#[derive(Debug, Args)]
+pub struct TenantArguments {
+    #[command(subcommand)]
+    action: TenantAction,
+}
+
+#[derive(Debug, Subcommand)]
+enum TenantAction {
+    /// Make a tenant, with the module active
+    Create {
+        /// Its short name: a-z, 0-9 and -
+        slug: String,
+        /// Its name
+        #[arg(long)]
+        name: Option<String>,
+        /// Where its days begin, such as Europe/Berlin
+        #[arg(long, default_value = "UTC")]
+        zone: Tz,
+        #[command(flatten)]
+        config: ConfigArguments,
+    },
+    /// List the tenants
+    List {
+        #[command(flatten)]
+        config: ConfigArguments,
+    },
+    /// Change where a tenant's days begin; what was counted is moved by the service
+    Zone {
+        /// The tenant's short name
+        slug: String,
+        /// Such as Europe/Berlin
+        zone: Tz,
+        #[command(flatten)]
+        config: ConfigArguments,
+    },
+    /// Let somebody log in, or give them another password
+    User {
+        /// The tenant's short name
+        slug: String,
+        /// Their e-mail address
+        email: String,
+        /// Read the password from standard input instead of making one
+        #[arg(long)]
+        password_stdin: bool,
+        #[command(flatten)]
+        config: ConfigArguments,
+    },
+}
+
+/// Make, list and revoke API keys.
+#[derive(Debug, Args)]
+pub struct KeyArguments {
+    #[command(subcommand)]
+    action: KeyAction,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyAction {
+    /// Make a key and print it; it is shown only this once
+    Create {
+        /// The tenant's short name
+        slug: String,
+        /// What it is for
+        #[arg(long, default_value = "command line")]
+        name: String,
+        /// What it may do: ingest, read, admin; may be given several times
+        #[arg(long = "scope", required = true, value_parser = scope)]
+        scopes: Vec<Scope>,
+        #[command(flatten)]
+        config: ConfigArguments,
+    },
+    /// List a tenant's keys
+    List {
+        /// The tenant's short name
+        slug: String,
+        #[command(flatten)]
+        config: ConfigArguments,
+    },
+    /// End a key at once
+    Revoke {
+        /// The tenant's short name
+        slug: String,
+        /// The key's id, as listed
+        id: String,
+        #[command(flatten)]
+        config: ConfigArguments,
+    },
+}
+
+fn scope(word: &str) -> Result<Scope, String> {
+    let known = Scope::ALL.into_iter().find(|scope| scope.as_str() == word);
+    known.ok_or_else(|| "a scope is ingest, read or admin".to_owned())
+}
+
+/// Switch the module on and off for a tenant.
+#[derive(Debug, Args)]
+pub struct ModuleArguments {
+    #[command(subcommand)]
+    action: ModuleAction,
+}
+
+#[derive(Debug, Subcommand)]
+enum ModuleAction {
+    /// Score what arrives from now on
+    Activate(ModuleOf),
+    /// Score nothing new; history and pages stay
+    Deactivate(ModuleOf),
+    /// Tell whether it is active, since when, and what is set
+    Status(ModuleOf),
+}
+
+#[derive(Debug, Args)]
+struct ModuleOf {
+    /// The tenant's short name
+    slug: String,
+    #[command(flatten)]
+    config: ConfigArguments,
+}
+
+/// Show or check the configuration.
+#[derive(Debug, Args)]
+pub struct ConfigCommand {
+    #[command(subcommand)]
+    action: ConfigAction,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigAction {
+    /// Print what is in force, without secrets
+    Show {
+        /// Print the commented default instead
+        #[arg(long)]
+        default: bool,
+        #[command(flatten)]
+        config: ConfigArguments,
+    },
+    /// Say whether it can be used, and whether the database answers
+    Check {
+        #[command(flatten)]
+        config: ConfigArguments,
+    },
+}
+
+/// Bring the database's tables up to this program's version.
+#[derive(Debug, Args)]
+pub struct MigrateArguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+}
+
+fn with_store<F>(flags: &ConfigArguments, act: impl FnOnce(Store) -> F) -> Result<Outcome, CliError>
+where
+    F: Future<Output = Result<Outcome, CliError>>,
+{
+    let config = Config::load(flags, serde_json::json!({}))?;
+    super::in_runtime(async { act(opened(&config).await?).await })
+}
+
+/// The tenant with this short name.
+pub async fn tenant(store: &Store, slug: &str) -> Result<Tenant, CliError> {
+    store
+        .tenant_by_slug(slug)
+        .await?
+        .ok_or_else(|| CliError::Failed(format!("there is no tenant “{slug}”; see: undertone tenant list")))
+}
+
+fn say(text: &str) -> Result<(), CliError> {
+    writeln!(anstream::stdout(), "{text}")?;
+    Ok(())
+}
+
+/// Runs `undertone tenant`.
+pub fn run_tenant(arguments: TenantArguments) -> Result<Outcome, CliError> {
+    match arguments.action {
+        TenantAction::Create { slug, name, zone, config } => with_store(&config, async |store| {
+            let new = NewTenant { slug: &slug, name: name.as_deref().unwrap_or(&slug), zone, actor: ACTOR };
+            let made = store.create_tenant(&new).await?;
+            say(&format!("Tenant {} made; its days are those of {}.", made.slug, made.zone))?;
+            say(&format!(
+                "Next: undertone key create {slug} --scope ingest --scope read, undertone tenant user {slug} you@example.com"
+            ))?;
+            Ok(Outcome::Done)
+        }),
+        TenantAction::List { config } => with_store(&config, async |store| {
+            for tenant in store.tenants().await? {
+                say(&format!("{:<20} {:<24} {}", tenant.slug, tenant.zone.name(), tenant.name))?;
+            }
+            Ok(Outcome::Done)
+        }),
+        TenantAction::Zone { slug, zone, config } => with_store(&config, async |store| {
+            let tenant = tenant(&store, &slug).await?;
+            store.set_zone(&Act { tenant: tenant.id, actor: ACTOR }, zone).await?;
+            let mut pieces = 0;
+            while store.move_days(tenant.id).await? {
+                pieces += 1;
+                tracing::debug!(pieces, "days moved");
+            }
+            say(&format!("Days of {slug} are those of {zone} now, and everything counted was moved."))?;
+            Ok(Outcome::Done)
+        }),
+        TenantAction::User { slug, email, password_stdin, config } => with_store(&config, async |store| {
+            let tenant = tenant(&store, &slug).await?;
+            let password = if password_stdin { given_password()? } else { secrets::password() };
+            let hash = secrets::hash_password(&password)?;
+            let act = Act { tenant: tenant.id, actor: ACTOR };
+            store.save_user(&act, &email, "tenant_admin", &hash).await?;
+            if !password_stdin {
+                say(&format!("{email} logs in with the password {password}"))?;
+            }
+            Ok(Outcome::Done)
+        }),
+    }
+}
+
+fn given_password() -> Result<String, CliError> {
+    if std::io::stdin().is_terminal() {
+        return Err(CliError::Failed(
+            "give the password on standard input, such as: … --password-stdin < file".to_owned(),
+        ));
+    }
+    let mut password = String::new();
+    std::io::stdin().take(4096).read_to_string(&mut password)?;
+    let password = password.trim_end_matches(['\r', '\n']);
+    if password.chars().count() < 10 {
+        return Err(CliError::Failed("a password has 10 characters or more".to_owned()));
+    }
+    Ok(password.to_owned())
+}
+
+/// Runs `undertone key`.
+pub fn run_key(arguments: KeyArguments) -> Result<Outcome, CliError> {
+    match arguments.action {
+        KeyAction::Create { slug, name, mut scopes, config } => with_store(&config, async |store| {
+            let tenant = tenant(&store, &slug).await?;
+            scopes.sort_unstable();
+            scopes.dedup();
+            let words: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
+            let key = secrets::api_key();
+            let act = Act { tenant: tenant.id, actor: ACTOR };
+            store.create_key(&act, &name, &words, &key).await?;
+            say(&key)?;
+            Ok(Outcome::Done)
+        }),
+        KeyAction::List { slug, config } => with_store(&config, async |store| {
+            let tenant = tenant(&store, &slug).await?;
+            for key in store.keys(tenant.id).await? {
+                let day = |at: chrono::DateTime<chrono::Utc>| at.format("%Y-%m-%d").to_string();
+                let state = match (key.revoked_at, key.last_used_at) {
+                    (Some(at), _) => format!("revoked {}", day(at)),
+                    (None, Some(at)) => format!("last used {}", day(at)),
+                    (None, None) => "never used".to_owned(),
+                };
+                say(&format!(
+                    "{}  {:<20} {:<18} {state}",
+                    key.id,
+                    crate::output::clean(&key.name),
+                    key.scopes.join(" ")
+                ))?;
+            }
+            Ok(Outcome::Done)
+        }),
+        KeyAction::Revoke { slug, id, config } => with_store(&config, async |store| {
+            let tenant = tenant(&store, &slug).await?;
+            let act = Act { tenant: tenant.id, actor: ACTOR };
+            if !store.revoke_key(&act, &id).await? {
+                return Err(CliError::Failed(format!(
+                    "{slug} has no working key {id}; see: undertone key list {slug}"
+                )));
+            }
+            say("Revoked.")?;
+            Ok(Outcome::Done)
+        }),
+    }
+}
+
+/// Runs `undertone module`.
+pub fn run_module(arguments: ModuleArguments) -> Result<Outcome, CliError> {
+    let (of, wanted) = match arguments.action {
+        ModuleAction::Activate(of) => (of, Some(true)),
+        ModuleAction::Deactivate(of) => (of, Some(false)),
+        ModuleAction::Status(of) => (of, None),
+    };
+    with_store(&of.config, async |store| {
+        let tenant = tenant(&store, &of.slug).await?;
+        let act = Act { tenant: tenant.id, actor: ACTOR };
+        if let Some(active) = wanted {
+            let changed = store.set_module_active(&act, active).await?;
+            let word = if active { "active" } else { "inactive" };
+            say(&format!("{} is {word}{}.", of.slug, if changed { "" } else { " already" }))?;
+            return Ok(Outcome::Done);
+        }
+        let module = store.module(tenant.id).await?;
+        say(if module.active { "active" } else { "inactive" })?;
+        for period in store.module_periods(tenant.id).await? {
+            let day = |at: chrono::DateTime<chrono::Utc>| {
+                at.with_timezone(&tenant.zone).format("%Y-%m-%d %H:%M").to_string()
+            };
+            let end = period.deactivated_at.map_or_else(|| "now".to_owned(), day);
+            say(&format!(
+                "  {} to {end}, {:.2} USD a month",
+                day(period.activated_at),
+                period.monthly_price_cents as f64 / 100.0
+            ))?;
+        }
+        let changed = serde_json::json!(module.settings);
+        let default = serde_json::json!(Settings::default());
+        for key in Settings::KEYS.into_iter().filter(|key| changed[*key] != default[*key]) {
+            say(&format!("  {key} = {}", changed[key]))?;
+        }
+        Ok(Outcome::Done)
+    })
+}
+
+/// Runs `undertone config`.
+pub fn run_config(arguments: ConfigCommand) -> Result<Outcome, CliError> {
+    match arguments.action {
+        ConfigAction::Show { default: true, .. } => write!(anstream::stdout(), "{DEFAULT}")?,
+        ConfigAction::Show { config, .. } => {
+            let config = Config::load(&config, serde_json::json!({}))?.without_secrets();
+            let shown = serde_json::json!(config);
+            for name in crate::config::NAMES {
+                let value = if shown[name].is_null() { serde_json::json!("") } else { shown[name].clone() };
+                say(&format!("{name} = {value}"))?;
+            }
+        }
+        ConfigAction::Check { config } => {
+            let config = Config::load(&config, serde_json::json!({}))?;
+            super::in_runtime(async {
+                let store = crate::app::open_store(&config).await?;
+                store.ping().await?;
+                let pending = store.pending_migrations().await?;
+                say(&format!("The configuration can be used; {} answers.", store.engine()))?;
+                if !pending.is_empty() {
+                    say(&format!(
+                        "Migrations to come, at the next start or with undertone migrate: {}",
+                        pending.join(", ")
+                    ))?;
+                }
+                Ok(())
+            })?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// Runs `undertone migrate`.
+pub fn run_migrate(arguments: &MigrateArguments) -> Result<Outcome, CliError> {
+    let config = Config::load(&arguments.config, serde_json::json!({}))?;
+    super::in_runtime(async {
+        let store = crate::app::open_store(&config).await?;
+        let taken = store.migrate().await?;
+        match taken.as_slice() {
+            [] => say("Up to date; nothing to do.")?,
+            taken => say(&format!("Applied: {}", taken.join(", ")))?,
+        }
+        Ok(Outcome::Done)
+    })
+}

@@ -1,0 +1,174 @@
+//! `undertone serve`: the service.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use undertone_scoring::local::{Artifact, Capacity, LocalScorer};
+use undertone_store::Store;
+
+use crate::api;
+use crate::app::{App, open_store};
+use crate::config::{Config, ConfigArguments};
+use crate::error::{CliError, Outcome};
+use crate::intake::gather::Gather;
+use crate::knowledge::Lessons;
+use crate::pipeline::{Pipeline, Work};
+use crate::telemetry;
+
+/// Requests under way and texts being read have this long to end.
+const PATIENCE: Duration = Duration::from_secs(7);
+/// Writers of interactions, on a database that takes several at once.
+const WRITERS: usize = 4;
+
+/// Run the service: intake, scoring, API and pages.
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    #[command(flatten)]
+    pub config: ConfigArguments,
+
+    #[command(flatten)]
+    pub more: ServeFlags,
+}
+
+/// Flags of the service alone.
+#[derive(Debug, Clone, Default, Args, Serialize)]
+pub struct ServeFlags {
+    /// Where to listen; port 0 takes any that is free; also UNDERTONE_LISTEN
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
+
+    /// Threads that read texts; 0: take interactions in and score none; also UNDERTONE_WORKERS
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(0..=256))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workers: Option<u16>,
+}
+
+/// Runs the command.
+pub fn run(arguments: &ServeArguments) -> Result<Outcome, CliError> {
+    let config = Config::load(&arguments.config, &arguments.more)?;
+    telemetry::start(&config)?;
+    super::in_runtime(async {
+        let service = Service::start(config, None).await?;
+        service.announce("Listening on")?;
+        if service.app.store.tenants().await?.is_empty() {
+            tracing::warn!(
+                "there is no tenant yet; make one with: undertone tenant create NAME, then a key and a user"
+            );
+        }
+        service.until_told().await?;
+        Ok(Outcome::Done)
+    })
+}
+
+/// The service, listening.
+pub struct Service {
+    /// What its parts share.
+    pub app: App,
+    /// Where it listens.
+    pub address: SocketAddr,
+    listener: TcpListener,
+    pipeline: Pipeline,
+    end: watch::Sender<bool>,
+}
+
+impl Service {
+    /// Opens the database, brings its tables up to date, and starts to listen and to score.
+    pub async fn start(config: Config, log_in_hint: Option<&str>) -> Result<Self, CliError> {
+        let store = open_store(&config).await.map_err(|e| cannot_open(&config, &e))?;
+        store.migrate().await.map_err(|e| cannot_open(&config, &e))?;
+        let listener = TcpListener::bind(config.listen).await.map_err(|e| {
+            CliError::Failed(format!(
+                "{} can not be listened on: {e}; choose another with --listen",
+                config.listen
+            ))
+        })?;
+        let address = listener.local_addr()?;
+        let config = Config { listen: address, ..config };
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).get();
+        let workers = config.workers.map_or(cores, usize::from);
+        let reader = reader(workers)?;
+        let lessons = Lessons::default();
+        let (end, ending) = watch::channel(false);
+        let work = Work::default();
+        let writers = if store.engine() == "SQLite" { 1 } else { WRITERS };
+        let gather = Gather::start(&store, &work, config.intake_queue, writers);
+        // One worker more than threads: while one records, the threads have something to read.
+        let tasks = if workers == 0 { 0 } else { workers + 1 };
+        let pipeline = Pipeline::start(&store, &(reader.clone() as _), &lessons, &work, tasks, &ending);
+        let app = App {
+            store,
+            config: Arc::new(config),
+            reader,
+            lessons,
+            learning: Arc::default(),
+            gather,
+            ending,
+            log_in_hint: log_in_hint.map(Arc::from),
+        };
+        Ok(Self { app, address, listener, pipeline, end })
+    }
+
+    /// Says where it listens; programs that start this one wait for the line.
+    pub fn announce(&self, words: &str) -> Result<(), CliError> {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{words} http://{}", self.address)?;
+        out.flush()?;
+        Ok(())
+    }
+
+    /// Serves until the process is told to end, and ends in order.
+    pub async fn until_told(self) -> Result<(), CliError> {
+        let Self { app, listener, pipeline, end, .. } = self;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut ending = app.ending.clone();
+        let told = async move {
+            let _ = ending.wait_for(|end| *end).await;
+        };
+        let server = axum::serve(listener, api::router(&app)).with_graceful_shutdown(told).into_future();
+        let mut server = tokio::spawn(server);
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+            ended = &mut server => {
+                let why = match ended { Ok(Err(e)) => e.to_string(), _ => "the server ended".to_owned() };
+                return Err(CliError::Failed(format!("the service ended: {why}")));
+            }
+        }
+        tracing::info!("ending: no new work is taken, what is under way is finished");
+        let _ = end.send(true);
+        let (answered, ()) =
+            tokio::join!(tokio::time::timeout(PATIENCE, &mut server), pipeline.end(PATIENCE));
+        if answered.is_err() {
+            server.abort();
+        }
+        Ok(())
+    }
+}
+
+/// The embedded model on this many threads.
+pub fn reader(threads: usize) -> Result<Arc<LocalScorer>, CliError> {
+    let capacity =
+        Capacity { threads: NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN), waiting: 4096 };
+    Ok(Arc::new(LocalScorer::new(Artifact::embedded()?, capacity)?))
+}
+
+/// Opens the database for a command that wants it as it should be.
+pub async fn opened(config: &Config) -> Result<Store, CliError> {
+    let store = open_store(config).await.map_err(|e| cannot_open(config, &e))?;
+    store.migrate().await.map_err(|e| cannot_open(config, &e))?;
+    Ok(store)
+}
+
+fn cannot_open(config: &Config, error: &undertone_store::StoreError) -> CliError {
+    let shown = crate::config::hide_password(&config.database());
+    CliError::Failed(format!("the database {shown} can not be used: {error}"))
+}
