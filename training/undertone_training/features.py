@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .export import WIDTH
+
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -17,19 +19,32 @@ class Text:
         self.pieces, self.whole, self.sizes, self.clauses = pieces, whole, sizes, clauses
 
 
-def vectors(rows, folder, width, window, cache):
-    """For each row a Text, or None where the reader would abstain."""
+def run(lines, *arguments):
+    """What the product's reader (`crates/scoring/examples/features.rs`) says of lines of JSON."""
     subprocess.run(["cargo", "build", "--quiet", "--release", "-p", "undertone-scoring", "--example", "features"], cwd=ROOT, check=True)
     program = ROOT / "target/release/examples/features"
-    lines = "".join(json.dumps({"text": r["text"], "kind": kind(r)}) + "\n" for r in rows).encode()
+    return subprocess.run([program, *arguments], input=lines, stdout=subprocess.PIPE, check=True).stdout
+
+
+def in_lines(rows):
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+def pieces(rows, folder, which):
+    """The word pieces of each row: of what would be read (`pieces`; None where nothing would) or of everything (`all`)."""
+    return list(map(json.loads, run(in_lines(rows), str(folder), which).splitlines()))
+
+
+def vectors(rows, folder, layers, cache):
+    """For each row a Text, or None where the reader would abstain."""
+    lines = in_lines({"text": r["text"], "kind": kind(r)} for r in rows)
     # The program carries the model it was built with, which it does not use here: what counts is how it lays out texts.
     sources = b"".join(p.read_bytes() for p in sorted((ROOT / "crates/scoring/src").rglob("*.rs")))
-    key = hashlib.sha256(lines + sources + (folder / "encoder.onnx").read_bytes() + f"{width} {window}".encode()).hexdigest()[:24]
+    key = hashlib.sha256(lines + sources + (folder / "encoder.safetensors").read_bytes() + f"{layers}".encode()).hexdigest()[:24]
     path = cache / f"{key}.bin"
     if not path.exists():
-        run = subprocess.run([program, str(folder), str(width), str(window)], input=lines, stdout=subprocess.PIPE, check=True)
-        path.write_bytes(run.stdout)
-    return list(parse(path.read_bytes(), len(rows), width))
+        path.write_bytes(run(lines, str(folder), str(layers)))
+    return list(parse(path.read_bytes(), len(rows), WIDTH))
 
 
 def kind(row):

@@ -5,7 +5,7 @@ import subprocess
 
 import numpy as np
 from scipy.stats import spearmanr
-from sklearn.metrics import f1_score, recall_score
+from sklearn.metrics import f1_score, recall_score, roc_auc_score
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from . import data
@@ -32,6 +32,7 @@ def answers(folder, rows):
                           "--quiet", "--format", "jsonl", "--input-format", "jsonl", "-"],
                          cwd=ROOT, input=lines.encode(), stdout=subprocess.PIPE, check=True)
     verdicts = [json.loads(line) for line in run.stdout.splitlines()]
+    strength = lambda v, emotion: next((e["strength"] for e in v["emotions"] or () if e["emotion"] == emotion), 0.0)
     place = lambda names, word: names.index(word) if word in names else -1
     return {
         "label": np.array([place(data.LABELS, v["label"]) for v in verdicts]),
@@ -40,7 +41,7 @@ def answers(folder, rows):
         "category": np.array([place(data.CATEGORIES, v["category"]) for v in verdicts]),
         "score": np.array([v["score"] or 0 for v in verdicts]),
         "confidence": np.array([v["confidence"] or 0 for v in verdicts]) / 100,
-        "reason": [v["reason"] for v in verdicts],
+        "strengths": np.array([[strength(v, e) for e in data.EMOTIONS] for v in verdicts]),
     }
 
 
@@ -77,9 +78,18 @@ def calibration_error(confidence, right, bins=10):
     return sum(len(p) * abs(confidence[p].mean() - right[p].mean()) for p in parts) / len(right)
 
 
-def tweets(folder, public):
+# An emotion is said to be there from this strength on, where a text may have several.
+EMOTION_FROM = 0.3
+
+
+def public(folder, sets):
+    """The held-out public sets: texts that nobody here chose."""
+    return tweets(folder, sets) | emotions(folder, sets) | satisfaction(folder, sets)
+
+
+def tweets(folder, sets):
     """TweetEval's sentiment validation, three classes: a mixed verdict goes by its score. None of its tweets were trained on."""
-    rows = data.public(public, "dev/tweeteval")
+    rows = data.public(sets, "dev/tweeteval")
     said = answers(folder, rows)
     label = np.where(said["label"] == 3, np.where(said["score"] >= 0, 0, 2), said["label"])
     truth = np.array([data.LABELS.index(r["label"]) for r in rows])
@@ -87,11 +97,26 @@ def tweets(folder, public):
     return {"TweetEval macro recall": recall(label), "TweetEval VADER macro recall": recall(vader(rows))}
 
 
+def emotions(folder, sets):
+    """GoEmotions' held-out part by our emotions: a text may have several, or none of ours."""
+    rows = data.public(sets, "dev/goemotions")
+    strengths = answers(folder, rows)["strengths"]
+    truth = np.array([[e in {data.GOEMOTIONS.get(w) for w in r["emotions"]} for e in data.EMOTIONS] for r in rows])
+    return {"GoEmotions macro-F1": f1_score(truth, strengths >= EMOTION_FROM, average="macro", zero_division=0)}
+
+
+def satisfaction(folder, sets):
+    """Turns of task dialogues that raters gave under 3 of 5 for satisfaction, against the others, by the score."""
+    rows = [r for r in data.public(sets, "dev/uss_mwoz") if r.get("satisfaction") is not None]
+    said = answers(folder, rows)
+    return {"USS AUC of a turn rated under 3": roc_auc_score([r["satisfaction"] < 3 for r in rows], -said["score"])}
+
+
 def agreement():
-    """How often the second, blind pass over the test part chose the same."""
-    second = {}
-    for path in sorted((data.CORPUS / "second-pass").glob("*.jsonl")):
-        second |= {r["id"]: r for r in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
-    rows = [r for r in data.own("test") if r["id"] in second]
-    return {f"test agreement on {kind}": np.mean([r[kind] == second[r["id"]][kind] for r in rows])
-            for kind in ("label", "emotion", "urgency", "category")}
+    """How often the second, blind pass chose the same, on the test part and on what is trained on."""
+    second, out = data.second_pass(), {}
+    for part in ("test", "train"):
+        rows = [r for r in data.own(part, settled=False) if r["id"] in second]
+        out |= {f"{part} agreement on {kind}": np.mean([r[kind] == second[r["id"]][kind] for r in rows])
+                for kind in ("label", "emotion", "urgency", "category", "sarcasm")}
+    return out

@@ -1,0 +1,85 @@
+"""The rows the encoder is fine-tuned on: our own messages, and what the public sets tell, each under the tasks it has a word on."""
+
+from . import data
+from .features import kind, pieces
+from .finetune import Row
+
+# What GoEmotions' words say of the label; what is not here says nothing ("surprise" may be either).
+POSITIVE = {"admiration", "amusement", "approval", "caring", "excitement", "gratitude", "joy", "love", "optimism", "pride", "relief"}
+NEGATIVE = {"anger", "annoyance", "disappointment", "disapproval", "disgust", "embarrassment", "fear", "grief", "nervousness", "remorse",
+            "sadness"}
+# Sets and how much a row of theirs counts beside one of ours.
+WEIGHTS = {"goemotions": 0.5, "vader": 0.7, "mams": 0.5, "senti4sd": 0.7, "isarcasmeval": 0.5, "banking77": 0.3, "emobank": 0.3}
+
+
+def polarity(emotions):
+    """The label that words of GoEmotions stand for, or None."""
+    up, down = bool(POSITIVE & set(emotions)), bool(NEGATIVE & set(emotions))
+    if emotions == ["neutral"]:
+        return data.LABELS.index("neutral")
+    if up != down:
+        return data.LABELS.index("positive" if up else "negative")
+    return data.LABELS.index("mixed") if up else None
+
+
+def targets(name, row):
+    """What a row of a public set tells, by task."""
+    label = row.get("label")
+    if name == "goemotions":
+        told = {data.GOEMOTIONS.get(e) for e in row["emotions"]}
+        out = {"emotion": [float(e in told) for e in data.EMOTIONS]}
+        if (side := polarity(row["emotions"])) is not None:
+            out["label"] = side
+        return out
+    if name == "isarcasmeval":
+        return {"sarcasm": float(label == "sarcastic")}
+    if name == "banking77":
+        category = data.banking_category(label)
+        return {"category": [float(c == category) for c in data.CATEGORIES]} if category else {}
+    out = {"label": data.LABELS.index(label)} if name != "emobank" else {}
+    if "valence" in row:
+        out["valence"] = row["valence"]
+    return out
+
+
+def own_targets(row):
+    """What a message of ours tells: everything. Where the two passes differ on emotion, urgency, category or sarcasm each counts half."""
+    passes = [row, row.get("second", row)]
+    shares = lambda kind, words: [sum(p[kind] == word for p in passes) / 2 for word in words]
+    return {
+        "valence": sum(p["valence"] for p in passes) / 200, "label": data.LABELS.index(row["label"]),
+        "emotion": shares("emotion", data.EMOTIONS), "urgency": shares("urgency", data.URGENCY),
+        "sarcasm": shares("sarcasm", [True])[0], "category": shares("category", data.CATEGORIES),
+    }
+
+
+def own(rows, folder):
+    """Our messages as the product's own reader takes them apart; without those it would not read."""
+    found = pieces([{"text": r["text"], "kind": kind(r)} for r in rows], folder, "pieces")
+    return [Row(p, own_targets(r), source=r["group"], extra=r) for r, p in zip(rows, found) if p]
+
+
+def public(folder, model):
+    """The public rows by set, with at most as many word pieces as a window has room for."""
+    out = {}
+    for name, weight in WEIGHTS.items():
+        rows = data.public(folder, f"train/{name}")
+        found = pieces([{"text": r["text"]} for r in rows], model, "all")
+        made = [Row(p, targets(name, r), weight, name) for r, p in zip(rows, found)]
+        out[name] = [r for r in made if r.targets and 0 < len(r.pieces) <= 126]
+    return out
+
+
+def turns(folder, model):
+    """Turns of real support dialogues that we labelled: their texts lie in the public sets, their labels in `training/corpus/turns.jsonl`, told by
+    the checksum of the text."""
+    labels = {row["sha256"]: row for row in data.turns()}
+    found = {}
+    for name in ("multidogo", "banking77"):
+        for row in data.public(folder, f"train/{name}", all_of_it=True):
+            digest = data.digest(row["text"])
+            if digest in labels:
+                found[digest] = labels[digest] | {"text": row["text"], "group": name, "id": digest}
+    rows = [found[digest] for digest in sorted(found)]
+    made = [Row(p, own_targets(r), 0.5, "turns") for r, p in zip(rows, pieces([{"text": r["text"]} for r in rows], model, "all"))]
+    return [r for r in made if 0 < len(r.pieces) <= 126]
