@@ -1,4 +1,4 @@
-"""The peer: Python ONNX Runtime running the same int8 encoder on the same texts, one thread, one text at a time, mean pooled.
+"""The peer: Python ONNX Runtime running all-MiniLM-L6-v2 in int8 on the same texts, one thread, one text at a time, mean pooled.
 
 `peer.py MODEL_FOLDER ROUNDS < texts.jsonl` prints the same object as the throughput example.
 """

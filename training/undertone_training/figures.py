@@ -41,6 +41,7 @@ def answers(folder, rows):
         "category": np.array([place(data.CATEGORIES, v["category"]) for v in verdicts]),
         "score": np.array([v["score"] or 0 for v in verdicts]),
         "confidence": np.array([v["confidence"] or 0 for v in verdicts]) / 100,
+        "reason": [v["reason"] for v in verdicts],
         "strengths": np.array([[strength(v, e) for e in data.EMOTIONS] for v in verdicts]),
     }
 

@@ -25,7 +25,7 @@ def main():
         row = json.loads(line)
         if 15 <= len(row["text"]) <= 200:
             by[row["lang"]].append({"text": row["text"]})
-    folder = Path(__file__).parents[2] / "crates/scoring/artifacts/reader-1"
+    folder = Path(__file__).parents[2] / "crates/scoring/artifacts/reader-2"
     own = data.own("train")
     for name, rows in [("own", own)] + [(name, random.Random(1).sample(by[name], 400)) for name in LANGUAGES]:
         reasons = figures.answers(folder, rows)["reason"]

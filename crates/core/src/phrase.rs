@@ -39,7 +39,8 @@ impl Phrase {
     pub fn find(&self, text: &str, within: Span) -> Option<Span> {
         let wanted: Vec<String> = self.phrase.unicode_words().map(str::to_lowercase).collect();
         let words: Vec<(usize, &str)> = within.of(text)?.unicode_word_indices().collect();
-        let fits = |at: &[(usize, &str)]| at.iter().zip(&wanted).all(|((_, w), wanted)| w.to_lowercase() == *wanted);
+        let fits =
+            |at: &[(usize, &str)]| at.iter().zip(&wanted).all(|((_, w), wanted)| w.to_lowercase() == *wanted);
         let found = words.windows(wanted.len().max(1)).find(|at| fits(at))?;
         let ((first, _), (last, word)) = (found.first()?, found.last()?);
         Some(Span { start: within.start + first, end: within.start + last + word.len() })
@@ -134,7 +135,11 @@ mod tests {
         assert_eq!((v.score.get(), v.label, v.urgency), (-64, Label::Negative, Urgency::High));
         assert_eq!(v.category.as_str(), "billing");
         assert!(v.evidence[0].phrase && v.evidence[0].text == "not performing as expected");
-        assert!(v.summary.contains("Your phrase “not performing as expected”: score -60, urgency high, about billing."));
+        assert!(
+            v.summary.contains(
+                "Your phrase “not performing as expected”: score -60, urgency high, about billing."
+            )
+        );
         assert!(!v.needs_review());
         v.check(text).unwrap();
     }
@@ -161,7 +166,8 @@ mod tests {
     #[test]
     fn a_phrase_that_changes_nothing_is_refused() {
         assert!(phrase("sick", 40).is_usable());
-        for unusable in [phrase("sick", 0), phrase("  ", 40), phrase("!!", 40), phrase(&"x".repeat(101), 40)] {
+        for unusable in [phrase("sick", 0), phrase("  ", 40), phrase("!!", 40), phrase(&"x".repeat(101), 40)]
+        {
             assert!(!unusable.is_usable(), "{unusable:?}");
         }
     }

@@ -201,7 +201,8 @@ impl Settings {
             phrases: fields.phrases(),
         };
         let mut errors = fields.errors;
-        let unknown = settings.phrases.iter().filter_map(|p| p.category.as_ref()).find(|id| !settings.knows(id));
+        let unknown =
+            settings.phrases.iter().filter_map(|p| p.category.as_ref()).find(|id| !settings.knows(id));
         if let Some(id) = unknown {
             let told = format!("`phrases` name the category {}, which is none of `categories`", id.as_str());
             errors.push(SettingsError::new("phrases", told));

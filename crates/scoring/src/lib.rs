@@ -11,7 +11,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use undertone_core::verdict::ScorerKind;
-use undertone_core::{Category, Channel, Direction, Interaction, Kind, Phrase, Settings, SkipReason, Verdict};
+use undertone_core::{
+    Category, Channel, Direction, Interaction, Kind, Phrase, Settings, SkipReason, Verdict,
+};
 
 /// What a scorer is given of an interaction: the text and light context, and nothing that says who wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -110,11 +110,12 @@ impl Store {
         let tx = self.begin().await?;
         let at = self.now();
         for piece in pieces(&rows) {
-            let known: Vec<Known> = sql("SELECT digest, label FROM labelled_text WHERE tenant_id = ? AND digest IN ?")
-                .bind(act.tenant.0)
-                .list(piece.iter().map(|(digest, _)| digest.as_str()))
-                .all(&tx)
-                .await?;
+            let known: Vec<Known> =
+                sql("SELECT digest, label FROM labelled_text WHERE tenant_id = ? AND digest IN ?")
+                    .bind(act.tenant.0)
+                    .list(piece.iter().map(|(digest, _)| digest.as_str()))
+                    .all(&tx)
+                    .await?;
             let mut write: Vec<[Value; 7]> = Vec::new();
             for (digest, text) in piece {
                 let label = text.label.as_str();
@@ -206,7 +207,8 @@ impl Store {
         let removed =
             sql("DELETE FROM labelled_text WHERE tenant_id = ?").bind(act.tenant.0).run(&tx).await?;
         if removed > 0 {
-            audit::note(self, &tx, act, ("labels_removed", "calibration"), &json!({"removed": removed})).await?;
+            audit::note(self, &tx, act, ("labels_removed", "calibration"), &json!({"removed": removed}))
+                .await?;
         }
         tx.commit().await?;
         Ok(removed)
@@ -306,7 +308,10 @@ impl Store {
 
     /// The version of the lesson in force.
     pub async fn lesson_in_force(&self, tenant: TenantId) -> Result<Option<i64>> {
-        sql("SELECT version FROM lesson WHERE tenant_id = ? AND active").bind(tenant.0).value(&self.reader).await
+        sql("SELECT version FROM lesson WHERE tenant_id = ? AND active")
+            .bind(tenant.0)
+            .value(&self.reader)
+            .await
     }
 
     /// What a lesson taught.

@@ -13,10 +13,12 @@ use undertone_core::clock::SetClock;
 use undertone_core::overview::Totals;
 use undertone_core::verdict::{Coverage, Evidence, Provenance, ScorerKind, Span};
 use undertone_core::{
-    Arrival, CategoryId, Channel, Confidence, Emotion, Ids, Interaction, Score, SkipReason, Urgency, Verdict,
+    Arrival, CategoryId, Channel, Confidence, Emotion, Ids, Interaction, Kind, Label, Score, SkipReason,
+    Urgency, Verdict,
 };
 use undertone_store::accept::{Accepted, Incoming};
 use undertone_store::interactions::Filter;
+use undertone_store::lessons::{LabelledText, NewLesson};
 use undertone_store::people::Person;
 use undertone_store::queue::{Claim, Claimed};
 use undertone_store::record::{Events, Finished, Outcome, Recorded};
@@ -157,6 +159,7 @@ async fn suite(url: String) {
     sealed_days_stay(&bench).await;
     a_false_counter_is_found_and_repaired(&bench).await;
     writers_at_once_neither_lose_nor_double(&bench).await;
+    labels_and_lessons_are_each_tenants_own(&bench).await;
     nothing_crosses_a_tenant(&bench).await;
     lists_and_overview(&bench).await;
     many_tenants_with_work(&bench).await;
@@ -597,6 +600,12 @@ async fn a_false_counter_is_found_and_repaired(bench: &Bench) {
     }
     let all = bench.store.overview(&tenant, 30).await.unwrap().all_time.totals;
     assert_eq!((all.positive, all.negative, all.sum_score), (2, 0, 120));
+    // What a person corrected is a label to learn from.
+    let corrected = bench.store.labelled_texts(tenant.id).await.unwrap();
+    assert_eq!(
+        corrected.iter().map(|t| (t.text.as_str(), t.label)).collect::<Vec<_>>(),
+        [("-60", Label::Positive)]
+    );
     // The override outlives another verdict.
     let mut update = item("1", "ana", "-80");
     update.arrival.update = true;
@@ -650,6 +659,58 @@ async fn writers_at_once_neither_lose_nor_double(bench: &Bench) {
     assert_eq!(scored.iter().sum::<usize>(), 60);
     bench.assert_verified(&tenant).await;
     assert_eq!(bench.store.overview(&tenant, 7).await.unwrap().all_time.totals.scored, 60);
+}
+
+async fn labels_and_lessons_are_each_tenants_own(bench: &Bench) {
+    let (mine, theirs) = (bench.tenant("taught").await, bench.tenant("untaught").await);
+    let store = &bench.store;
+    let text = |text: &str, label| LabelledText { text: text.to_owned(), kind: Kind::Message, label };
+    let texts: Vec<LabelledText> =
+        (0..300).map(|n| text(&format!("late again, order {n}"), Label::Negative)).collect();
+    let kept = store.label_texts(&act(&mine), &texts).await.unwrap();
+    assert_eq!((kept.added, kept.changed, kept.same), (300, 0, 0));
+    // The same again, one of them twice, and one with another label.
+    let mut again = texts.clone();
+    again.push(texts[0].clone());
+    again[7].label = Label::Mixed;
+    let kept = store.label_texts(&act(&mine), &again).await.unwrap();
+    assert_eq!((kept.added, kept.changed, kept.same), (0, 1, 300));
+    let note = LabelledText { kind: Kind::Note, ..texts[0].clone() };
+    assert_eq!(store.label_texts(&act(&mine), &[note]).await.unwrap().added, 1, "a note is another text");
+    let counts = store.label_counts(mine.id).await.unwrap();
+    assert_eq!(
+        counts,
+        [(Label::Positive, 0), (Label::Neutral, 0), (Label::Negative, 300), (Label::Mixed, 1)]
+    );
+    assert_eq!(store.labelled_texts(mine.id).await.unwrap().len(), 301);
+    assert!(store.labelled_texts(theirs.id).await.unwrap().is_empty());
+
+    let lesson = |version, active| NewLesson {
+        version,
+        model_version: "2",
+        body: "{}",
+        trial: serde_json::json!({"verdict": "better"}),
+        active,
+    };
+    assert_eq!(store.next_lesson(mine.id).await.unwrap(), 1);
+    store.keep_lesson(&act(&mine), &lesson(1, true)).await.unwrap();
+    let twice = store.keep_lesson(&act(&mine), &lesson(1, true)).await.unwrap_err();
+    assert!(matches!(twice, StoreError::Conflict(_)), "{twice}");
+    store.keep_lesson(&act(&mine), &lesson(2, false)).await.unwrap();
+    assert_eq!(store.lesson_in_force(mine.id).await.unwrap(), Some(1));
+    assert_eq!(store.lesson_in_force(theirs.id).await.unwrap(), None);
+    assert!(store.use_lesson(&act(&mine), Some(2)).await.unwrap());
+    let listed: Vec<(i64, bool)> =
+        store.lessons(mine.id).await.unwrap().into_iter().map(|l| (l.version, l.active)).collect();
+    assert_eq!(listed, [(2, true), (1, false)]);
+    assert!(!store.use_lesson(&act(&theirs), Some(2)).await.unwrap(), "it is not theirs");
+    assert!(store.lesson(theirs.id, 2).await.unwrap().is_none());
+    assert_eq!(store.lesson_in_force(mine.id).await.unwrap(), Some(2));
+    assert!(store.use_lesson(&act(&mine), None).await.unwrap());
+    assert_eq!(store.lesson_in_force(mine.id).await.unwrap(), None);
+    assert_eq!(store.forget_labels(&act(&theirs)).await.unwrap(), 0);
+    assert_eq!(store.forget_labels(&act(&mine)).await.unwrap(), 301);
+    assert_eq!(store.lessons(mine.id).await.unwrap().len(), 2);
 }
 
 async fn nothing_crosses_a_tenant(bench: &Bench) {

@@ -77,7 +77,11 @@ pub async fn take(store: &Store, act: &Act<'_>, name: &str, bytes: Vec<u8>) -> R
     let texts: Vec<LabelledText> = read
         .rows
         .into_iter()
-        .map(|row| LabelledText { text: row.interaction.text, kind: row.interaction.kind, label: row.truth.label })
+        .map(|row| LabelledText {
+            text: row.interaction.text,
+            kind: row.interaction.kind,
+            label: row.truth.label,
+        })
         .collect();
     let kept = store.label_texts(act, &texts).await?;
     let rejected = read.unusable.len();
@@ -85,7 +89,11 @@ pub async fn take(store: &Store, act: &Act<'_>, name: &str, bytes: Vec<u8>) -> R
 }
 
 /// Learns from all labels of a tenant, keeps the lesson, and puts it in force where it helps.
-pub async fn learn(store: &Store, reader: &Arc<LocalScorer>, act: &Act<'_>) -> Result<Made, CalibrationError> {
+pub async fn learn(
+    store: &Store,
+    reader: &Arc<LocalScorer>,
+    act: &Act<'_>,
+) -> Result<Made, CalibrationError> {
     let version = store.next_lesson(act.tenant).await?;
     let examples: Vec<Example> = store
         .labelled_texts(act.tenant)
@@ -115,7 +123,9 @@ pub async fn standing(store: &Store, reader: &LocalScorer, tenant: TenantId) -> 
     };
     let labels = counts
         .into_iter()
-        .map(|(label, texts)| (label.as_str().to_owned(), json!({"texts": texts, "missing": missing(label, texts)})))
+        .map(|(label, texts)| {
+            (label.as_str().to_owned(), json!({"texts": texts, "missing": missing(label, texts)}))
+        })
         .collect();
     Ok(Standing {
         labels,

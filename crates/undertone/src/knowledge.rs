@@ -17,7 +17,11 @@ pub struct Lessons(Arc<Mutex<HashMap<TenantId, (i64, Arc<Lesson>)>>>);
 
 impl Lessons {
     /// The tenant's module, and what it told.
-    pub async fn knowledge(&self, store: &Store, tenant: TenantId) -> Result<(Module, Arc<Knowledge>), StoreError> {
+    pub async fn knowledge(
+        &self,
+        store: &Store,
+        tenant: TenantId,
+    ) -> Result<(Module, Arc<Knowledge>), StoreError> {
         let module = store.module(tenant).await?;
         let lesson = self.in_force(store, tenant).await?;
         let knowledge = Knowledge { lesson, ..Knowledge::of(&module.settings) };

@@ -418,3 +418,26 @@ fn eval_runs_packs_of_ones_own() {
     let broken = pack("{\"id\": \"a\"}\n");
     assert!(String::from_utf8_lossy(&broken.stderr).contains("line 1"), "{broken:?}");
 }
+
+/// More failures than a phenomenon may have, and the build fails.
+#[test]
+fn no_built_in_pack_fails_more_often_than_it_may() {
+    let output = run(&["eval", "--pack"]);
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}");
+    assert!(told.lines().last().unwrap().ends_with(" held"), "{told}");
+}
+
+#[test]
+fn eval_writes_a_page_that_stands_for_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("labelled.csv");
+    std::fs::write(&path, LABELLED).unwrap();
+    let output = run(&["eval", path.to_str().unwrap(), "--compare", "vader", "--format", "html"]);
+    let page = String::from_utf8_lossy(&output.stdout);
+    assert!(page.starts_with("<!doctype html>") && page.contains("negatives called positive"), "{page}");
+    assert!(
+        ["<script", "src=", "@import", "https://"].iter().all(|w| !page.contains(w)),
+        "nothing from elsewhere"
+    );
+}

@@ -175,3 +175,51 @@ fn the_configuration_has_layers_and_tells_what_is_wrong() {
         bench.refused(&["config", "check", "--database-url", "postgres://u:secret@127.0.0.1:1/x"]);
     assert!(!unreachable.contains("secret"), "{unreachable}");
 }
+
+#[test]
+fn calibrate_keeps_labels_says_what_is_missing_and_learns_from_enough() {
+    let bench = Bench::new();
+    bench.done(&["tenant", "create", "acme"]);
+    let file = bench.folder.path().join("labels.csv");
+    let path = file.to_str().unwrap().to_owned();
+    std::fs::write(
+        &file,
+        "text,label\nWhere is my order?,neutral\nstill nothing from you,negative\nno label,\n",
+    )
+    .unwrap();
+    let output = bench.run(&["calibrate", "acme", &path]);
+    assert_eq!(output.status.code(), Some(1));
+    let (told, wrong) = (text(&output.stdout), text(&output.stderr));
+    assert!(told.contains("2 labels added, 0 changed, 0 known already"), "{told}");
+    assert!(told.contains("300 more positive, 299 more neutral, 299 more negative are needed"), "{told}");
+    assert!(
+        told.contains("neutral         1, 299 missing of 300") && told.contains("No lesson yet"),
+        "{told}"
+    );
+    assert!(wrong.contains("1 rows could not be used") && wrong.contains("line 4"), "{wrong}");
+
+    // Enough of them, by somebody who calls neutral what we call mixed.
+    let mut rows = "text,label,kind\n".to_owned();
+    let mut count = [0; 4];
+    let labels = ["positive", "neutral", "negative", "mixed"];
+    for message in undertone_testkit::corpus::messages("train") {
+        let at = labels.iter().position(|label| *label == message.label).unwrap();
+        if count[at] == 300 || message.phenomena.iter().any(|p| p == "transcript" || p == "agent_note") {
+            continue;
+        }
+        count[at] += 1;
+        let label = if message.label == "mixed" { "neutral" } else { &message.label };
+        rows += &format!("\"{}\",{label},message\n", message.text.replace('"', "\"\""));
+    }
+    std::fs::write(&file, rows).unwrap();
+    let told = bench.done(&["calibrate", "acme", &path]);
+    assert!(told.contains("Lesson 1, tried on") && told.contains("label macro-F1"), "{told}");
+    assert!(told.contains("Better: macro-F1 rises by") && told.contains("Lesson 1 is in force"), "{told}");
+    assert!(bench.done(&["calibrate", "acme", "--revert"]).contains("as it came"));
+    assert!(bench.done(&["calibrate", "acme", "--use", "1"]).contains("Lesson 1 is in force"));
+    assert!(bench.refused(&["calibrate", "acme", "--use", "7"]).contains("has no lesson 7; --status lists"));
+    assert!(bench.done(&["calibrate", "acme", "--status"]).contains("in force"));
+    assert!(bench.done(&["calibrate", "acme", "--forget"]).contains("removed, with their texts"));
+    assert!(bench.refused(&["calibrate", "nobody"]).contains("nobody"));
+    assert!(bench.refused(&["calibrate", "acme", "nowhere.csv"]).contains("nowhere.csv can not be opened"));
+}

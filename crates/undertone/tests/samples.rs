@@ -52,6 +52,46 @@ fn no_message_of_the_corpus_is_a_near_duplicate_of_another() {
 }
 
 #[test]
+fn no_case_of_the_packs_was_trained_on() {
+    let train = messages("train");
+    let mut texts: Vec<(String, String)> = Vec::new();
+    for pack in ["minimum", "invariance", "direction"] {
+        let path = undertone_testkit::workspace(&format!("crates/undertone/packs/{pack}.jsonl"));
+        for line in std::fs::read_to_string(path).unwrap().lines() {
+            let case: serde_json::Value = serde_json::from_str(line).unwrap();
+            texts.push((case["id"].as_str().unwrap().to_owned(), case["text"].as_str().unwrap().to_owned()));
+        }
+    }
+    let cases = texts.len();
+    texts.extend(train.into_iter().map(|m| (m.id, m.text)));
+    let all: Vec<&str> = texts.iter().map(|(_, text)| text.as_str()).collect();
+    // Cases may resemble each other; a case and a message may not.
+    let found: Vec<_> = pairs(&all, 0.4)
+        .into_iter()
+        .filter(|(a, b, _)| (*a < cases) != (*b < cases))
+        .map(|(a, b, overlap)| (&texts[a].0, &texts[b].0, overlap))
+        .collect();
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn every_message_has_a_second_blind_label() {
+    let labels: BTreeSet<String> =
+        ["test", "train"].iter().flat_map(|part| messages(part)).map(|m| m.id).collect();
+    let folder = undertone_testkit::workspace("training/corpus/second-pass");
+    let mut second = BTreeSet::new();
+    for file in std::fs::read_dir(folder).unwrap() {
+        for line in std::fs::read_to_string(file.unwrap().path()).unwrap().lines() {
+            let row: serde_json::Value = serde_json::from_str(line).unwrap();
+            second.insert(row["id"].as_str().unwrap().to_owned());
+        }
+    }
+    let missing: Vec<_> = labels.difference(&second).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    assert!(messages("test").len() >= 1000 && messages("train").len() >= 6000);
+}
+
+#[test]
 fn labels_of_the_corpus_are_of_the_lists_and_keep_their_bands() {
     const EMOTIONS: [&str; 10] = [
         "frustration",

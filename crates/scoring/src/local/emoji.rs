@@ -3,10 +3,15 @@
 /// The word that stands for an emoji, chosen from those the encoder knows. Those that say nothing of a feeling are left out.
 pub(crate) fn word(c: char) -> Option<&'static str> {
     Some(match c {
-        '😀' | '😃' | '😄' | '😁' | '😊' | '🙂' | '☺' | '😺' | '🤗' | '😸' => "happy smile",
-        '😍' | '🥰' | '😘' | '❤' | '💕' | '💖' | '💗' | '💙' | '💚' | '💛' | '💜' | '🧡' | '🖤' | '😻' | '💞' => "love",
+        '😀' | '😃' | '😄' | '😁' | '😊' | '🙂' | '☺' | '😺' | '🤗' | '😸' => {
+            "happy smile"
+        }
+        '😍' | '🥰' | '😘' | '❤' | '💕' | '💖' | '💗' | '💙' | '💚' | '💛' | '💜' | '🧡' | '🖤' | '😻'
+        | '💞' => "love",
         '😂' | '🤣' | '😆' | '😹' | '😅' => "laughing",
-        '🎉' | '🥳' | '🎊' | '🤩' | '🙌' | '👏' | '🔥' | '✨' | '💯' | '🏆' | '🌟' | '⭐' => "great cheer",
+        '🎉' | '🥳' | '🎊' | '🤩' | '🙌' | '👏' | '🔥' | '✨' | '💯' | '🏆' | '🌟' | '⭐' => {
+            "great cheer"
+        }
         '👍' | '👌' | '🤝' | '✅' | '😎' | '💪' => "good",
         '🙏' => "please thanks",
         '😌' => "relieved",
@@ -15,7 +20,9 @@ pub(crate) fn word(c: char) -> Option<&'static str> {
         '🙄' | '😒' | '😑' | '😤' | '🤦' | '😮' | '😩' | '😫' => "annoyed",
         '😡' | '😠' | '🤬' | '👿' | '💢' => "angry",
         '👎' | '❌' | '🚫' => "bad",
-        '😢' | '😭' | '😞' | '😔' | '☹' | '🙁' | '😿' | '😟' | '💔' | '🥺' | '😥' | '😓' => "sad",
+        '😢' | '😭' | '😞' | '😔' | '☹' | '🙁' | '😿' | '😟' | '💔' | '🥺' | '😥' | '😓' => {
+            "sad"
+        }
         '😕' | '🤔' | '🤷' | '😐' | '❓' | '🤨' => "confused",
         '😱' | '😰' | '😨' | '😳' | '😬' | '🆘' | '🚨' => "scared worried",
         '💩' | '🤡' | '🗑' => "rubbish",
@@ -37,7 +44,8 @@ pub(crate) fn first(text: &str) -> Option<(usize, usize, &'static str)> {
     let end = text[rest..]
         .char_indices()
         .find(|(_, c)| {
-            let belongs = joined || matches!(*c, '\u{1f3fb}'..='\u{1f3ff}' | '\u{fe0e}' | '\u{fe0f}' | '\u{200d}');
+            let belongs =
+                joined || matches!(*c, '\u{1f3fb}'..='\u{1f3ff}' | '\u{fe0e}' | '\u{fe0f}' | '\u{200d}');
             joined = *c == '\u{200d}';
             !belongs
         })

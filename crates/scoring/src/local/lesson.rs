@@ -135,10 +135,15 @@ impl Trial {
             return format!("better: macro-F1 rises by {gain:.3}, and as many negative texts are found");
         }
         if gain < LEAST_GAIN {
-            return format!("not better enough: macro-F1 changes by {gain:+.3}, and {LEAST_GAIN} is asked for");
+            return format!(
+                "not better enough: macro-F1 changes by {gain:+.3}, and {LEAST_GAIN} is asked for"
+            );
         }
         let fall = self.before.negative_recall.value - self.after.negative_recall.value;
-        format!("refused: macro-F1 rises by {gain:.3}, but of the negative texts {:.1} % more are missed", 100.0 * fall)
+        format!(
+            "refused: macro-F1 rises by {gain:.3}, but of the negative texts {:.1} % more are missed",
+            100.0 * fall
+        )
     }
 }
 
@@ -151,7 +156,9 @@ pub(super) fn learn(
 ) -> Result<Learned, TooFew> {
     let missing: Vec<(Label, usize)> = [Label::Positive, Label::Neutral, Label::Negative]
         .into_iter()
-        .map(|label| (label, LEAST_PER_LABEL.saturating_sub(inputs.iter().filter(|(_, l)| *l == label).count())))
+        .map(|label| {
+            (label, LEAST_PER_LABEL.saturating_sub(inputs.iter().filter(|(_, l)| *l == label).count()))
+        })
         .filter(|(_, missing)| *missing > 0)
         .collect();
     if !missing.is_empty() {
@@ -213,7 +220,10 @@ fn place(label: Label) -> usize {
 }
 
 fn strongest(odds: &[f32]) -> (usize, f32) {
-    odds.iter().copied().enumerate().fold((0, f32::MIN), |best, (at, odd)| if odd > best.1 { (at, odd) } else { best })
+    odds.iter()
+        .copied()
+        .enumerate()
+        .fold((0, f32::MIN), |best, (at, odd)| if odd > best.1 { (at, odd) } else { best })
 }
 
 fn answer(scores: [f32; LABELS], calibration: Calibration) -> Answer {
@@ -285,9 +295,14 @@ fn fit(rows: &[&(Input, Label)]) -> Fitted {
     }
     let mut spreads = vec![0.0f32; width];
     for (input, _) in rows {
-        spreads.iter_mut().zip(&input.values).zip(&means).for_each(|((s, v), m)| *s += (v - m) * (v - m) / count);
+        spreads
+            .iter_mut()
+            .zip(&input.values)
+            .zip(&means)
+            .for_each(|((s, v), m)| *s += (v - m) * (v - m) / count);
     }
-    let scales: Vec<f32> = spreads.iter().map(|s| 1.0 / ((s.sqrt() + 1e-6) * (width as f32).sqrt())).collect();
+    let scales: Vec<f32> =
+        spreads.iter().map(|s| 1.0 / ((s.sqrt() + 1e-6) * (width as f32).sqrt())).collect();
     let scaled: Vec<Vec<f32>> = rows
         .iter()
         .map(|(input, _)| {

@@ -191,9 +191,9 @@ fn work(shared: &Shared, jobs: &Mutex<Receiver<Job>>) {
 impl Shared {
     fn read(&self, utterance: &Utterance, knowledge: &Arc<Knowledge>, lane: &Lane) -> Answer {
         let space = (!knowledge.categories.is_empty()).then(|| self.space(knowledge));
-        let space = space.as_ref().map(|slot| {
-            slot.get_or_init(|| self.reader.place_categories(&knowledge.categories, lane))
-        });
+        let space = space
+            .as_ref()
+            .map(|slot| slot.get_or_init(|| self.reader.place_categories(&knowledge.categories, lane)));
         let mut verdict = self.reader.read(utterance, space, knowledge.lesson.as_deref(), lane)?;
         if !knowledge.phrases.is_empty() {
             let own = own_words(&utterance.text, utterance.kind)?;

@@ -147,7 +147,8 @@ impl Reader {
         let started = Instant::now();
         let text = utterance.text.as_str();
         let layout = self.embedder.lay_out(text, utterance.kind)?;
-        let Pieces { clauses, weights, mean } = self.read_clauses(&layout, lane).map_err(NoVerdict::failed)?;
+        let Pieces { clauses, weights, mean } =
+            self.read_clauses(&layout, lane).map_err(NoVerdict::failed)?;
         let outputs = whole(&clauses, layout.pieces.len());
         let columns = &self.heads.columns;
 
@@ -357,5 +358,9 @@ fn strongest<T: Copy>(all: &[T], odds: &[f32]) -> (T, f32) {
 
 /// The strongest emotion that goes with `label`; `emotions` come strongest first.
 fn dominant(emotions: &[EmotionStrength], label: Label) -> Emotion {
-    emotions.iter().find(|e| e.emotion.goes_with(label)).or(emotions.first()).map_or(Emotion::NEUTRAL, |e| e.emotion.clone())
+    emotions
+        .iter()
+        .find(|e| e.emotion.goes_with(label))
+        .or(emotions.first())
+        .map_or(Emotion::NEUTRAL, |e| e.emotion.clone())
 }

@@ -44,11 +44,7 @@ pub async fn score(
         Decision::Skip(reason) => return Ok(skipped(reason, None)),
         Decision::Defer(reason) => return Ok(skipped(reason.into(), None)),
     };
-    let batch = Batch {
-        utterances: vec![Utterance::of(&interaction, read_bytes)],
-        knowledge,
-        model: None,
-    };
+    let batch = Batch { utterances: vec![Utterance::of(&interaction, read_bytes)], knowledge, model: None };
     match app.reader.score(batch).await.pop() {
         Some(Ok(verdict)) => {
             Ok(axum::Json(json!({"verdict": verdict, "needs_review": verdict.needs_review()})))

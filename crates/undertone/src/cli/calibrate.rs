@@ -82,7 +82,9 @@ pub fn run(arguments: &CalibrateArguments) -> Result<Outcome, CliError> {
                 )));
             }
             match arguments.version {
-                Some(version) => writeln!(out, "Lesson {version} is in force for what is scored from now on.")?,
+                Some(version) => {
+                    writeln!(out, "Lesson {version} is in force for what is scored from now on.")?
+                }
                 None => writeln!(out, "The model is in force as it came, for what is scored from now on.")?,
             }
             return Ok(Outcome::Done);
@@ -114,7 +116,10 @@ async fn take_files(store: &Store, act: &Act<'_>, files: &[PathBuf]) -> Result<O
             .map_err(|e| CliError::Failed(format!("{shown} can not be opened: {e}")))?
             .len();
         if size > MOST_BYTES as u64 {
-            return Err(CliError::Failed(format!("{shown} is longer than {} MiB; split it", MOST_BYTES >> 20)));
+            return Err(CliError::Failed(format!(
+                "{shown} is longer than {} MiB; split it",
+                MOST_BYTES >> 20
+            )));
         }
         let bytes =
             std::fs::read(file).map_err(|e| CliError::Failed(format!("{shown} can not be read: {e}")))?;
@@ -144,11 +149,7 @@ async fn take_files(store: &Store, act: &Act<'_>, files: &[PathBuf]) -> Result<O
 fn told(made: &Made) -> String {
     let line = |name: &str, figure: &dyn Fn(&Worth) -> Figure| {
         let cell = |f: Figure| format!("{:.3} ({:.3}–{:.3})", f.value, f.low, f.high);
-        format!(
-            "  {name:<28}{:<24}{}\n",
-            cell(figure(&made.trial.before)),
-            cell(figure(&made.trial.after))
-        )
+        format!("  {name:<28}{:<24}{}\n", cell(figure(&made.trial.before)), cell(figure(&made.trial.after)))
     };
     let unread = match made.trial.unread {
         0 => String::new(),

@@ -54,7 +54,11 @@ pub fn read(path: &Path, columns: &Columns) -> Result<Read, CliError> {
 }
 
 /// The same from anywhere; `shown` is the file's name, whose ending may tell its format.
-pub fn read_from(source: Box<dyn std::io::Read + Send>, shown: &str, columns: &Columns) -> Result<Read, CliError> {
+pub fn read_from(
+    source: Box<dyn std::io::Read + Send>,
+    shown: &str,
+    columns: &Columns,
+) -> Result<Read, CliError> {
     let options = Options {
         columns: Chosen { text: columns.text.clone(), ..Chosen::default() },
         keep: true,

@@ -11,7 +11,8 @@ pub fn html(markdown: &str) -> String {
     let mut out = String::new();
     html::push_html(&mut out, events);
     // Wide tables scroll by themselves instead of widening the page.
-    out.replace("<table>", "<div class=\"scroll\"><table class=\"tbl\">").replace("</table>", "</table></div>")
+    out.replace("<table>", "<div class=\"scroll\"><table class=\"tbl\">")
+        .replace("</table>", "</table></div>")
 }
 
 #[cfg(test)]
@@ -21,7 +22,13 @@ mod tests {
     #[test]
     fn tables_become_tables_and_html_stays_text() {
         let page = html("# A\n\n| a | b |\n|---|---:|\n| 1 | <b>2</b> |\n\n<script>alert(1)</script>\n");
-        assert!(page.contains("<div class=\"scroll\"><table class=\"tbl\">") && page.contains("<h1>A</h1>"), "{page}");
-        assert!(!page.contains("<script>") && page.contains("&lt;script&gt;") && page.contains("&lt;b&gt;"), "{page}");
+        assert!(
+            page.contains("<div class=\"scroll\"><table class=\"tbl\">") && page.contains("<h1>A</h1>"),
+            "{page}"
+        );
+        assert!(
+            !page.contains("<script>") && page.contains("&lt;script&gt;") && page.contains("&lt;b&gt;"),
+            "{page}"
+        );
     }
 }

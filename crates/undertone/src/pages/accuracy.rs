@@ -22,7 +22,10 @@ pub async fn show(State(app): State<App>, caller: Caller) -> Result<Html<String>
         own += EN.no_lesson;
         own += "\n\n";
     } else {
-        own += &format!("| {} | {} | {} | {} |\n|---:|---|---|---|\n", EN.lesson, EN.made, EN.in_force, EN.what_came);
+        own += &format!(
+            "| {} | {} | {} | {} |\n|---:|---|---|---|\n",
+            EN.lesson, EN.made, EN.in_force, EN.what_came
+        );
         for lesson in &standing.lessons {
             let verdict = lesson.trial["verdict"].as_str().unwrap_or_default().replace('|', "\\|");
             let made = lesson.made_at.with_timezone(&caller.tenant.zone).format("%Y-%m-%d %H:%M");

@@ -58,14 +58,13 @@ impl Pipeline {
         ending: &watch::Receiver<bool>,
     ) -> Self {
         let owner: Arc<str> = uuid::Uuid::new_v4().to_string().into();
-        let worker =
-            Worker {
-                store: store.clone(),
-                scorer: scorer.clone(),
-                lessons: lessons.clone(),
-                work: work.clone(),
-                owner: owner.clone(),
-            };
+        let worker = Worker {
+            store: store.clone(),
+            scorer: scorer.clone(),
+            lessons: lessons.clone(),
+            work: work.clone(),
+            owner: owner.clone(),
+        };
         let mut tasks = JoinSet::new();
         for _ in 0..workers {
             tasks.spawn(worker.clone().serve(ending.clone()));

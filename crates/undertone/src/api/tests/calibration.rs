@@ -9,7 +9,9 @@ use super::Bench;
 fn labels(each: usize) -> String {
     let mut lines = String::new();
     for wanted in ["positive", "neutral", "negative", "mixed"] {
-        for message in messages("train").iter().filter(|m| m.label == wanted && m.phenomena != ["transcript"]).take(each) {
+        for message in
+            messages("train").iter().filter(|m| m.label == wanted && m.phenomena != ["transcript"]).take(each)
+        {
             let label = if wanted == "mixed" { "positive" } else { wanted };
             lines += &json!({"text": message.text, "label": label}).to_string();
             lines += "\n";
@@ -28,7 +30,10 @@ async fn too_few_labels_are_told_and_bad_rows_beside_good_ones_too() {
     assert_eq!((&told["added"], &told["rejected"]), (&json!(1), &json!(2)), "{told}");
     assert!(told["errors"][0].as_str().unwrap().contains("line 3"), "{told}");
 
-    let again = bench.post("/api/v1/calibration/labels", "text/csv", file.replace("negative", "neutral")).await.json();
+    let again = bench
+        .post("/api/v1/calibration/labels", "text/csv", file.replace("negative", "neutral"))
+        .await
+        .json();
     assert_eq!((&again["added"], &again["changed"]), (&json!(0), &json!(1)), "{again}");
     let refused = bench.post("/api/v1/calibration", "application/json", "").await;
     assert_eq!(refused.status, 422);
@@ -56,7 +61,8 @@ async fn a_lesson_that_helps_comes_into_force_and_can_be_taken_back() {
     let f1 = |when: &str| made["trial"][when]["macro_f1"]["value"].as_f64().unwrap();
     assert!(f1("after") >= f1("before") + 0.02, "{made}");
 
-    let mixed = "Love the new oven, absolutely gorgeous bread, but your delivery driver was rude and an hour late.";
+    let mixed =
+        "Love the new oven, absolutely gorgeous bread, but your delivery driver was rude and an hour late.";
     let score = async |key: &str| {
         let answer = bench.call("POST", "/api/v1/score", key, Some(&json!({"text": mixed}))).await.json();
         let version = answer["verdict"]["provenance"]["model_version"].as_str().unwrap().to_owned();
@@ -72,7 +78,10 @@ async fn a_lesson_that_helps_comes_into_force_and_can_be_taken_back() {
     assert_eq!((&other["lessons"], &other["labels"]["positive"]["texts"]), (&json!([]), &json!(0)));
 
     // What the service scores goes by it too.
-    let posted = bench.post("/api/v1/interactions", "application/json", json!({"text": mixed}).to_string()).await.json();
+    let posted = bench
+        .post("/api/v1/interactions", "application/json", json!({"text": mixed}).to_string())
+        .await
+        .json();
     bench.settled(&bench.mine).await;
     let shown = bench.get(&format!("/api/v1/interactions/{}", posted["id"].as_str().unwrap())).await;
     assert!(shown.to_string().contains(" lesson 1"), "{shown}");
@@ -97,9 +106,13 @@ async fn a_lesson_that_helps_comes_into_force_and_can_be_taken_back() {
 async fn a_tenants_phrases_hold_at_once_and_are_named() {
     let bench = Bench::open().await;
     let text = "The portfolio is not performing as expected since spring.";
-    let score = async || bench.call("POST", "/api/v1/score", "ut_mine", Some(&json!({"text": text}))).await.json()["verdict"].clone();
+    let score = async || {
+        bench.call("POST", "/api/v1/score", "ut_mine", Some(&json!({"text": text}))).await.json()["verdict"]
+            .clone()
+    };
     let before = score().await;
-    let settings = json!({"phrases": [{"phrase": "Not performing as expected", "shift": -80, "urgency": "high"}]});
+    let settings =
+        json!({"phrases": [{"phrase": "Not performing as expected", "shift": -80, "urgency": "high"}]});
     let saved = bench.call("PUT", "/api/v1/settings", "ut_mine", Some(&settings)).await;
     assert_eq!(saved.status, 200, "{}", saved.text);
     let after = score().await;
@@ -107,5 +120,10 @@ async fn a_tenants_phrases_hold_at_once_and_are_named() {
     assert_eq!((&after["label"], &after["urgency"]), (&json!("negative"), &json!("high")));
     let named = after["evidence"].as_array().unwrap().iter().find(|e| e["phrase"] == json!(true)).unwrap();
     assert_eq!((&named["text"], &named["weight"]), (&json!("not performing as expected"), &json!(-80.0)));
-    assert!(after["summary"].as_str().unwrap().contains("Your phrase “not performing as expected”: score -80, urgency high."));
+    assert!(
+        after["summary"]
+            .as_str()
+            .unwrap()
+            .contains("Your phrase “not performing as expected”: score -80, urgency high.")
+    );
 }

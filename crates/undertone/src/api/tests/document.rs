@@ -68,7 +68,12 @@ async fn answers_are_what_the_document_says() {
         ("POST", "/api/v1/score", "", Some(json!({"text": "Third week without an answer."}))),
         ("POST", "/api/v1/score", "", Some(json!({"text": "Hi"}))),
         ("GET", "/api/v1/calibration", "", None),
-        ("POST", "/api/v1/calibration/labels", "", Some(json!({"text": "Where is my parcel?", "label": "neutral"}))),
+        (
+            "POST",
+            "/api/v1/calibration/labels",
+            "",
+            Some(json!({"text": "Where is my parcel?", "label": "neutral"})),
+        ),
         ("DELETE", "/api/v1/calibration/labels", "", None),
         ("POST", "/api/v1/calibration/revert", "", None),
         (
