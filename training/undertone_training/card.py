@@ -3,13 +3,12 @@
 import subprocess
 
 from . import data
-from .features import ROOT
+from .features import ROOT, program
 
 
 def measured(folder, *arguments):
     """What `undertone eval` says of the model in `folder`, as Markdown."""
-    run = subprocess.run(["cargo", "run", "--quiet", "--release", "-p", "undertone", "--", "eval", "--model", str(folder),
-                          "--format", "markdown", *map(str, arguments)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    run = subprocess.run([program(), "eval", "--model", str(folder), "--format", "markdown", *map(str, arguments)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     # 1: packs failed too often, which the table says.
     if run.returncode not in (0, 1):
         raise SystemExit("undertone eval failed")

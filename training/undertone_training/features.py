@@ -1,5 +1,6 @@
 """Vectors of texts, made by the product's own reader (`crates/scoring/examples/features.rs`), and kept until texts or encoder change."""
 
+import functools
 import hashlib
 import json
 import subprocess
@@ -17,6 +18,13 @@ class Text:
 
     def __init__(self, pieces, whole, sizes, clauses):
         self.pieces, self.whole, self.sizes, self.clauses = pieces, whole, sizes, clauses
+
+
+@functools.cache
+def program():
+    """The program, built once: each model is handed to it by its folder, so that it need not be built again for every one."""
+    subprocess.run(["cargo", "build", "--quiet", "--release", "-p", "undertone"], cwd=ROOT, check=True)
+    return ROOT / "target/release/undertone"
 
 
 def run(lines, *arguments):

@@ -9,7 +9,7 @@ from sklearn.metrics import f1_score, recall_score, roc_auc_score
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from . import data
-from .features import ROOT, kind
+from .features import ROOT, kind, program
 
 
 def labels(truth, answer, prefix=""):
@@ -28,8 +28,8 @@ def labels(truth, answer, prefix=""):
 def answers(folder, rows):
     """What the program says of each row with the model in `folder`: the figures are the product's, not the recipe's."""
     lines = "".join(json.dumps({"text": r["text"], "kind": kind(r)}) + "\n" for r in rows)
-    run = subprocess.run(["cargo", "run", "--quiet", "--release", "-p", "undertone", "--", "score", "--model", str(folder), "--min-length", "0",
-                          "--quiet", "--format", "jsonl", "--input-format", "jsonl", "-"],
+    run = subprocess.run([program(), "score", "--model", str(folder), "--min-length", "0", "--quiet",
+                          "--format", "jsonl", "--input-format", "jsonl", "-"],
                          cwd=ROOT, input=lines.encode(), stdout=subprocess.PIPE, check=True)
     verdicts = [json.loads(line) for line in run.stdout.splitlines()]
     strength = lambda v, emotion: next((e["strength"] for e in v["emotions"] or () if e["emotion"] == emotion), 0.0)

@@ -11,7 +11,8 @@ use crate::{CategoryId, Confidence, Emotion, Label, Score, Urgency, Verdict};
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Phrase {
-    /// The words, 1 to 100 characters. Case and the width of spaces do not matter; it is found only as whole words.
+    /// The words, 1 to 100 characters. Case, the width of spaces and the form of apostrophes do not matter; it is found only as whole words
+    /// of one sentence.
     pub phrase: String,
     /// Added to the score where it stands, -100..=100.
     #[serde(default)]
@@ -29,23 +30,44 @@ impl Phrase {
     #[must_use]
     pub fn is_usable(&self) -> bool {
         let length = self.phrase.trim().chars().count();
-        let has_words = self.phrase.chars().any(char::is_alphanumeric);
         let changes = self.shift != 0 || self.urgency.is_some() || self.category.is_some();
-        (1..=100).contains(&length) && has_words && changes && (-100..=100).contains(&self.shift)
+        (1..=100).contains(&length)
+            && !self.words().is_empty()
+            && !self.phrase.contains(char::is_control)
+            && changes
+            && (-100..=100).contains(&self.shift)
+    }
+
+    /// Its words as they are compared: two phrases with the same words are the same.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        self.phrase.unicode_words().map(compared).collect()
     }
 
     /// Where it first stands in a stretch of `text`.
     #[must_use]
     pub fn find(&self, text: &str, within: Span) -> Option<Span> {
-        let wanted: Vec<String> = self.phrase.unicode_words().map(str::to_lowercase).collect();
-        let words: Vec<(usize, &str)> = within.of(text)?.unicode_word_indices().collect();
-        let fits =
-            |at: &[(usize, &str)]| at.iter().zip(&wanted).all(|((_, w), wanted)| w.to_lowercase() == *wanted);
+        let (wanted, stretch) = (self.words(), within.of(text)?);
+        let words: Vec<(usize, &str)> = stretch.unicode_word_indices().collect();
+        let fits = |at: &[(usize, &str)]| {
+            at.iter().zip(&wanted).all(|((_, word), wanted)| compared(word) == *wanted)
+                && at.windows(2).all(|pair| {
+                    let between = stretch.get(pair[0].0 + pair[0].1.len()..pair[1].0).unwrap_or_default();
+                    !between.contains(['.', '!', '?', ';', ':']) && between.matches('\n').count() < 2
+                })
+        };
         let found = words.windows(wanted.len().max(1)).find(|at| fits(at))?;
         let ((first, _), (last, word)) = (found.first()?, found.last()?);
         Some(Span { start: within.start + first, end: within.start + last + word.len() })
     }
 }
+
+fn compared(word: &str) -> String {
+    word.replace('’', "'").to_lowercase()
+}
+
+/// So many phrases are named in a summary; all of them are in the evidence.
+const MOST_NAMED: usize = 3;
 
 /// Lets the phrases that stand in the customer's `own` words of `text` change `verdict`, and names them in its evidence and summary. A
 /// phrase counts once however often it stands there.
@@ -67,7 +89,10 @@ pub fn apply(phrases: &[Phrase], text: &str, own: &[Span], verdict: &mut Verdict
     if let Some(category) = found.iter().find_map(|(phrase, _)| phrase.category.clone()) {
         verdict.category = category;
     }
-    for (phrase, span) in found {
+    // What the model found in the very same words says nothing more.
+    verdict.evidence.retain(|e| !found.iter().any(|(_, s)| e.span.start < s.end && s.start < e.span.end));
+    let unnamed = found.len().saturating_sub(MOST_NAMED);
+    for (number, (phrase, span)) in found.into_iter().enumerate() {
         let quoted = span.of(text).unwrap_or_default().to_owned();
         let mut does = Vec::new();
         if phrase.shift != 0 {
@@ -75,8 +100,14 @@ pub fn apply(phrases: &[Phrase], text: &str, own: &[Span], verdict: &mut Verdict
         }
         does.extend(phrase.urgency.map(|urgency| format!("urgency {}", urgency.as_str())));
         does.extend(phrase.category.as_ref().map(|category| format!("about {}", category.words())));
-        verdict.summary += &format!(" Your phrase “{quoted}”: {}.", does.join(", "));
+        if number < MOST_NAMED {
+            let words: Vec<&str> = quoted.split_whitespace().collect();
+            verdict.summary += &format!(" Your phrase “{}”: {}.", words.join(" "), does.join(", "));
+        }
         verdict.evidence.push(Evidence { span, text: quoted, weight: phrase.shift.into(), phrase: true });
+    }
+    if unnamed > 0 {
+        verdict.summary += &format!(" {unnamed} more of your phrases count too.");
     }
     verdict.evidence.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()));
 }
@@ -119,6 +150,9 @@ mod tests {
         let span = phrase("not performing as  expected", -60).find(text, whole(text)[0]).unwrap();
         assert_eq!(span.of(text), Some("Not performing\n as expected"));
         assert_eq!(phrase("form", 1).find(text, whole(text)[0]), None, "not inside a word");
+        let two = "Is it down? I think not. Working fine, thanks! But it doesn’t work there.";
+        assert_eq!(phrase("not working", -60).find(two, whole(two)[0]), None, "not across sentences");
+        assert!(phrase("doesn't work", -60).find(two, whole(two)[0]).is_some(), "whatever the apostrophe");
         assert_eq!(phrase("sick", 40).find("", Span { start: 0, end: 0 }), None);
     }
 
@@ -166,8 +200,13 @@ mod tests {
     #[test]
     fn a_phrase_that_changes_nothing_is_refused() {
         assert!(phrase("sick", 40).is_usable());
-        for unusable in [phrase("sick", 0), phrase("  ", 40), phrase("!!", 40), phrase(&"x".repeat(101), 40)]
-        {
+        for unusable in [
+            phrase("sick", 0),
+            phrase("  ", 40),
+            phrase("!!", 40),
+            phrase("sick\0", 40),
+            phrase(&"x".repeat(101), 40),
+        ] {
             assert!(!unusable.is_usable(), "{unusable:?}");
         }
     }

@@ -338,10 +338,10 @@ impl Fields<'_> {
     }
 
     fn phrases(&mut self) -> Vec<Phrase> {
-        let expected = "a list of at most 200 objects with `phrase` (1 to 100 characters, each once) and at least one of `shift` (-100 to \
+        let expected = "a list of at most 200 objects with `phrase` (words of 1 to 100 characters together, each once) and at least one of `shift` (-100 to \
                         100, added to the score), `urgency` (low, medium or high) and `category` (an id of `categories`)";
         let phrases: Vec<Phrase> = self.read("phrases", Vec::new(), expected);
-        let words: BTreeSet<String> = phrases.iter().map(|p| p.phrase.trim().to_lowercase()).collect();
+        let words: BTreeSet<Vec<String>> = phrases.iter().map(Phrase::words).collect();
         if phrases.len() <= 200 && words.len() == phrases.len() && phrases.iter().all(Phrase::is_usable) {
             return phrases;
         }

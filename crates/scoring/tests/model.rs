@@ -28,7 +28,7 @@ fn score(message: &Message) -> Result<Verdict, NoVerdict> {
 #[test]
 fn the_test_part_is_read_better_than_the_floors_and_than_vader() {
     let messages = messages("test");
-    assert!(messages.len() >= 300);
+    assert!(messages.len() >= 1000);
     let verdicts: Vec<_> = messages.iter().map(score).collect();
     let truths: Vec<&str> = messages.iter().map(|m| m.label.as_str()).collect();
     let answers: Vec<&str> = verdicts.iter().map(|v| v.as_ref().map_or("", |v| v.label.as_str())).collect();
@@ -39,8 +39,13 @@ fn the_test_part_is_read_better_than_the_floors_and_than_vader() {
     println!(
         "label macro-F1 {f1:.3} (VADER {peer_f1:.3}), negative recall {negatives:.3} (VADER {peer_negatives:.3})"
     );
-    assert!(f1 >= 0.60 && f1 > peer_f1, "macro-F1 {f1}");
-    assert!(negatives >= 0.70 && negatives > peer_negatives, "negative recall {negatives}");
+    assert!(f1 >= 0.79 && f1 > peer_f1, "macro-F1 {f1}");
+    assert!(negatives >= 0.88 && negatives > peer_negatives, "negative recall {negatives}");
+    let negative: Vec<&&str> =
+        truths.iter().zip(&answers).filter(|(t, _)| **t == "negative").map(|(_, a)| a).collect();
+    let called_positive =
+        negative.iter().filter(|a| ***a == "positive").count() as f64 / negative.len() as f64;
+    assert!(called_positive <= 0.055, "negatives called positive {called_positive}");
 
     // The recipe computes the same figures in Python from the same vectors: they agree, or one of the two reads differently.
     let card = Artifact::embedded().unwrap().manifest.figures;

@@ -9,7 +9,7 @@ use undertone_core::{Kind, Label};
 
 use crate::audit::{self, Act, hex};
 use crate::rows::{as_word, word};
-use crate::statement::{pieces, sql};
+use crate::statement::{for_update, pieces, sql};
 use crate::{Result, Store, StoreError, TenantId};
 
 /// So many labelled texts of a tenant are kept. Learning from more takes longer and teaches little.
@@ -161,8 +161,8 @@ impl Store {
         Ok(kept)
     }
 
-    /// Everything labelled: what was handed in, and where a person corrected a verdict, that text with the corrected label, the latest
-    /// corrections first. A text that was handed in counts as labelled there.
+    /// Everything labelled: what was handed in, and where a person corrected a verdict, the text that verdict was about with the
+    /// corrected label, the latest corrections first. A text that was handed in counts as labelled there.
     pub async fn labelled_texts(&self, tenant: TenantId) -> Result<Vec<LabelledText>> {
         let given: Vec<Row> =
             sql("SELECT body, kind, label FROM labelled_text WHERE tenant_id = ? ORDER BY digest")
@@ -171,8 +171,11 @@ impl Store {
                 .await?;
         let corrected: Vec<Row> = sql("SELECT t.body, i.kind, s.human_override_label AS label FROM interaction_sentiment s \
              JOIN interaction i ON i.tenant_id = s.tenant_id AND i.id = s.interaction_id \
-             JOIN interaction_text t ON t.tenant_id = i.tenant_id AND t.interaction_id = i.id AND t.revision = i.revision \
-             WHERE s.tenant_id = ? AND s.human_override_label IS NOT NULL ORDER BY s.interaction_id DESC LIMIT ?")
+             JOIN interaction_text t ON t.tenant_id = i.tenant_id AND t.interaction_id = i.id AND t.revision = COALESCE((\
+               SELECT MAX(v.text_revision) FROM verdict v WHERE v.tenant_id = s.tenant_id \
+               AND v.interaction_id = s.interaction_id AND v.scored_at <= s.human_override_at), i.revision) \
+             WHERE s.tenant_id = ? AND s.human_override_label IS NOT NULL \
+             ORDER BY s.human_override_at DESC, s.interaction_id DESC LIMIT ?")
         .bind(tenant.0)
         .bind(MOST_LABELS.cast_signed())
         .all(&self.reader)
@@ -271,6 +274,12 @@ impl Store {
         act: &Act<'_>,
         version: Option<u32>,
     ) -> Result<bool> {
+        // Two who choose at once do so one after the other.
+        sql("SELECT id FROM tenant WHERE id = ?")
+            .bind(act.tenant.0)
+            .then(for_update(self.backend()))
+            .value::<i64>(tx)
+            .await?;
         if let Some(version) = version {
             let there: Option<i64> = sql("SELECT version FROM lesson WHERE tenant_id = ? AND version = ?")
                 .bind(act.tenant.0)

@@ -8,11 +8,12 @@ use serde_json::json;
 use undertone_core::Label;
 use undertone_scoring::local::lesson::{LEAST_PER_LABEL, Trial};
 use undertone_scoring::local::{Example, LocalScorer};
-use undertone_store::lessons::{Kept, LabelledText, LessonEntry, NewLesson};
+use undertone_store::lessons::{Kept, LabelledText, LessonEntry, MOST_LABELS, NewLesson};
 use undertone_store::{Act, Store, StoreError, TenantId};
 
 use crate::error::CliError;
 use crate::eval::labelled::{self, Columns};
+use crate::intake::item::check::MOST_TEXT;
 
 /// The longest file of labels, in bytes.
 pub const MOST_BYTES: usize = 32 << 20;
@@ -60,7 +61,7 @@ pub struct Made {
 /// How things stand.
 #[derive(Debug, Serialize)]
 pub struct Standing {
-    /// Labels that were handed in, and how many are needed of each.
+    /// Labels that were handed in, and how many are missing of each where nothing was corrected.
     pub labels: serde_json::Map<String, serde_json::Value>,
     /// How many of each are needed.
     pub needed: usize,
@@ -72,10 +73,25 @@ pub struct Standing {
 
 /// Reads a file of labels (CSV, TSV or JSON Lines, as `undertone eval` does) and keeps them.
 pub async fn take(store: &Store, act: &Act<'_>, name: &str, bytes: Vec<u8>) -> Result<Taken, CliError> {
-    let source: Box<dyn Read + Send> = Box::new(Cursor::new(bytes));
-    let read = labelled::read_from(source, name, &Columns::default())?;
-    let texts: Vec<LabelledText> = read
-        .rows
+    // Telling rows apart keeps a core busy for a while.
+    let name = name.to_owned();
+    let parse = move || {
+        let source: Box<dyn Read + Send> = Box::new(Cursor::new(bytes));
+        labelled::read_from(source, &name, &Columns::default())
+    };
+    let mut read = tokio::task::spawn_blocking(parse)
+        .await
+        .map_err(|e| CliError::Failed(format!("reading the labels broke off: {e}")))??;
+    if read.rows.len() as u64 > MOST_LABELS {
+        return Err(CliError::Failed(format!(
+            "{} rows are too many: at most {MOST_LABELS} labelled texts are kept",
+            read.rows.len()
+        )));
+    }
+    let rows = std::mem::take(&mut read.rows);
+    let (rows, refused): (Vec<_>, Vec<_>) =
+        rows.into_iter().partition(|row| is_keepable(&row.interaction.text));
+    let texts: Vec<LabelledText> = rows
         .into_iter()
         .map(|row| LabelledText {
             text: row.interaction.text,
@@ -84,8 +100,17 @@ pub async fn take(store: &Store, act: &Act<'_>, name: &str, bytes: Vec<u8>) -> R
         })
         .collect();
     let kept = store.label_texts(act, &texts).await?;
-    let rejected = read.unusable.len();
-    Ok(Taken { kept, rejected, errors: read.unusable.into_iter().take(MOST_TOLD).collect() })
+    let mut errors = read.unusable;
+    errors.extend(refused.iter().map(|row| {
+        let start: String = row.interaction.text.chars().take(40).collect();
+        format!("“{start}…”: a text has at most {MOST_TEXT} bytes and no NUL")
+    }));
+    errors.truncate(MOST_TOLD);
+    Ok(Taken { kept, rejected: read.rejected + refused.len(), errors })
+}
+
+fn is_keepable(text: &str) -> bool {
+    text.len() <= MOST_TEXT && !text.contains('\0')
 }
 
 /// Learns from all labels of a tenant, keeps the lesson, and puts it in force where it helps.
@@ -114,6 +139,27 @@ pub async fn learn(
     Ok(Made { version, active, verdict, trial: learned.trial })
 }
 
+/// Puts a lesson in force; answers whether there is such a lesson.
+///
+/// # Errors
+/// [`StoreError::Conflict`] where it was learnt on another model, on which it would mean nothing.
+pub async fn activate(
+    store: &Store,
+    reader: &LocalScorer,
+    act: &Act<'_>,
+    version: u32,
+) -> Result<bool, StoreError> {
+    let known = store.lessons(act.tenant).await?.into_iter().find(|l| l.version == i64::from(version));
+    if let Some(lesson) = known.filter(|lesson| lesson.model_version != reader.model_version()) {
+        return Err(StoreError::Conflict(format!(
+            "lesson {version} was learnt on model {}, and {} is in use: learn again",
+            lesson.model_version,
+            reader.model_version()
+        )));
+    }
+    store.use_lesson(act, Some(version)).await
+}
+
 /// How things stand for a tenant.
 pub async fn standing(store: &Store, reader: &LocalScorer, tenant: TenantId) -> Result<Standing, StoreError> {
     let counts = store.label_counts(tenant).await?;
@@ -131,6 +177,12 @@ pub async fn standing(store: &Store, reader: &LocalScorer, tenant: TenantId) -> 
         labels,
         needed: LEAST_PER_LABEL,
         model_version: reader.model_version().to_owned(),
-        lessons: store.lessons(tenant).await?,
+        lessons: store.lessons(tenant).await?.into_iter().map(|lesson| in_use(lesson, reader)).collect(),
     })
+}
+
+/// A lesson of another model is passed over when texts are read, whatever its row says.
+fn in_use(mut lesson: LessonEntry, reader: &LocalScorer) -> LessonEntry {
+    lesson.active &= lesson.model_version == reader.model_version();
+    lesson
 }

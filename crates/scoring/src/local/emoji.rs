@@ -44,10 +44,10 @@ pub(crate) fn first(text: &str) -> Option<(usize, usize, &'static str)> {
     let end = text[rest..]
         .char_indices()
         .find(|(_, c)| {
-            let belongs =
-                joined || matches!(*c, '\u{1f3fb}'..='\u{1f3ff}' | '\u{fe0e}' | '\u{fe0f}' | '\u{200d}');
+            let glued = joined && !c.is_alphanumeric() && !c.is_whitespace();
+            let marks = matches!(*c, '\u{1f3fb}'..='\u{1f3ff}' | '\u{fe0e}' | '\u{fe0f}' | '\u{200d}');
             joined = *c == '\u{200d}';
-            !belongs
+            !(glued || marks)
         })
         .map_or(text.len(), |(at, _)| rest + at);
     Some((start, end, word))
@@ -66,5 +66,10 @@ mod tests {
         assert_eq!((&text[start..end], word), ("🤦🏽\u{200d}♀\u{fe0f}", "annoyed"));
         assert_eq!(first("👍").map(|(s, e, _)| (s, e)), Some((0, 4)));
         assert_eq!(first("👍\u{200d}").map(|(s, e, _)| (s, e)), Some((0, 7)));
+        assert_eq!(
+            first("👍\u{200d}not happy").map(|(s, e, _)| (s, e)),
+            Some((0, 7)),
+            "no word is swallowed"
+        );
     }
 }

@@ -3,10 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 use undertone_core::accuracy::{Accuracy, Answer, Figure, Truth, measure};
-use undertone_core::{Kind, Label};
+use undertone_core::{Kind, Label, Score};
 
 use super::artifact::Calibration;
-use super::heads::{logistic, softmax};
+use super::heads::{MessageReading, logistic, softmax};
 
 /// So many texts of each of positive, neutral and negative are needed. Fewer teach a model little that holds for the next text.
 pub const LEAST_PER_LABEL: usize = 300;
@@ -40,10 +40,7 @@ pub struct Lesson {
     pub version: u32,
     /// The model it corrects; with another it means nothing.
     pub model_version: String,
-    /// For each label a weight for each input.
-    weights: Vec<Vec<f32>>,
-    /// For each label.
-    biases: Vec<f32>,
+    correction: Correction,
     pub(super) calibration: Calibration,
 }
 
@@ -54,15 +51,59 @@ pub(super) struct Input {
     pub values: Vec<f32>,
     /// The message head's scores for each label.
     pub scores: [f32; LABELS],
+    /// The valence to expect under each label.
+    pub valences: [f32; LABELS],
+    /// Phrases of both sides can be shown, so that it may be called mixed.
+    pub shows_both: bool,
+}
+
+impl Input {
+    /// The reading, with `more` added to the labels' scores; as the reader makes it.
+    fn reading(&self, more: [f32; LABELS]) -> MessageReading {
+        let mut reading =
+            MessageReading::new(std::array::from_fn(|i| self.scores[i] + more[i]), self.valences);
+        if reading.label() == Label::Mixed && !self.shows_both {
+            reading.rule_out(Label::Mixed);
+        }
+        reading
+    }
 }
 
 impl Lesson {
     /// What is added to the scores of the labels.
     pub(super) fn correction(&self, values: &[f32]) -> [f32; LABELS] {
+        self.correction.of(values)
+    }
+}
+
+/// A linear map of standardised inputs. An input further from its mean than in any but a few of the texts learnt from counts as if it were
+/// [`FURTHEST`] away: nothing was learnt out there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Correction {
+    means: Vec<f32>,
+    /// One over the spread.
+    scales: Vec<f32>,
+    /// For each label a weight for each input.
+    weights: Vec<Vec<f32>>,
+    /// For each label.
+    biases: Vec<f32>,
+}
+
+/// In spreads.
+const FURTHEST: f32 = 3.0;
+
+impl Correction {
+    fn standardised<'a>(&'a self, values: &'a [f32]) -> impl Iterator<Item = f32> + 'a {
+        let short = 1.0 / (self.means.len().max(1) as f32).sqrt();
+        let scaled = values.iter().zip(&self.means).zip(&self.scales);
+        scaled.map(move |((v, m), s)| ((v - m) * s).clamp(-FURTHEST, FURTHEST) * short)
+    }
+
+    fn of(&self, values: &[f32]) -> [f32; LABELS] {
+        let inputs: Vec<f32> = self.standardised(values).collect();
         std::array::from_fn(|label| {
             let weights = self.weights.get(label).map_or(&[][..], Vec::as_slice);
-            let sum: f32 = weights.iter().zip(values).map(|(w, v)| w * v).sum();
-            sum + self.biases.get(label).copied().unwrap_or_default()
+            super::heads::dot(weights, &inputs) + self.biases.get(label).copied().unwrap_or_default()
         })
     }
 }
@@ -174,32 +215,39 @@ pub(super) fn learn(
             *count % FOLDS
         })
         .collect();
-    let mut after = vec![[0.0; LABELS]; inputs.len()];
+    let mut more = vec![[0.0; LABELS]; inputs.len()];
     for fold in 0..FOLDS {
         let inside: Vec<&(Input, Label)> =
             inputs.iter().zip(&folds).filter(|(_, f)| **f != fold).map(|(input, _)| input).collect();
         let fitted = fit(&inside);
         for (at, (input, _)) in inputs.iter().enumerate().filter(|(at, _)| folds[*at] == fold) {
-            after[at] = fitted.scores(input);
+            more[at] = fitted.of(&input.values);
         }
     }
     let truths: Vec<Truth> = inputs.iter().map(|(_, label)| Truth::of(*label)).collect();
-    let recalibrated = calibrated(&after, inputs);
-    let worth = |scores: &mut dyn Iterator<Item = [f32; LABELS]>, calibration: Calibration| {
-        let answers: Vec<Option<Answer>> = scores.map(|s| Some(answer(s, calibration))).collect();
-        measure(&truths, &answers).and_then(|a| Worth::of(&a))
-    };
-    let before = worth(&mut inputs.iter().map(|(input, _)| input.scores), calibration);
-    let after = worth(&mut after.iter().copied(), recalibrated);
+    let worth = |answers: &[Option<Answer>]| measure(&truths, answers).and_then(|a| Worth::of(&a));
+    let as_it_came: Vec<Option<Answer>> =
+        inputs.iter().map(|(input, _)| Some(answer(&input.reading([0.0; LABELS]), calibration))).collect();
+    let read: Vec<(MessageReading, Label)> =
+        inputs.iter().zip(&more).map(|((input, label), more)| (input.reading(*more), *label)).collect();
+    // Confidence too is tried on texts it was not fitted on.
+    let mut with_lesson = vec![None; inputs.len()];
+    for fold in 0..FOLDS {
+        let others = read.iter().zip(&folds).filter(|(_, f)| **f != fold).map(|(read, _)| read);
+        let fitted = calibrated(others);
+        for at in (0..inputs.len()).filter(|at| folds[*at] == fold) {
+            with_lesson[at] = Some(answer(&read[at].0, fitted));
+        }
+    }
     // Each label's minimum is met, so there are negative texts and every figure can be told.
-    let (Some(before), Some(after)) = (before, after) else { return Err(TooFew { missing }) };
-    let all = fit(&inputs.iter().collect::<Vec<_>>());
+    let (Some(before), Some(after)) = (worth(&as_it_came), worth(&with_lesson)) else {
+        return Err(TooFew { missing });
+    };
     let lesson = Lesson {
         version,
         model_version: model_version.to_owned(),
-        weights: all.weights,
-        biases: all.biases,
-        calibration: recalibrated,
+        correction: fit(&inputs.iter().collect::<Vec<_>>()),
+        calibration: calibrated(read.iter()),
     };
     Ok(Learned { lesson, trial: Trial { texts: inputs.len(), unread, before, after } })
 }
@@ -219,37 +267,36 @@ fn place(label: Label) -> usize {
     Label::ALL.iter().position(|l| *l == label).unwrap_or_default()
 }
 
-fn strongest(odds: &[f32]) -> (usize, f32) {
-    odds.iter()
-        .copied()
-        .enumerate()
-        .fold((0, f32::MIN), |best, (at, odd)| if odd > best.1 { (at, odd) } else { best })
-}
-
-fn answer(scores: [f32; LABELS], calibration: Calibration) -> Answer {
-    let (at, odds) = strongest(&softmax(&scores));
+fn answer(reading: &MessageReading, calibration: Calibration) -> Answer {
+    let label = reading.label();
     Answer {
-        label: Label::ALL[at],
-        score: 0.0,
-        confidence: Some(calibration.of(odds).into()),
+        label,
+        score: Score::saturating(reading.valence() * 100.0).within(label).get().into(),
+        confidence: Some(calibration.of(reading.probability()).into()),
         words: [None, None, None],
     }
 }
 
-/// The calibration under which confidence is how often the label is right (Platt): a logistic regression on the logit, by Newton's steps.
-fn calibrated(scores: &[[f32; LABELS]], inputs: &[(Input, Label)]) -> Calibration {
-    let rows: Vec<(f32, f32)> = scores
-        .iter()
-        .zip(inputs)
-        .map(|(scores, (_, label))| {
-            let (at, odds) = strongest(&softmax(scores));
-            (Calibration::logit(odds), if at == place(*label) { 1.0 } else { 0.0 })
+/// The calibration under which confidence is how often the label is right (Platt): a logistic regression on the logit, by Newton's steps that
+/// are halved until they help.
+fn calibrated<'a>(readings: impl Iterator<Item = &'a (MessageReading, Label)>) -> Calibration {
+    let rows: Vec<(f32, f32)> = readings
+        .map(|(reading, label)| {
+            let right = f32::from(u8::from(reading.label() == *label));
+            (Calibration::logit(reading.probability()), right)
         })
         .collect();
+    // A little weight keeps the scale where almost all is right.
+    let loss = |scale: f32, shift: f32| {
+        let each = |(x, right): &(f32, f32)| {
+            let z = scale * x + shift;
+            z.max(0.0) - z * right + (-z.abs()).exp().ln_1p()
+        };
+        rows.iter().map(each).sum::<f32>() + 5e-3 * ((scale - 1.0).powi(2) + shift.powi(2))
+    };
     let (mut scale, mut shift) = (1.0f32, 0.0f32);
-    for _ in 0..25 {
-        // A little weight keeps the scale where almost all is right.
-        let (mut g, mut h) = ([1e-3 * (scale - 1.0), 1e-3 * shift], [1e-3f32, 0.0, 1e-3]);
+    for _ in 0..50 {
+        let (mut g, mut h) = ([1e-2 * (scale - 1.0), 1e-2 * shift], [1e-2f32, 0.0, 1e-2]);
         for (x, right) in &rows {
             let p = logistic(scale * x + shift);
             let (error, curve) = (p - right, p * (1.0 - p));
@@ -260,35 +307,25 @@ fn calibrated(scores: &[[f32; LABELS]], inputs: &[(Input, Label)]) -> Calibratio
         if determinant.abs() < 1e-9 {
             break;
         }
-        scale -= (h[2] * g[0] - h[1] * g[1]) / determinant;
-        shift -= (h[0] * g[1] - h[1] * g[0]) / determinant;
+        let (along, across) =
+            ((h[2] * g[0] - h[1] * g[1]) / determinant, (h[0] * g[1] - h[1] * g[0]) / determinant);
+        let now = loss(scale, shift);
+        let Some(part) = [1.0, 0.5, 0.25, 0.1, 0.02]
+            .into_iter()
+            .find(|part| loss(scale - part * along, shift - part * across) < now)
+        else {
+            break;
+        };
+        (scale, shift) = (scale - part * along, shift - part * across);
     }
-    let sane = scale.is_finite() && shift.is_finite() && scale > 0.0;
-    let (scale, shift) = if sane { (scale, shift) } else { (1.0, 0.0) };
-    Calibration { version: 1, scale, shift }
-}
-
-/// Weights on inputs as they are.
-struct Fitted {
-    weights: Vec<Vec<f32>>,
-    biases: Vec<f32>,
-}
-
-impl Fitted {
-    fn scores(&self, input: &Input) -> [f32; LABELS] {
-        std::array::from_fn(|label| {
-            let sum: f32 = self.weights[label].iter().zip(&input.values).map(|(w, v)| w * v).sum();
-            input.scores[label] + sum + self.biases[label]
-        })
-    }
+    Calibration { version: 1, scale: scale.clamp(0.05, 5.0), shift: shift.clamp(-5.0, 5.0) }
 }
 
 /// Softmax regression on top of the scores that are there, its weights held small. Accelerated descent with a step that the curvature
 /// allows (Nesterov): always the same result for the same texts.
-fn fit(rows: &[&(Input, Label)]) -> Fitted {
+fn fit(rows: &[&(Input, Label)]) -> Correction {
     let width = rows.first().map_or(0, |(input, _)| input.values.len());
     let count = rows.len().max(1) as f32;
-    // Inputs of mean 0 and, all together, of length about one.
     let mut means = vec![0.0f32; width];
     for (input, _) in rows {
         means.iter_mut().zip(&input.values).for_each(|(m, v)| *m += v / count);
@@ -301,15 +338,12 @@ fn fit(rows: &[&(Input, Label)]) -> Fitted {
             .zip(&means)
             .for_each(|((s, v), m)| *s += (v - m) * (v - m) / count);
     }
-    let scales: Vec<f32> =
-        spreads.iter().map(|s| 1.0 / ((s.sqrt() + 1e-6) * (width as f32).sqrt())).collect();
+    let scales = spreads.iter().map(|s| 1.0 / (s.sqrt() + 1e-6)).collect();
+    let mut fitted = Correction { means, scales, weights: Vec::new(), biases: Vec::new() };
+    // The last input is always there: its weight is the bias.
     let scaled: Vec<Vec<f32>> = rows
         .iter()
-        .map(|(input, _)| {
-            let parts = input.values.iter().zip(&means).zip(&scales).map(|((v, m), s)| (v - m) * s);
-            // The last input is always there: its weight is the bias.
-            parts.chain(std::iter::once(1.0)).collect()
-        })
+        .map(|(input, _)| fitted.standardised(&input.values).chain(std::iter::once(1.0)).collect())
         .collect();
 
     let step = 1.0 / (0.5 * (largest_curvature(&scaled) + HOLD)).max(1e-6);
@@ -334,13 +368,11 @@ fn fit(rows: &[&(Input, Label)]) -> Fitted {
             }
         }
     }
-    // Back to inputs as they come.
-    let biases = weights
-        .iter()
-        .map(|w| w[width] - (0..width).map(|i| w[i] * scales[i] * means[i]).sum::<f32>())
-        .collect();
-    let weights = weights.iter().map(|w| w.iter().zip(&scales).map(|(w, s)| w * s).collect()).collect();
-    Fitted { weights, biases }
+    for mut w in weights {
+        fitted.biases.push(w.pop().unwrap_or_default());
+        fitted.weights.push(w);
+    }
+    fitted
 }
 
 /// The largest eigenvalue of the mean of `x xᵀ`, by repeated multiplication.
@@ -379,7 +411,15 @@ mod tests {
                 let label = [Label::Positive, Label::Neutral, Label::Negative][i % 3];
                 let mut values: Vec<f32> = (0..20).map(|_| random()).collect();
                 values[5] = 3.0 * (1.0 - (i % 3) as f32) + random();
-                (Input { values, scores: [0.0, 2.0, 0.0, -4.0] }, label)
+                (
+                    Input {
+                        values,
+                        scores: [0.0, 2.0, 0.0, -4.0],
+                        valences: [0.5, 0.0, -0.5, 0.0],
+                        shows_both: true,
+                    },
+                    label,
+                )
             })
             .collect()
     }
@@ -409,6 +449,50 @@ mod tests {
         assert_eq!(again.lesson, learned.lesson, "the same labels teach the same");
         let json = serde_json::to_string(&learned.lesson).unwrap();
         assert_eq!(serde_json::from_str::<Lesson>(&json).unwrap(), learned.lesson);
+    }
+
+    #[test]
+    fn what_lies_beyond_the_labels_is_not_carried_away() {
+        let mut some = inputs(LEAST_PER_LABEL);
+        // One text of many has another value there; all that is known of such texts is this one.
+        for (i, (input, _)) in some.iter_mut().enumerate() {
+            input.values[0] = if i == 2 { 0.7 } else { 0.0 };
+        }
+        let lesson = learn(&some, 0, PLAIN, (1, "m")).unwrap().lesson;
+        let mut text = some[1].0.values.clone();
+        let before = lesson.correction(&text);
+        text[0] = 4.0;
+        let after = lesson.correction(&text);
+        assert!(before.iter().zip(after).all(|(b, a)| (b - a).abs() < 0.2), "{before:?} {after:?}");
+    }
+
+    #[test]
+    fn mixed_answers_lean_to_a_side_where_nobody_labels_mixed() {
+        let mut some = inputs(LEAST_PER_LABEL);
+        for (input, label) in &mut some {
+            input.scores = [0.0, 0.0, 0.0, 5.0];
+            input.valences[3] = if *label == Label::Negative { -0.35 } else { 0.35 };
+        }
+        let trial = learn(&some, 0, PLAIN, (1, "m")).unwrap().trial;
+        assert!((trial.before.negative_recall.value - 1.0).abs() < 1e-9, "{trial:?}");
+    }
+
+    #[test]
+    fn overconfidence_is_taken_back() {
+        let mut readings = Vec::new();
+        for i in 0..900 {
+            let input = Input {
+                values: vec![],
+                scores: [3.5, 0.0, 0.0, 0.0],
+                valences: [0.5, 0.0, -0.5, 0.0],
+                shows_both: true,
+            };
+            let label = if i % 100 < 82 { Label::Positive } else { Label::Negative };
+            readings.push((input.reading([0.01 * (i % 7) as f32, 0.0, 0.0, 0.0]), label));
+        }
+        let calibration = calibrated(readings.iter());
+        let told = calibration.of(readings[0].0.probability());
+        assert!((told - 0.82).abs() < 0.04, "{calibration:?} {told}");
     }
 
     #[test]

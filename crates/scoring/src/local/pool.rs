@@ -10,13 +10,12 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, join_all};
 use undertone_core::verdict::ScorerKind;
-use undertone_core::{Category, Verdict, phrase};
+use undertone_core::{Category, Verdict};
 
 use super::artifact::{Artifact, ArtifactError};
 use super::encoder::Lane;
 use super::lesson::{Example, Learned, TooFew};
 use super::reader::{CategorySpace, Reader};
-use crate::text::own_words;
 use crate::{Batch, Knowledge, NoVerdict, Scorer, Utterance};
 
 /// Tenants whose categories stay prepared. One more, and all are prepared again when next asked for.
@@ -194,12 +193,7 @@ impl Shared {
         let space = space
             .as_ref()
             .map(|slot| slot.get_or_init(|| self.reader.place_categories(&knowledge.categories, lane)));
-        let mut verdict = self.reader.read(utterance, space, knowledge.lesson.as_deref(), lane)?;
-        if !knowledge.phrases.is_empty() {
-            let own = own_words(&utterance.text, utterance.kind)?;
-            phrase::apply(&knowledge.phrases, &utterance.text, &own, &mut verdict);
-        }
-        Ok(verdict)
+        self.reader.read(utterance, space, knowledge, lane)
     }
 
     /// Where the places of a tenant's categories are kept.

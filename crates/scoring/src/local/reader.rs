@@ -2,8 +2,11 @@
 
 use std::time::Instant;
 
-use undertone_core::verdict::{Aspect, Coverage, EmotionStrength, Provenance, ScorerKind, Span};
-use undertone_core::{Category, CategoryId, Confidence, Emotion, Kind, Label, Score, Urgency, Verdict};
+use undertone_core::text::cut;
+use undertone_core::verdict::{Aspect, Coverage, EmotionStrength, Evidence, Provenance, ScorerKind, Span};
+use undertone_core::{
+    Category, CategoryId, Confidence, Emotion, Kind, Label, Score, Urgency, Verdict, phrase,
+};
 
 use super::artifact::{Artifact, ArtifactError, Manifest};
 use super::embedder::{Embedder, add};
@@ -11,12 +14,15 @@ use super::encoder::Lane;
 use super::evidence::{Side, phrases};
 use super::heads::{Heads, MessageFeatures, MessageReading, dot, logistic, normalise, softmax};
 use super::layout::Layout;
-use super::lesson::{self, Example, Input, Learned, Lesson, TooFew};
+use super::lesson::{self, Example, Input, Learned, TooFew};
 use super::summary::{Findings, summarise};
-use crate::{NoVerdict, Utterance};
+use crate::text::own_words;
+use crate::{Knowledge, NoVerdict, Utterance};
 
 /// A clause's feeling becomes an aspect from this score on, either way: outside the neutral band.
 const ASPECT: i8 = undertone_core::verdict::NEUTRAL_BAND;
+/// Characters of a text that a lesson reads: as many as are scored by default.
+const MOST_LEARNT: usize = 8000;
 /// At most so many aspects in a verdict.
 const MOST_ASPECTS: usize = 6;
 /// How much of the whole message's topic a clause's topic keeps: a clause alone often says too little.
@@ -136,12 +142,12 @@ impl Reader {
         space
     }
 
-    /// The verdict on `utterance`, its category one of `categories` or, without them, of the default list for support.
+    /// The verdict on `utterance` by what its tenant told, its category one of `categories` or, without them, of the default list.
     pub(crate) fn read(
         &self,
         utterance: &Utterance,
         categories: Option<&CategorySpace>,
-        lesson: Option<&Lesson>,
+        knowledge: &Knowledge,
         lane: &Lane,
     ) -> Result<Verdict, NoVerdict> {
         let started = Instant::now();
@@ -153,7 +159,7 @@ impl Reader {
         let columns = &self.heads.columns;
 
         // A lesson is for the model it was learnt on.
-        let lesson = lesson.filter(|lesson| lesson.model_version == self.manifest.version);
+        let lesson = knowledge.lesson.as_ref().filter(|lesson| lesson.model_version == self.manifest.version);
         let features = self.features(&clauses, &outputs);
         let (mut scores, valences) = self.heads.message(&features);
         if let Some(lesson) = lesson {
@@ -161,17 +167,17 @@ impl Reader {
             scores.iter_mut().zip(correction).for_each(|(score, more)| *score += more);
         }
         let mut reading = MessageReading::new(scores, valences);
-        let mut evidence = phrases(text, &layout, &weights, Side::Both);
+        let mut evidence = both_sides(text, &layout, &weights);
         // Mixed means that both sides can be shown. Where one can not, the likeliest of the other labels is meant.
-        let shown = |up: bool| evidence.iter().any(|e| (e.weight > 0.0) == up);
-        if reading.label() == Label::Mixed && !(shown(true) && shown(false)) {
+        if reading.label() == Label::Mixed && !shows_both(&evidence) {
             reading.rule_out(Label::Mixed);
         }
         let label = reading.label();
         match label {
             Label::Positive => evidence = phrases(text, &layout, &weights, Side::Up),
             Label::Negative => evidence = phrases(text, &layout, &weights, Side::Down),
-            Label::Neutral | Label::Mixed => {}
+            Label::Neutral => evidence = phrases(text, &layout, &weights, Side::Both),
+            Label::Mixed => {}
         }
         let calibration = lesson.map_or(self.manifest.calibration, |lesson| lesson.calibration);
         let confidence = Confidence::from_probability(calibration.of(reading.probability()));
@@ -181,29 +187,17 @@ impl Reader {
 
         let space = categories.unwrap_or(&self.support);
         let topic = topic(&clauses);
-        let category = space.nearest(&topic);
         let aspects = self.aspects(&clauses, &topic, space);
-        let summary = summarise(&Findings {
-            kind: utterance.kind,
-            label,
-            emotion: &dominant_emotion,
-            urgency,
-            category: &category,
-            aspects: &aspects,
-            evidence: &evidence,
-            unsure: confidence.get() < Confidence::REVIEW_BELOW,
-            asks: layout.clauses.iter().any(|c| c.span.of(text).is_some_and(|t| t.contains('?'))),
-        });
-        Ok(Verdict {
+        let mut verdict = Verdict {
             score: Score::saturating(reading.valence() * 100.0).within(label),
             label,
             confidence,
             dominant_emotion,
             emotions,
             urgency,
-            category,
+            category: space.nearest(&topic),
             aspects,
-            summary,
+            summary: String::new(),
             evidence,
             coverage: Coverage { truncated: utterance.truncated, unread_percent: layout.unread_percent },
             provenance: Provenance {
@@ -218,9 +212,17 @@ impl Reader {
                 tokens_in: u32::try_from(layout.pieces.len()).unwrap_or(u32::MAX),
                 tokens_out: 0,
                 cost_micros: 0,
-                duration_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+                duration_us: 0,
             },
-        })
+        };
+        if !knowledge.phrases.is_empty() {
+            phrase::apply(&knowledge.phrases, text, &own_words(text, utterance.kind)?, &mut verdict);
+        }
+        let asks = layout.clauses.iter().any(|c| c.span.of(text).is_some_and(|t| t.contains('?')));
+        // What the tenant's phrases changed is told after what is so now.
+        verdict.summary.insert_str(0, &summarise(&Findings::of(&verdict, utterance.kind, asks)));
+        verdict.provenance.duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Ok(verdict)
     }
 
     /// What the encoder and the heads say of each clause and each piece.
@@ -267,16 +269,20 @@ impl Reader {
         let lane = Lane::new();
         let inputs: Vec<(Input, Label)> = examples
             .iter()
-            .filter_map(|example| {
-                let layout = self.embedder.lay_out(&example.text, example.kind).ok()?;
-                let Pieces { clauses, mean, .. } = self.read_clauses(&layout, &lane).ok()?;
-                let features = self.features(&clauses, &whole(&clauses, layout.pieces.len()));
-                let (scores, _) = self.heads.message(&features);
-                Some((Input { values: input_values(&features, &mean), scores }, example.label))
-            })
+            .filter_map(|example| Some((self.lesson_input(example, &lane)?, example.label)))
             .collect();
         let unread = examples.len() - inputs.len();
         lesson::learn(&inputs, unread, self.manifest.calibration, (version, &self.manifest.version))
+    }
+
+    fn lesson_input(&self, example: &Example, lane: &Lane) -> Option<Input> {
+        let text = &example.text[..cut(&example.text, MOST_LEARNT)];
+        let layout = self.embedder.lay_out(text, example.kind).ok()?;
+        let Pieces { clauses, weights, mean } = self.read_clauses(&layout, lane).ok()?;
+        let features = self.features(&clauses, &whole(&clauses, layout.pieces.len()));
+        let (scores, valences) = self.heads.message(&features);
+        let shows_both = shows_both(&both_sides(text, &layout, &weights));
+        Some(Input { values: input_values(&features, &mean), scores, valences, shows_both })
     }
 
     /// Every emotion, strongest first.
@@ -317,6 +323,19 @@ impl Reader {
         aspects.sort_by_key(|a| a.span.start);
         aspects
     }
+}
+
+/// The strongest phrases of each side of a text that may be mixed: by what words add against the mean of the text, since next to a complaint
+/// even praise may add little, or take away.
+fn both_sides(text: &str, layout: &Layout, weights: &[f32]) -> Vec<Evidence> {
+    let mean = weights.iter().sum::<f32>() / weights.len().max(1) as f32;
+    let against: Vec<f32> = weights.iter().map(|weight| weight - mean).collect();
+    phrases(text, layout, &against, Side::Both)
+}
+
+/// Phrases of both sides are among them.
+fn shows_both(evidence: &[Evidence]) -> bool {
+    evidence.iter().any(|e| e.weight > 0.0) && evidence.iter().any(|e| e.weight < 0.0)
 }
 
 /// What a lesson looks at.

@@ -2,7 +2,7 @@
 //! strongest phrase, and nothing that is not in the verdict.
 
 use undertone_core::verdict::{Aspect, Evidence};
-use undertone_core::{CategoryId, Emotion, Kind, Label, Urgency};
+use undertone_core::{CategoryId, Emotion, Kind, Label, Urgency, Verdict};
 
 /// What a summary is made of.
 pub(crate) struct Findings<'a> {
@@ -17,6 +17,28 @@ pub(crate) struct Findings<'a> {
     pub unsure: bool,
     /// The customer asks something.
     pub asks: bool,
+}
+
+impl<'a> Findings<'a> {
+    /// Those of a verdict that has no summary yet.
+    pub(crate) fn of(verdict: &'a Verdict, kind: Kind, asks: bool) -> Self {
+        Self {
+            kind,
+            label: verdict.label,
+            emotion: &verdict.dominant_emotion,
+            urgency: verdict.urgency,
+            category: &verdict.category,
+            aspects: &verdict.aspects,
+            evidence: &verdict.evidence,
+            unsure: verdict.needs_review(),
+            asks,
+        }
+    }
+
+    /// The strongest phrase that pulls up, or down.
+    fn strongest(&self, up: bool) -> Option<&'a Evidence> {
+        self.evidence.iter().find(|e| e.weight != 0.0 && (e.weight > 0.0) == up)
+    }
 }
 
 /// The summary of a verdict.
@@ -40,17 +62,16 @@ pub(crate) fn summarise(f: &Findings<'_>) -> String {
         Urgency::Medium => "; urgency is medium",
         Urgency::Low => "; urgency is low",
     };
-    let phrase = match (f.label, f.evidence.first()) {
-        (Label::Positive | Label::Negative, Some(strongest)) => {
-            format!(" Strongest phrase: “{}”.", one_line(&strongest.text))
-        }
-        _ => String::new(),
+    let strongest = match f.label {
+        Label::Positive | Label::Negative => f.strongest(f.label == Label::Positive),
+        Label::Neutral | Label::Mixed => None,
     };
+    let phrase = strongest
+        .map_or_else(String::new, |strongest| format!(" Strongest phrase: “{}”.", one_line(&strongest.text)));
     format!("{feeling}{pressing}.{phrase}")
 }
 
 fn mixed(f: &Findings<'_>, customer: &str, is: &str) -> String {
-    let phrase = |up: bool| f.evidence.iter().find(|e| (e.weight > 0.0) == up);
     let topic = |up: bool| {
         let aspect = f.aspects.iter().find(|a| (a.score.get() > 0) == up);
         aspect.map_or(String::new(), |a| about(&a.category))
@@ -61,9 +82,9 @@ fn mixed(f: &Findings<'_>, customer: &str, is: &str) -> String {
     let (pleased, unhappy) = if pleased == unhappy { (String::new(), unhappy) } else { (pleased, unhappy) };
     format!(
         "{customer} {is} pleased{pleased}{} but {}{unhappy}{}",
-        quoted(phrase(true)),
+        quoted(f.strongest(true)),
         if is_negative(f.emotion) { adjective(f.emotion) } else { "unhappy" },
-        quoted(phrase(false)),
+        quoted(f.strongest(false)),
     )
 }
 

@@ -50,11 +50,16 @@ pub async fn forget(State(app): State<App>, caller: Caller) -> Result<axum::Json
 
 /// Learns from the labels; the lesson comes into force where it helps.
 pub async fn learn(State(app): State<App>, caller: Caller) -> Result<axum::Json<Value>, ApiError> {
-    // Learning keeps a core busy for seconds: one at a time.
-    let Ok(_turn) = app.learning.try_lock() else {
+    // Learning keeps a core busy for a while: one at a time. It goes on when the caller goes away, and the lesson is there later.
+    let Ok(turn) = app.learning.clone().try_lock_owned() else {
         return Err(ApiError::new(CONFLICT, "a lesson is being made; try again when it is done"));
     };
-    match calibrate::learn(&app.store, &app.reader, &caller.act()).await {
+    let learning = tokio::spawn(async move {
+        let made = calibrate::learn(&app.store, &app.reader, &caller.act()).await;
+        drop(turn);
+        made
+    });
+    match learning.await.unwrap_or_else(|e| Err(CalibrationError::Broke(e.to_string()))) {
         Ok(made) => Ok(axum::Json(json!(made))),
         Err(CalibrationError::TooFew(told)) => Err(invalid(told.to_string())),
         Err(CalibrationError::Store(error)) => Err(error.into()),
@@ -70,8 +75,8 @@ pub async fn activate(
     caller: Caller,
     Path(version): Path<String>,
 ) -> Result<axum::Json<Value>, ApiError> {
-    let known = version.parse().ok();
-    if known.is_none() || !app.store.use_lesson(&caller.act(), known).await? {
+    let Ok(known) = version.parse() else { return Err(ApiError::not_found("lesson")) };
+    if !calibrate::activate(&app.store, &app.reader, &caller.act(), known).await? {
         return Err(ApiError::not_found("lesson"));
     }
     show(State(app), caller).await

@@ -73,20 +73,17 @@ pub fn run(arguments: &CalibrateArguments) -> Result<Outcome, CliError> {
             writeln!(out, "{removed} labels removed, with their texts. Lessons stay.")?;
             return Ok(Outcome::Done);
         }
-        if arguments.version.is_some() || arguments.revert {
-            if !store.use_lesson(&act, arguments.version).await? {
-                return Err(CliError::Failed(format!(
-                    "{} has no lesson {}; --status lists those there are",
-                    tenant.slug,
-                    arguments.version.unwrap_or_default()
-                )));
+        if let Some(version) = arguments.version {
+            if !calibrate::activate(&store, &reader, &act, version).await? {
+                let told = format!("{} has no lesson {version}; --status lists those there are", tenant.slug);
+                return Err(CliError::Failed(told));
             }
-            match arguments.version {
-                Some(version) => {
-                    writeln!(out, "Lesson {version} is in force for what is scored from now on.")?
-                }
-                None => writeln!(out, "The model is in force as it came, for what is scored from now on.")?,
-            }
+            writeln!(out, "Lesson {version} is in force for what is scored from now on.")?;
+            return Ok(Outcome::Done);
+        }
+        if arguments.revert {
+            store.use_lesson(&act, None).await?;
+            writeln!(out, "The model is in force as it came, for what is scored from now on.")?;
             return Ok(Outcome::Done);
         }
         let mut outcome = Outcome::Done;
@@ -199,7 +196,7 @@ fn as_text(standing: &Standing) -> String {
             String::new()
         };
         out += &format!(
-            "  {:>3}  {}  {:<10}{}\n",
+            "  {:>3}  {}  {:<10}  {}\n",
             lesson.version,
             lesson.made_at.format("%Y-%m-%d %H:%M"),
             state,

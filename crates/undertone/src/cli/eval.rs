@@ -91,11 +91,13 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome, CliError> {
 fn run_files(arguments: &EvalArguments, name: &str, scorer: &LocalScorer) -> Result<Outcome, CliError> {
     let columns =
         Columns { text: arguments.text.clone(), label: arguments.label.clone(), by: arguments.by.clone() };
-    let (mut rows, mut unusable): (Vec<Labelled>, Vec<String>) = (Vec::new(), Vec::new());
+    let (mut rows, mut unusable, mut rejected): (Vec<Labelled>, Vec<String>, usize) =
+        (Vec::new(), Vec::new(), 0);
     for file in &arguments.files {
         let read = labelled::read(file, &columns)?;
         rows.extend(read.rows);
         unusable.extend(read.unusable);
+        rejected += read.rejected;
     }
     let texts: Vec<_> = rows.iter().map(|row| &row.interaction).collect();
     let truths: Vec<Truth> = rows.iter().map(|row| row.truth.clone()).collect();
@@ -149,8 +151,8 @@ fn run_files(arguments: &EvalArguments, name: &str, scorer: &LocalScorer) -> Res
         return Ok(Outcome::Done);
     }
     let mut err = anstream::stderr();
-    let rows = if unusable.len() == 1 { "row" } else { "rows" };
-    let _ = writeln!(err, "{} {rows} could not be used:", unusable.len());
+    let rows = if rejected == 1 { "row" } else { "rows" };
+    let _ = writeln!(err, "{rejected} {rows} could not be used:");
     for told in unusable.iter().take(10) {
         let _ = writeln!(err, "  {}", output::clean(told));
     }

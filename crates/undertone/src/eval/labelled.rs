@@ -39,8 +39,10 @@ pub struct Columns {
 pub struct Read {
     /// The texts that can be used.
     pub rows: Vec<Labelled>,
-    /// Lines that can not, and why.
+    /// The first lines that can not, and why.
     pub unusable: Vec<String>,
+    /// How many can not.
+    pub rejected: usize,
 }
 
 /// Reads a file of labelled texts: CSV, TSV or JSON Lines.
@@ -52,6 +54,9 @@ pub fn read(path: &Path, columns: &Columns) -> Result<Read, CliError> {
         .map_err(|e| CliError::Failed(format!("{} can not be opened: {e}", path.display())))?;
     read_from(Box::new(file), &path.to_string_lossy(), columns)
 }
+
+/// Lines told that can not be used; all are counted.
+const MOST_TOLD: usize = 1000;
 
 /// The same from anywhere; `shown` is the file's name, whose ending may tell its format.
 pub fn read_from(
@@ -71,7 +76,12 @@ pub fn read_from(
         let line = row.line;
         match row.interaction.and_then(|i| labelled(i, &row.kept, columns.label.as_deref(), &by)) {
             Ok(labelled) => read.rows.push(labelled),
-            Err(told) => read.unusable.push(format!("{shown}, line {line}: {told}")),
+            Err(told) => {
+                read.rejected += 1;
+                if read.rejected <= MOST_TOLD {
+                    read.unusable.push(format!("{shown}, line {line}: {told}"));
+                }
+            }
         }
     }
     if read.rows.is_empty() {
