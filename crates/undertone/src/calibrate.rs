@@ -126,8 +126,8 @@ pub async fn learn(
         .into_iter()
         .map(|t| Example { text: t.text, kind: t.kind, label: t.label })
         .collect();
-    let learner = reader.clone();
-    let learned = tokio::task::spawn_blocking(move || learner.learn(&examples, version))
+    let model = reader.clone();
+    let learned = tokio::task::spawn_blocking(move || model.learn(&examples, version))
         .await
         .map_err(|e| CalibrationError::Broke(format!("learning broke off: {e}")))??;
     let active = learned.trial.is_better();

@@ -11,9 +11,12 @@ use undertone_store::{Store, StoreError, TenantId};
 /// Tenants whose lesson stays at hand. One more, and all are read anew when next asked for.
 const MOST_TENANTS: usize = 256;
 
-/// What was read, by tenant: the version of its lesson and the lesson.
+/// The version of a tenant's lesson, and the lesson.
+type Known = HashMap<TenantId, (i64, Arc<Lesson>)>;
+
+/// What was read, by tenant.
 #[derive(Debug, Default, Clone)]
-pub struct Lessons(Arc<Mutex<HashMap<TenantId, (i64, Arc<Lesson>)>>>);
+pub struct Lessons(Arc<Mutex<Known>>);
 
 impl Lessons {
     /// The tenant's module, and what it told.

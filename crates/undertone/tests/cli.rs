@@ -330,7 +330,7 @@ fn the_model_tells_about_itself_and_a_damaged_one_stops() {
     assert!(card.contains("# undertone-reader") && card.contains("SHA-256"), "{card}");
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("damaged-model");
     std::fs::create_dir_all(&folder).unwrap();
-    for entry in std::fs::read_dir(root().join("crates/scoring/artifacts/reader-1")).unwrap() {
+    for entry in std::fs::read_dir(root().join("crates/scoring/artifacts/reader-2")).unwrap() {
         let path = entry.unwrap().path();
         std::fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
     }

@@ -341,17 +341,17 @@ fn fit(rows: &[&(Input, Label)]) -> Correction {
     let scales = spreads.iter().map(|s| 1.0 / (s.sqrt() + 1e-6)).collect();
     let mut fitted = Correction { means, scales, weights: Vec::new(), biases: Vec::new() };
     // The last input is always there: its weight is the bias.
-    let scaled: Vec<Vec<f32>> = rows
+    let seen: Vec<Vec<f32>> = rows
         .iter()
         .map(|(input, _)| fitted.standardised(&input.values).chain(std::iter::once(1.0)).collect())
         .collect();
 
-    let step = 1.0 / (0.5 * (largest_curvature(&scaled) + HOLD)).max(1e-6);
+    let step = 1.0 / (0.5 * (largest_curvature(&seen) + HOLD)).max(1e-6);
     let mut weights = vec![vec![0.0f32; width + 1]; LABELS];
     let mut ahead = weights.clone();
     for turn in 0..STEPS {
         let mut slope = vec![vec![0.0f32; width + 1]; LABELS];
-        for ((input, label), x) in rows.iter().zip(&scaled) {
+        for ((input, label), x) in rows.iter().zip(&seen) {
             let scores: Vec<f32> =
                 ahead.iter().zip(input.scores).map(|(w, base)| base + super::heads::dot(w, x)).collect();
             for (at, odds) in softmax(&scores).into_iter().enumerate() {

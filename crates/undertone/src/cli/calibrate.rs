@@ -44,14 +44,14 @@ pub struct CalibrateArguments {
 
     /// Put this lesson in force
     #[arg(long = "use", value_name = "VERSION", conflicts_with_all = ["files", "status"])]
-    version: Option<u32>,
+    lesson: Option<u32>,
 
     /// Put the model back as it came
-    #[arg(long, conflicts_with_all = ["files", "status", "version"])]
+    #[arg(long, conflicts_with_all = ["files", "status", "lesson"])]
     revert: bool,
 
     /// Remove every label that was handed in, and its text
-    #[arg(long, conflicts_with_all = ["files", "status", "version", "revert"])]
+    #[arg(long, conflicts_with_all = ["files", "status", "lesson", "revert"])]
     forget: bool,
 
     #[command(flatten)]
@@ -73,7 +73,7 @@ pub fn run(arguments: &CalibrateArguments) -> Result<Outcome, CliError> {
             writeln!(out, "{removed} labels removed, with their texts. Lessons stay.")?;
             return Ok(Outcome::Done);
         }
-        if let Some(version) = arguments.version {
+        if let Some(version) = arguments.lesson {
             if !calibrate::activate(&store, &reader, &act, version).await? {
                 let told = format!("{} has no lesson {version}; --status lists those there are", tenant.slug);
                 return Err(CliError::Failed(told));
