@@ -198,7 +198,7 @@ fn calibrate_keeps_labels_says_what_is_missing_and_learns_from_enough() {
     );
     assert!(wrong.contains("1 rows could not be used") && wrong.contains("line 4"), "{wrong}");
 
-    // Enough of them, by somebody who calls neutral what we call mixed.
+    // Enough of them, by somebody who calls negative what we call mixed.
     let mut rows = "text,label,kind\n".to_owned();
     let mut count = [0; 4];
     let labels = ["positive", "neutral", "negative", "mixed"];
@@ -208,7 +208,7 @@ fn calibrate_keeps_labels_says_what_is_missing_and_learns_from_enough() {
             continue;
         }
         count[at] += 1;
-        let label = if message.label == "mixed" { "neutral" } else { &message.label };
+        let label = if message.label == "mixed" { "negative" } else { &message.label };
         rows += &format!("\"{}\",{label},message\n", message.text.replace('"', "\"\""));
     }
     std::fs::write(&file, rows).unwrap();

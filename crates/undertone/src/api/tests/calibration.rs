@@ -5,14 +5,14 @@ use undertone_testkit::corpus::messages;
 
 use super::Bench;
 
-/// Our own messages as a tenant would label them who finds everything a little better than we do: mixed is positive to them.
+/// Our own messages as a tenant would label them to whom half a complaint is a complaint: mixed is negative to them.
 fn labels(each: usize) -> String {
     let mut lines = String::new();
     for wanted in ["positive", "neutral", "negative", "mixed"] {
         for message in
             messages("train").iter().filter(|m| m.label == wanted && m.phenomena != ["transcript"]).take(each)
         {
-            let label = if wanted == "mixed" { "positive" } else { wanted };
+            let label = if wanted == "mixed" { "negative" } else { wanted };
             lines += &json!({"text": message.text, "label": label}).to_string();
             lines += "\n";
         }
