@@ -1,8 +1,8 @@
-"""Fits the heads on the encoder's vectors.
+"""Fits what stands on top of the fine-tuned heads.
 
-Two steps. Token heads are linear in a mean vector, so that each word's part in them is exact. The message head is a small linear map on
-what the token heads say of the whole message and of its clauses; it decides the label and the score. It is fitted on outputs of token
-heads that never saw the message's file, and on long notes put together from such outputs.
+The token heads come trained with the encoder (`finetune.py`); they are linear in a mean vector, so that each word's part in them is exact. The
+message head is a small linear map on what they say of the whole message and of its clauses; it decides the label and the score. It is fitted
+on messages the encoder never saw, and on long notes put together from them.
 """
 
 import numpy as np
@@ -13,7 +13,6 @@ from .data import CATEGORIES, EMOTIONS, LABELS, URGENCY
 OUTPUTS = (["valence"] + ["label." + l for l in LABELS] + ["emotion." + e for e in EMOTIONS] + ["urgency." + u for u in URGENCY]
            + ["sarcasm"])
 LABEL = slice(1, 5)
-EMOTION = slice(5, 15)
 SPACE = 13  # dimensions in which 14 categories lie
 
 
@@ -35,39 +34,6 @@ def logistic(x, y, weight, strength):
     """Weights and biases, one row per class, or one row where there are two classes."""
     model = LogisticRegression(C=strength, max_iter=400, tol=1e-4).fit(x, y, sample_weight=weight)
     return model.coef_, model.intercept_
-
-
-def token_heads(samples, width, feeling_columns):
-    """Fits all token heads. `samples` maps a task to (vectors, targets, weights); answers weights [outputs, width] and biases."""
-    weights, biases = np.zeros((len(OUTPUTS), width)), np.zeros(len(OUTPUTS))
-
-    def put(rows, scaler, w, b):
-        w, b = scaler.fold(w, b)
-        weights[rows, :feeling_columns], biases[rows] = w, b
-
-    x, y, sw = samples["valence"]
-    scaler = Scaler(x[:, :feeling_columns])
-    model = Ridge(alpha=3000).fit(scaler(x[:, :feeling_columns]), y, sample_weight=sw)
-    put(slice(0, 1), scaler, model.coef_[None], np.array([model.intercept_]))
-
-    x, y, sw = samples["label"]
-    scaler = Scaler(x[:, :feeling_columns])
-    put(LABEL, scaler, *logistic(scaler(x[:, :feeling_columns]), y, sw, 0.01))
-
-    x, y, sw = samples["emotion"]
-    scaler = Scaler(x[:, :feeling_columns])
-    z = scaler(x[:, :feeling_columns])
-    for column in range(len(EMOTIONS)):
-        put(slice(EMOTION.start + column, EMOTION.start + column + 1), scaler, *logistic(z, y[:, column], sw, 0.003))
-
-    x, y, sw = samples["urgency"]
-    scaler = Scaler(x[:, :feeling_columns])
-    put(slice(15, 18), scaler, *logistic(scaler(x[:, :feeling_columns]), y, sw, 0.003))
-
-    x, y, sw = samples["sarcasm"]
-    scaler = Scaler(x[:, :feeling_columns])
-    put(slice(18, 19), scaler, *logistic(scaler(x[:, :feeling_columns]), y, sw, 0.003))
-    return weights, biases
 
 
 def softmax(x):
