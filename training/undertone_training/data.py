@@ -32,6 +32,10 @@ PUBLIC = {
         "MIT", "iabufarha/iSarcasmEval", 3467),
     "train/banking77": ("0867817031f1cd7b5646044de6c52549b7629ce527d73a37e824d2ed77682c72",
         "CC BY 4.0", "PolyAI/banking77", 6000),
+    "train/bitext_intents": ("289ff436c96cb5172b7b66f878ac59443483df07324940b3a5fd2e24a7aae562",
+        "CDLA-Sharing-1.0", "bitext, customer-support intents", 6480),
+    "train/clinc150": ("670e8447b22da8b30ead3db19b5edd3bb5ce71807d461a95892041ee5b063988",
+        "CC BY 3.0", "clinc/oos-eval", 15100),
     "train/emobank": ("6520a27aa7fb08e018dd311d9cf7473859b27b4bf9e9f98622bd5238e71de8c1",
         "CC BY-SA 4.0", "JULIELab/EmoBank", 8062),
 }
@@ -45,6 +49,8 @@ HELD_OUT = {
         "as its sources", "cardiffnlp/tweeteval, sentiment validation", 2000),
     "dev/goemotions": ("d7084bea46cc81eb5a643b550523afa8aa3d7384b5a27b1b5ee67fc816912918",
         "CC BY 4.0", "google-research/goemotions, dev and test", 20000),
+    "dev/umsab": ("78ae5c145c401f29ac496795d16f68225faec9853bcb19b35e4a059749dd560e",
+        "as its sources", "cardiffnlp/umsab, tweets in eight languages, validation", 2592),
     "dev/uss_mwoz": ("56afddaed51421df5caec88a2eb3c92a495b47bda7dfd5a8f51ad776daa9013e",
         "as its source", "sunnweiwei/user-satisfaction-simulation, MultiWOZ", 30000),
 }
@@ -58,21 +64,44 @@ GOEMOTIONS = {
 }
 
 
-def banking_category(intent):
-    """Our category for an intent of Banking77; None where it would be a guess."""
-    for words, category in (
+# The category that an intent of a public set stands for: by the first words found in the intent's name. What is not here would be a guess.
+CATEGORY_OF = {
+    "banking77": (
         (("refund", "reverted"), "refund"),
         (("arrival", "delivery", "card_swallowed"), "delivery"),
-        (("fee", "charge", "rate", "amount", "balance", "pending", "declined", "failed", "not_recognised", "transfer", "top_up_by",
-          "payment"), "billing"),
+        (("fee", "charge", "rate", "amount", "balance", "pending", "declined", "failed", "not_recognised", "transfer", "top_up_by", "payment"),
+         "billing"),
         (("verify", "passcode", "pin", "identity", "unable_to"), "account_access"),
         (("compromised", "lost_or_stolen", "stolen"), "security"),
         (("terminate",), "cancellation"),
         (("getting_spare", "order_physical", "country", "supported", "age_limit", "how", "get_", "visa"), "how_to"),
-    ):
-        if any(w in intent for w in words):
-            return category
-    return None
+    ),
+    "bitext_intents": (
+        (("cancellation_fee", "cancel_order", "delete_account"), "cancellation"),
+        (("refund",), "refund"),
+        (("delivery", "shipping", "track_order", "change_order"), "delivery"),
+        (("payment", "invoice"), "billing"),
+        (("account", "password", "registration"), "account_access"),
+        (("agent", "customer_service", "complaint"), "customer_service"),
+        (("newsletter",), "other"),
+    ),
+    "clinc150": (
+        (("freeze_account", "report_lost_card", "report_fraud"), "security"),
+        (("account_blocked", "pin_change"), "account_access"),
+        (("reservation", "book_hotel", "book_flight", "car_rental", "schedule_m"), "booking"),
+        (("pay_bill", "bill_due", "bill_balance", "min_payment", "transactions", "card_declined"), "billing"),
+        (("interest_rate", "apr", "international_fees"), "pricing"),
+        (("lost_luggage", "order_status"), "delivery"),
+        (("damaged_card",), "product_quality"),
+        (("sync_device", "reset_settings", "change_language", "direct_deposit"), "how_to"),
+        (("greeting", "thank_you", "goodbye", "weather", "tell_joke", "meaning_of_life", "are_you_a_bot"), "other"),
+    ),
+}
+
+
+def category_of(name, intent):
+    """Our category for an intent of the public set `name`, or None."""
+    return next((category for words, category in CATEGORY_OF[name] if any(w in intent for w in words)), None)
 
 
 def own(part, settled=True):
@@ -107,8 +136,8 @@ def turns():
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
-def public(folder, name, all_of_it=False):
-    """At most as many English texts of a public set as the table says, always the same ones."""
+def public(folder, name, all_of_it=False, language="en"):
+    """At most as many texts of a public set as the table says, English unless told otherwise, always the same ones."""
     digest, _, _, most = (PUBLIC | LABELLED | HELD_OUT)[name]
     path = Path(folder) / f"{name}.jsonl.gz"
     data = path.read_bytes()
@@ -116,7 +145,7 @@ def public(folder, name, all_of_it=False):
     if digest and found != digest:
         raise SystemExit(f"{path} is not the file the figures were made with: its SHA-256 is {found}, not {digest}")
     rows = [json.loads(line) for line in gzip.decompress(data).decode().splitlines()]
-    rows = [r for r in rows if r.get("lang", "en") == "en" and r.get("task", "sentiment") in ("sentiment", "MAMS-ATSA", "MAMS-ACSA")]
+    rows = [r for r in rows if r.get("lang", "en") == language and r.get("task", "sentiment") in ("sentiment", "MAMS-ATSA", "MAMS-ACSA")]
     rows = [r for r in rows if len(r["text"].strip()) >= 3]
     random.Random(20261121).shuffle(rows)
     return rows if all_of_it else rows[:most]

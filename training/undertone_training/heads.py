@@ -13,7 +13,7 @@ from .data import CATEGORIES, EMOTIONS, LABELS, URGENCY
 OUTPUTS = (["valence"] + ["label." + l for l in LABELS] + ["emotion." + e for e in EMOTIONS] + ["urgency." + u for u in URGENCY]
            + ["sarcasm"])
 LABEL = slice(1, 5)
-SPACE = 13  # dimensions in which 14 categories lie
+CATEGORY = slice(19, 33)
 
 
 class Scaler:
@@ -105,30 +105,6 @@ def message_head(features, labels, valences, weight):
 def label_odds(features, head):
     """Label probabilities, as `Heads::message` computes them."""
     return softmax((features @ head[0].T + head[1])[..., :4])
-
-
-def category_space(x, y, weight):
-    """A linear map under which messages about the same thing lie close (LDA with a shrunk within-class covariance), and a prototype, of
-    length one, for each category."""
-    own = np.zeros((len(CATEGORIES), x.shape[1]))
-    for c in range(len(CATEGORIES)):
-        own[c] = np.average(x[y == c], axis=0, weights=weight[y == c])
-    mean = own.mean(0)
-    inner = (x - own[y]) * np.sqrt(weight)[:, None]
-    covariance = inner.T @ inner / weight.sum()
-    covariance = 0.5 * covariance + 0.5 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
-    values, vectors = np.linalg.eigh(covariance)
-    whiten = vectors / np.sqrt(values)
-    _, _, axes = np.linalg.svd((own - mean) @ whiten, full_matrices=False)
-    projection = (whiten @ axes[:SPACE].T).T
-    bias = -projection @ mean
-    placed = unit(x @ projection.T + bias)
-    prototypes = unit(np.array([np.average(placed[y == c], axis=0, weights=weight[y == c]) for c in range(len(CATEGORIES))]))
-    return projection, bias, prototypes
-
-
-def unit(x):
-    return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-9)
 
 
 def calibration(top, right):

@@ -1,5 +1,7 @@
 """The rows the encoder is fine-tuned on: our own messages, and what the public sets tell, each under the tasks it has a word on."""
 
+import random
+
 from . import data
 from .features import kind, pieces
 from .finetune import Row
@@ -9,7 +11,11 @@ POSITIVE = {"admiration", "amusement", "approval", "caring", "excitement", "grat
 NEGATIVE = {"anger", "annoyance", "disappointment", "disapproval", "disgust", "embarrassment", "fear", "grief", "nervousness", "remorse",
             "sadness"}
 # Sets and how much a row of theirs counts beside one of ours.
-WEIGHTS = {"goemotions": 0.5, "vader": 0.7, "mams": 0.5, "senti4sd": 0.7, "isarcasmeval": 0.5, "banking77": 0.3, "emobank": 0.3}
+WEIGHTS = {"goemotions": 0.5, "vader": 0.7, "mams": 0.5, "senti4sd": 0.7, "isarcasmeval": 0.3, "emobank": 0.3, "banking77": 0.3,
+           "bitext_intents": 0.3, "clinc150": 0.3}
+# How many of the copies of our messages that training sees are typed badly, and how many letters out of a hundred are then wrong.
+MISTYPED, SLIPS = 0.25, 6
+KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 
 def polarity(emotions):
@@ -27,16 +33,16 @@ def targets(name, row):
     label = row.get("label")
     if name == "goemotions":
         told = {data.GOEMOTIONS.get(e) for e in row["emotions"]}
-        out = {"emotion": [float(e in told) for e in data.EMOTIONS]}
+        out = {"feeling": [float(e in told) for e in data.EMOTIONS]}
         if (side := polarity(row["emotions"])) is not None:
-            out["label"] = side
+            out["tone"] = side
         return out
     if name == "isarcasmeval":
         return {"sarcasm": float(label == "sarcastic")}
-    if name == "banking77":
-        category = data.banking_category(label)
+    if name in data.CATEGORY_OF:
+        category = data.category_of(name, label)
         return {"category": [float(c == category) for c in data.CATEGORIES]} if category else {}
-    out = {"label": data.LABELS.index(label)} if name != "emobank" else {}
+    out = {"tone": data.LABELS.index(label)} if name != "emobank" else {}
     if "valence" in row:
         out["valence"] = row["valence"]
     return out
@@ -53,10 +59,30 @@ def own_targets(row):
     }
 
 
-def own(rows, folder):
+def own(rows, folder, change=lambda text: text):
     """Our messages as the product's own reader takes them apart; without those it would not read."""
-    found = pieces([{"text": r["text"], "kind": kind(r)} for r in rows], folder, "pieces")
+    found = pieces([{"text": change(r["text"]), "kind": kind(r)} for r in rows], folder, "pieces")
     return [Row(p, own_targets(r), source=r["group"], extra=r) for r, p in zip(rows, found) if p]
+
+
+def mistyped(text):
+    """The text as hasty fingers would have typed it: letters swapped, left out, doubled, or hit beside; always the same way."""
+    rng = random.Random(text)
+    out = list(text)
+    for at, letter in enumerate(text[:-1]):
+        if not letter.isascii() or not letter.isalpha() or rng.random() * 100 >= SLIPS:
+            continue
+        slip = rng.randrange(4)
+        if slip == 0 and text[at + 1].isalpha():
+            out[at], out[at + 1] = out[at + 1], out[at]
+        elif slip == 1:
+            out[at] = ""
+        elif slip == 2:
+            out[at] = letter * 2
+        else:
+            row = next(row for row in KEYS if letter.lower() in row)
+            out[at] = row[(row.index(letter.lower()) + rng.choice((-1, 1))) % len(row)]
+    return "".join(out)
 
 
 def public(folder, model):
@@ -65,7 +91,7 @@ def public(folder, model):
     for name, weight in WEIGHTS.items():
         rows = data.public(folder, f"train/{name}")
         found = pieces([{"text": r["text"]} for r in rows], model, "all")
-        made = [Row(p, targets(name, r), weight, name) for r, p in zip(rows, found)]
+        made = [Row(p, targets(name, r), weight, name, {"text": r["text"]}) for r, p in zip(rows, found)]
         out[name] = [r for r in made if r.targets and 0 < len(r.pieces) <= 126]
     return out
 

@@ -129,9 +129,9 @@ fn customers_can_not_drive_the_terminal_or_the_spreadsheet() {
     assert!(csv.contains("'=HYPERLINK"), "{csv}");
     let json = out(&feed(
         &["score", "--format", "jsonl", "-"],
-        "{\"text\": \"I want my money back \u{9b}31m \u{202e}now please\"}".as_bytes(),
+        "{\"text\": \"I want my money back \u{202e}now please\", \"customer\": \"\u{9b}31mred\"}".as_bytes(),
     ));
-    assert!(json.contains("\\u009b31m") && !json.contains(['\u{9b}', '\u{202e}']), "{json:?}");
+    assert!(json.contains("\\u009b31mred") && !json.contains(['\u{9b}', '\u{202e}']), "{json:?}");
     let header = temporary("header.csv", b"a\x1b]0;owned\x07,b\x1b[2J\n1,2\n");
     let told = err(&run(&["score", header.to_str().unwrap()]));
     assert!(told.contains("--text") && !told.contains(['\u{1b}', '\u{7}']), "{told:?}");

@@ -11,8 +11,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::heads::logistic;
+
 /// The artifact format this program reads.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 const EMBEDDED: [(&str, &[u8]); 3] = [
     ("encoder.safetensors", include_bytes!("../../artifacts/reader-2/encoder.safetensors")),
@@ -108,11 +110,11 @@ impl Calibration {
     /// The calibrated probability, 0..=1.
     #[must_use]
     pub fn of(self, probability: f32) -> f32 {
-        1.0 / (1.0 + (-(self.scale * Self::logit(probability) + self.shift)).exp())
+        logistic(self.scale * Self::logit(probability) + self.shift)
     }
 }
 
-/// The manifest of format 2.
+/// The manifest of format 3.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Manifest {
     /// [`FORMAT`].
@@ -125,7 +127,7 @@ pub struct Manifest {
     pub encoder: EncoderEntry,
     /// Columns of the token heads, such as `valence`, `label.negative`, `emotion.relief`, `urgency.high`.
     pub outputs: Vec<String>,
-    /// Categories in the order of the prototypes.
+    /// Categories in the order of the head's rows.
     pub categories: Vec<String>,
     /// Languages it was validated on, ISO 639-1.
     pub languages: Vec<String>,

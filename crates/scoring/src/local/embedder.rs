@@ -36,8 +36,35 @@ impl Embedder {
         lay_out(text, kind, &self.pieces, self.window)
     }
 
+    /// The mean vectors of a text and of its clauses; `visit` is handed the vector of each word piece on the way, in order.
+    pub(crate) fn means(
+        &self,
+        layout: &Layout,
+        lane: &Lane,
+        mut visit: impl FnMut(&[f32]),
+    ) -> Result<Means, String> {
+        let mut clauses: Vec<Vec<f32>> = vec![Vec::new(); layout.clauses.len()];
+        let mut at = 0;
+        self.each_piece(layout, lane, |index, row| {
+            visit(row);
+            while layout.clauses.get(at).is_some_and(|c| c.pieces.end <= index) {
+                at += 1;
+            }
+            if let Some(sum) = clauses.get_mut(at) {
+                add(sum, row);
+            }
+        })?;
+        let mut whole = Vec::new();
+        for (sum, clause) in clauses.iter_mut().zip(&layout.clauses) {
+            add(&mut whole, sum);
+            divide(sum, clause.pieces.len());
+        }
+        divide(&mut whole, layout.pieces.len());
+        Ok(Means { whole, clauses })
+    }
+
     /// Hands `visit` each word piece's index and vector, in order.
-    pub(crate) fn each_piece(
+    fn each_piece(
         &self,
         layout: &Layout,
         lane: &Lane,
@@ -59,6 +86,12 @@ impl Embedder {
         }
         Ok(())
     }
+}
+
+/// Mean vectors of a text and of each of its clauses.
+pub(crate) struct Means {
+    pub whole: Vec<f32>,
+    pub clauses: Vec<Vec<f32>>,
 }
 
 /// Mean vectors of texts and of their clauses: what the heads are trained on, made by the very code that reads texts later.
@@ -104,27 +137,10 @@ impl Features {
     /// The vectors of `text`, or why it is not read.
     pub fn of(&self, text: &str, kind: Kind) -> Result<TextFeatures, NoVerdict> {
         let layout = self.embedder.lay_out(text, kind)?;
-        let mut clauses: Vec<(usize, Vec<f32>)> = vec![(0, Vec::new()); layout.clauses.len()];
-        let mut at = 0;
-        self.embedder
-            .each_piece(&layout, &self.lane, |index, row| {
-                while layout.clauses.get(at).is_some_and(|c| c.pieces.end <= index) {
-                    at += 1;
-                }
-                if let Some((count, sum)) = clauses.get_mut(at) {
-                    add(sum, row);
-                    *count += 1;
-                }
-            })
-            .map_err(NoVerdict::failed)?;
-        let mut whole = Vec::new();
-        for (count, sum) in &mut clauses {
-            add(&mut whole, sum);
-            sum.iter_mut().for_each(|v| *v /= *count as f32);
-        }
-        let pieces = layout.pieces.len();
-        whole.iter_mut().for_each(|v| *v /= pieces as f32);
-        Ok(TextFeatures { pieces, whole, clauses })
+        let Means { whole, clauses } =
+            self.embedder.means(&layout, &self.lane, |_| ()).map_err(NoVerdict::failed)?;
+        let sizes = layout.clauses.iter().map(|c| c.pieces.len());
+        Ok(TextFeatures { pieces: layout.pieces.len(), whole, clauses: sizes.zip(clauses).collect() })
     }
 }
 
@@ -132,4 +148,8 @@ impl Features {
 pub(crate) fn add(sum: &mut Vec<f32>, row: &[f32]) {
     sum.resize(row.len(), 0.0);
     sum.iter_mut().zip(row).for_each(|(s, r)| *s += r);
+}
+
+fn divide(sum: &mut [f32], count: usize) {
+    sum.iter_mut().for_each(|v| *v /= count as f32);
 }

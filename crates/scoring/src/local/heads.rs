@@ -121,10 +121,8 @@ pub(crate) struct Heads {
     bias: Vec<f32>,
     message: Matrix,
     message_bias: Vec<f32>,
-    projection: Matrix,
-    projection_bias: Vec<f32>,
-    /// One unit vector for each of the manifest's categories.
-    pub prototypes: Matrix,
+    category: Matrix,
+    category_bias: Vec<f32>,
     pub columns: Columns,
 }
 
@@ -136,19 +134,14 @@ impl Heads {
         let (outputs, width) = (manifest.outputs.len(), manifest.encoder.width);
         let matrix = |name, rows, columns| Matrix::load(&file, name, rows, columns);
         let vector = |name, length| matrix(name, 1, length).map(|m| m.values);
-        let space = file
-            .tensor("category.weight")
-            .ok()
-            .and_then(|t| t.shape().first().copied())
-            .ok_or_else(|| malformed("category.weight is missing".to_owned()))?;
+        let categories = manifest.categories.len();
         Ok(Self {
             token: matrix("token.weight", outputs, width)?,
             bias: vector("token.bias", outputs)?,
             message: matrix("message.weight", 2 * Label::ALL.len(), MessageFeatures::COUNT)?,
             message_bias: vector("message.bias", 2 * Label::ALL.len())?,
-            projection: matrix("category.weight", space, width)?,
-            projection_bias: vector("category.bias", space)?,
-            prototypes: matrix("category.prototypes", manifest.categories.len(), space)?,
+            category: matrix("category.weight", categories, width)?,
+            category_bias: vector("category.bias", categories)?,
             columns,
         })
     }
@@ -166,10 +159,12 @@ impl Heads {
         dot(self.token.row(column), piece) + self.bias.get(column).copied().unwrap_or_default()
     }
 
-    /// Where a mean vector lies in the space in which categories are compared; of length one.
+    /// How much a mean vector is like each of the model's categories, of length one: a tenant's own categories are places among these.
     pub(crate) fn place(&self, vector: &[f32]) -> Vec<f32> {
-        let mut place = self.projection.times(vector);
-        place.iter_mut().zip(&self.projection_bias).for_each(|(p, b)| *p += b);
+        let mut place = self.category.times(vector);
+        place.iter_mut().zip(&self.category_bias).for_each(|(p, b)| *p += b);
+        let mean = place.iter().sum::<f32>() / place.len() as f32;
+        place.iter_mut().for_each(|p| *p -= mean);
         normalise(&mut place);
         place
     }

@@ -9,7 +9,7 @@ use undertone_core::{
 };
 
 use super::artifact::{Artifact, ArtifactError, Manifest};
-use super::embedder::{Embedder, add};
+use super::embedder::{Embedder, Means, add};
 use super::encoder::Lane;
 use super::evidence::{Side, phrases};
 use super::heads::{Heads, MessageFeatures, MessageReading, dot, logistic, normalise, softmax};
@@ -29,6 +29,9 @@ const MOST_ASPECTS: usize = 6;
 const CONTEXT: f32 = 0.5;
 /// A text less like every category of a tenant than this (cosine) belongs to `other`.
 const LEAST_LIKE: f32 = 0.25;
+
+/// What was left unread, such as a sentence in another language, may say anything: of four labels one in four is right by chance.
+const CHANCE: f32 = 0.25;
 
 /// Categories as places among which a text's own place is compared.
 #[derive(Debug)]
@@ -103,7 +106,7 @@ impl Reader {
             .iter()
             .map(|id| CategoryId::new(id).ok_or_else(|| broken(format!("{id} is no category"))))
             .collect::<Result<Vec<_>, _>>()?;
-        let places = (0..ids.len()).map(|i| heads.prototypes.row(i).to_vec()).collect();
+        let places = (0..ids.len()).map(|i| (0..ids.len()).map(|j| f32::from(u8::from(i == j))).collect()).collect();
         let support = CategorySpace { ids, places, least: -1.0 };
         let embedder = Embedder::new(encoder, &tokenizer, &manifest.encoder)?;
         Ok(Self { embedder, heads, manifest, emotions, support })
@@ -127,10 +130,8 @@ impl Reader {
             let mut sum = Vec::new();
             for text in std::iter::once(&category.name).chain(&category.examples) {
                 let Ok(layout) = self.embedder.lay_out(text, Kind::Message) else { continue };
-                let mut mean = Vec::new();
-                if self.embedder.each_piece(&layout, lane, |_, row| add(&mut mean, row)).is_ok() {
-                    mean.iter_mut().for_each(|v| *v /= layout.pieces.len() as f32);
-                    add(&mut sum, &self.heads.place(&mean));
+                if let Ok(Means { whole, .. }) = self.embedder.means(&layout, lane, |_| ()) {
+                    add(&mut sum, &self.heads.place(&whole));
                 }
             }
             normalise(&mut sum);
@@ -180,13 +181,15 @@ impl Reader {
             Label::Mixed => {}
         }
         let calibration = lesson.map_or(self.manifest.calibration, |lesson| lesson.calibration);
-        let confidence = Confidence::from_probability(calibration.of(reading.probability()));
+        let sure = calibration.of(reading.probability());
+        let unread = f32::from(layout.unread_percent) / 100.0;
+        let confidence = Confidence::from_probability(sure - (sure - CHANCE).max(0.0) * unread);
         let (urgency, _) = strongest(&Urgency::ALL, &softmax(&outputs[columns.urgency.clone()]));
         let emotions = self.emotions(&outputs[columns.emotions.clone()]);
         let dominant_emotion = dominant(&emotions, label);
 
         let space = categories.unwrap_or(&self.support);
-        let topic = topic(&clauses);
+        let topic = self.heads.place(&mean);
         let aspects = self.aspects(&clauses, &topic, space);
         let mut verdict = Verdict {
             score: Score::saturating(reading.valence() * 100.0).within(label),
@@ -229,31 +232,16 @@ impl Reader {
     fn read_clauses(&self, layout: &Layout, lane: &Lane) -> Result<Pieces, String> {
         let per_point = 100.0 / layout.pieces.len() as f32;
         let mut weights = Vec::with_capacity(layout.pieces.len());
-        let mut sums: Vec<Vec<f32>> = vec![Vec::new(); layout.clauses.len()];
-        let mut at = 0;
-        self.embedder.each_piece(layout, lane, |index, row| {
-            weights.push(self.heads.valence(row) * per_point);
-            while layout.clauses.get(at).is_some_and(|c| c.pieces.end <= index) {
-                at += 1;
-            }
-            if let Some(sum) = sums.get_mut(at) {
-                add(sum, row);
-            }
-        })?;
-        let mut mean = Vec::new();
-        for sum in &sums {
-            add(&mut mean, sum);
-        }
-        mean.iter_mut().for_each(|v| *v /= layout.pieces.len() as f32);
+        let Means { whole: mean, clauses } = self
+            .embedder
+            .means(layout, lane, |row| weights.push(self.heads.valence(row) * per_point))?;
         let clauses = layout
             .clauses
             .iter()
-            .zip(sums)
-            .map(|(clause, mut mean)| {
-                let pieces = clause.pieces.len();
-                mean.iter_mut().for_each(|v| *v /= pieces as f32);
-                let place = self.heads.place(&mean);
-                ClauseReading { pieces, span: clause.span, outputs: self.heads.outputs(&mean), place }
+            .zip(clauses)
+            .map(|(clause, mean)| {
+                let (outputs, place) = (self.heads.outputs(&mean), self.heads.place(&mean));
+                ClauseReading { pieces: clause.pieces.len(), span: clause.span, outputs, place }
             })
             .collect();
         Ok(Pieces { clauses, weights, mean })
@@ -351,17 +339,6 @@ fn whole(clauses: &[ClauseReading], pieces: usize) -> Vec<f32> {
         whole.iter_mut().zip(&clause.outputs).for_each(|(w, o)| *w += share * o);
     }
     whole
-}
-
-/// Where the whole message lies among the categories, of length one.
-fn topic(clauses: &[ClauseReading]) -> Vec<f32> {
-    let mut sum = Vec::new();
-    for clause in clauses {
-        let weighted: Vec<f32> = clause.place.iter().map(|p| p * clause.pieces as f32).collect();
-        add(&mut sum, &weighted);
-    }
-    normalise(&mut sum);
-    sum
 }
 
 /// The one with the highest probability, and that.

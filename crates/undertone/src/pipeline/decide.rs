@@ -22,11 +22,11 @@ const WAIT_FOR_LLM: TimeDelta = TimeDelta::minutes(5);
 
 /// What a tenant's interactions are read by.
 #[derive(Debug, Clone)]
-pub struct Rules {
+pub struct Rules<'a> {
     /// The module is active.
     pub active: bool,
     /// What it is set to.
-    pub settings: Settings,
+    pub settings: &'a Settings,
     /// What the tenant told of its language and concerns.
     pub knowledge: Arc<Knowledge>,
 }
@@ -34,7 +34,7 @@ pub struct Rules {
 /// Decides about `claimed`, all of one tenant; answers in its order.
 pub async fn conclude(
     scorer: &dyn Scorer,
-    rules: &Rules,
+    rules: &Rules<'_>,
     now: DateTime<Utc>,
     claimed: Vec<Claimed>,
 ) -> Vec<Finished> {
@@ -70,8 +70,8 @@ pub async fn conclude(
 }
 
 /// How much of the text is to be read, or what becomes of it unread.
-fn before_scoring(one: &Claimed, rules: &Rules, now: DateTime<Utc>) -> Result<usize, Outcome> {
-    let settings = &rules.settings;
+fn before_scoring(one: &Claimed, rules: &Rules<'_>, now: DateTime<Utc>) -> Result<usize, Outcome> {
+    let settings = rules.settings;
     if one.attempts > MAX_ATTEMPTS {
         let detail =
             format!("scoring was begun {MAX_ATTEMPTS} times and never finished; the process ended each time");

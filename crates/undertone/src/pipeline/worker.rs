@@ -174,7 +174,7 @@ impl Worker {
         }
         let (module, knowledge) = self.lessons.knowledge(&self.store, tenant).await?;
         let arrived: Vec<_> = claimed.iter().map(|one| one.received_at).collect();
-        let rules = Rules { active: module.active, settings: module.settings.clone(), knowledge };
+        let rules = Rules { active: module.active, settings: &module.settings, knowledge };
         let held = claimed.iter().map(|one| (one.id.clone(), one.attempts)).collect();
         let finished = tokio::select! {
             finished = conclude(self.scorer.as_ref(), &rules, self.store.now(), claimed) => finished,
