@@ -3,7 +3,9 @@
 //! [`Scorer`] is the edge: a [`Batch`] of [`Utterance`]s in, for each a verdict or the reason why there is none. It knows nothing of HTTP,
 //! SQL or any runtime. [`local`] is the embedded reader; scorers that ask an LLM stand beside it behind the same trait.
 
+pub mod llm;
 pub mod local;
+pub mod redact;
 pub mod text;
 
 use std::sync::Arc;
@@ -30,6 +32,8 @@ pub struct Utterance {
     pub direction: Direction,
     /// When it happened.
     pub occurred_at: Option<DateTime<Utc>>,
+    /// Whom the text may name: taken out before it goes to an LLM. Never sent.
+    pub known: redact::Known,
 }
 
 impl Utterance {
@@ -44,6 +48,7 @@ impl Utterance {
             channel: interaction.channel,
             direction: interaction.direction,
             occurred_at: interaction.occurred_at,
+            known: redact::Known::default(),
         }
     }
 
@@ -106,6 +111,12 @@ pub enum NoVerdict {
     /// The scorer's queue is full; ask again when it has worked something off.
     #[error("the scorer is busy; try again")]
     Busy,
+    /// The LLM can not be asked at present: no connection, no credit, a limit. What then happens is the tenant's `when_unavailable`.
+    #[error("the LLM can not be asked: {detail}")]
+    Unavailable {
+        /// Why.
+        detail: String,
+    },
     /// Something broke; asking again may help.
     #[error("scoring failed: {detail}")]
     Failed {

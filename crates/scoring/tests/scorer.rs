@@ -98,11 +98,11 @@ fn other_languages_are_left_unscored_and_mixed_texts_say_what_was_not_read() {
         };
         assert_eq!(score(&[text]).remove(0).unwrap_err(), expected);
     }
-    let v = one(
-        "I have been waiting for a refund since March and nobody at your company answers my letters any more. \
-         Ich finde das wirklich eine Frechheit von Ihnen.",
-    );
+    let english = "I have been waiting for a refund since March and nobody at your company answers my letters any more.";
+    let v = one(&format!("{english} Ich finde das wirklich eine Frechheit von Ihnen."));
     assert!((25..50).contains(&v.coverage.unread_percent), "{}", v.coverage.unread_percent);
+    let (whole, part) = (one(english).confidence, v.confidence);
+    assert!(part < whole, "of half a text one is less sure: {part:?}, {whole:?}");
 }
 
 #[test]

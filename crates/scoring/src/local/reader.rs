@@ -106,7 +106,8 @@ impl Reader {
             .iter()
             .map(|id| CategoryId::new(id).ok_or_else(|| broken(format!("{id} is no category"))))
             .collect::<Result<Vec<_>, _>>()?;
-        let places = (0..ids.len()).map(|i| (0..ids.len()).map(|j| f32::from(u8::from(i == j))).collect()).collect();
+        let places =
+            (0..ids.len()).map(|i| (0..ids.len()).map(|j| f32::from(u8::from(i == j))).collect()).collect();
         let support = CategorySpace { ids, places, least: -1.0 };
         let embedder = Embedder::new(encoder, &tokenizer, &manifest.encoder)?;
         Ok(Self { embedder, heads, manifest, emotions, support })
@@ -232,9 +233,8 @@ impl Reader {
     fn read_clauses(&self, layout: &Layout, lane: &Lane) -> Result<Pieces, String> {
         let per_point = 100.0 / layout.pieces.len() as f32;
         let mut weights = Vec::with_capacity(layout.pieces.len());
-        let Means { whole: mean, clauses } = self
-            .embedder
-            .means(layout, lane, |row| weights.push(self.heads.valence(row) * per_point))?;
+        let Means { whole: mean, clauses } =
+            self.embedder.means(layout, lane, |row| weights.push(self.heads.valence(row) * per_point))?;
         let clauses = layout
             .clauses
             .iter()

@@ -7,13 +7,14 @@ use std::process::ExitCode;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Our crates, and which of ours each may use in the product.
-const LAYERS: [(&str, &[&str]); 6] = [
+const LAYERS: [(&str, &[&str]); 7] = [
     ("undertone-core", &[]),
     ("undertone-scoring", &["undertone-core"]),
     ("undertone-store", &["undertone-core"]),
     ("undertone-ui", &["undertone-core"]),
     ("undertone", &["undertone-core", "undertone-scoring", "undertone-store", "undertone-ui"]),
     ("undertone-testkit", &[]),
+    ("undertone-llm-server", &[]),
 ];
 
 /// Crates that the pure crates must not reach: runtimes, databases, HTTP.

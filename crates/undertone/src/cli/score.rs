@@ -351,7 +351,9 @@ fn answer(verdict: Result<Verdict, NoVerdict>) -> Answer {
     match verdict {
         Ok(verdict) => Answer::Verdict(Box::new(verdict)),
         Err(NoVerdict::Abstained { reason, language }) => Answer::Skipped { reason, language },
-        Err(error @ (NoVerdict::Busy | NoVerdict::Failed { .. })) => Answer::Failed(error.to_string()),
+        Err(error @ (NoVerdict::Busy | NoVerdict::Unavailable { .. } | NoVerdict::Failed { .. })) => {
+            Answer::Failed(error.to_string())
+        }
     }
 }
 

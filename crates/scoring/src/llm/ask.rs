@@ -1,0 +1,545 @@
+//! The scorer that asks: takes out of each text what names a person, asks about several at once, is patient where that helps, and puts what
+//! comes back where it belongs in the original.
+//!
+//! It reaches the world through [`Outside`] alone, so that it runs under any runtime and under a test's clock.
+
+mod breaker;
+mod pace;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures::future::{BoxFuture, FutureExt, join_all};
+use undertone_core::verdict::{Aspect, Coverage, Evidence, Provenance, ScorerKind, Span};
+use undertone_core::{SkipReason, Verdict};
+
+use super::prompt::{Item, Question, VERSION};
+use super::{
+    Failure, FailureKind, Headers, Outcome, Reply, Retry, Unreadable, Usage, answer, claude, openai, schema,
+};
+use crate::redact::{Known, Redacted, Redactor};
+use crate::{Batch, Knowledge, NoVerdict, Scorer, Utterance};
+use breaker::Breaker;
+use pace::Pace;
+
+/// Texts asked about together at most, whatever the setting says: one bad answer costs all of them a second question.
+pub const MOST_TOGETHER: usize = 20;
+/// Bytes of text in one request at most, unless one text alone is longer.
+const MOST_BYTES: usize = 24_000;
+/// A pause that grows starts with this and ends with [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// Nobody who waits for an answer waits longer than this for one more try.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// What the scorer needs of the world.
+pub trait Outside: Send + Sync {
+    /// Sends `call` and answers what came back, or why nothing did.
+    fn send(&self, call: Call) -> BoxFuture<'_, Result<Response, Unreachable>>;
+    /// Ends after `pause`.
+    fn sleep(&self, pause: Duration) -> BoxFuture<'_, ()>;
+    /// The time.
+    fn now(&self) -> DateTime<Utc>;
+    /// A number from 0 up to 1, another each time.
+    fn chance(&self) -> f64;
+}
+
+/// A POST request with a JSON body.
+#[derive(Clone)]
+pub struct Call {
+    /// The whole address.
+    pub url: String,
+    /// Names in lower case; among them the key.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// What came back.
+#[derive(Debug, Clone)]
+pub struct Response {
+    /// The HTTP status.
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Nothing came back: no connection, or it broke, or it took too long. The provider may have done the work, and charged it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct Unreachable {
+    /// What went wrong, without the address's credentials.
+    pub detail: String,
+}
+
+/// Whose API is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Api {
+    /// Anthropic's Messages.
+    Claude {
+        /// How long the provider is to keep the rubric.
+        cache: Option<claude::CacheTime>,
+    },
+    /// Chat completions.
+    Openai,
+}
+
+/// Where and as whom to ask.
+#[derive(Clone)]
+pub struct Endpoint {
+    /// Whose API.
+    pub api: Api,
+    /// For Claude without `/v1`, for chat completions with it, as the field has it.
+    pub base_url: String,
+    /// The key; a server of one's own may need none.
+    pub key: Option<String>,
+    /// The model, where a tenant chose none.
+    pub model: String,
+}
+
+/// How to ask.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// Texts in a request, at most [`MOST_TOGETHER`].
+    pub together: usize,
+    /// Requests at once, at most; fewer while the provider complains.
+    pub at_once: usize,
+    /// Tries of one request, the first included.
+    pub tries: u32,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self { together: 8, at_once: 4, tries: 4 }
+    }
+}
+
+/// A scorer that asks an LLM.
+pub struct LlmScorer {
+    endpoint: Endpoint,
+    manner: Manner,
+    outside: Arc<dyn Outside>,
+    pace: Pace,
+    breaker: Breaker,
+}
+
+/// A text that is to be asked about.
+struct Asked<'u> {
+    at: usize,
+    utterance: &'u Utterance,
+    redacted: Redacted,
+}
+
+type Answers = Vec<(usize, Result<Verdict, NoVerdict>)>;
+
+/// Why a request came to nothing.
+enum Lost {
+    /// The provider can not be asked now; a later question may be answered.
+    Unavailable(String),
+    /// It will not be answered as it is.
+    Failed(String),
+    /// The content was declined.
+    Refused,
+    /// It was too long, or its answer was.
+    TooLong(String),
+}
+
+impl LlmScorer {
+    /// A scorer that asks `endpoint`.
+    #[must_use]
+    pub fn new(endpoint: Endpoint, manner: Manner, outside: Arc<dyn Outside>) -> Self {
+        let pace = Pace::new(manner.at_once.max(1));
+        Self { endpoint, manner, outside, pace, breaker: Breaker::default() }
+    }
+
+    async fn score_all(&self, batch: Batch) -> Vec<Result<Verdict, NoVerdict>> {
+        let model = batch.model.as_deref().unwrap_or(&self.endpoint.model);
+        let mut answers: Vec<Option<Result<Verdict, NoVerdict>>> = vec![None; batch.utterances.len()];
+        let requests = together(&batch.utterances, self.manner.together.clamp(1, MOST_TOGETHER));
+        let all =
+            join_all(requests.into_iter().map(|request| self.ask(request, &batch.knowledge, model))).await;
+        for (at, answer) in all.into_iter().flatten() {
+            if let Some(place) = answers.get_mut(at) {
+                *place = Some(answer);
+            }
+        }
+        let none = || Err(NoVerdict::failed("nothing was answered".to_owned()));
+        answers.into_iter().map(|answer| answer.unwrap_or_else(none)).collect()
+    }
+
+    /// Asks about several texts; those that a common answer does not serve, once more each by itself.
+    fn ask<'s>(
+        &'s self,
+        asked: Vec<Asked<'s>>,
+        knowledge: &'s Knowledge,
+        model: &'s str,
+    ) -> BoxFuture<'s, Answers> {
+        async move {
+            let started = self.outside.now();
+            let alone = asked.len() == 1;
+            let lost = match self.request(&asked, knowledge, model).await {
+                Ok(reply) => return self.read(asked, &reply, knowledge, model, started).await,
+                Err(lost) => lost,
+            };
+            match lost {
+                // Any one of them may be the reason.
+                Lost::Refused | Lost::TooLong(_) if !alone => self.each(asked, knowledge, model).await,
+                lost => {
+                    let why = match lost {
+                        Lost::Unavailable(detail) => NoVerdict::Unavailable { detail },
+                        Lost::Failed(detail) | Lost::TooLong(detail) => NoVerdict::Failed { detail },
+                        Lost::Refused => SkipReason::Refused.into(),
+                    };
+                    asked.into_iter().map(|one| (one.at, Err(why.clone()))).collect()
+                }
+            }
+        }
+        .boxed()
+    }
+
+    async fn each(&self, asked: Vec<Asked<'_>>, knowledge: &Knowledge, model: &str) -> Answers {
+        join_all(asked.into_iter().map(|one| self.ask(vec![one], knowledge, model))).await.concat()
+    }
+
+    /// What one reply says of each of `asked`.
+    async fn read(
+        &self,
+        asked: Vec<Asked<'_>>,
+        reply: &Answered,
+        knowledge: &Knowledge,
+        model: &str,
+        started: DateTime<Utc>,
+    ) -> Answers {
+        let items: Vec<Item<'_>> = asked.iter().map(Asked::item).collect();
+        let told = answer::read(&reply.text, &items, &knowledge.categories).items;
+        drop(items);
+        let count = asked.len();
+        let took = (self.outside.now() - started).num_microseconds().and_then(|us| u64::try_from(us).ok());
+        let mut answers = Vec::with_capacity(count);
+        let mut again = Vec::new();
+        for (place, (one, told)) in asked.into_iter().zip(told).enumerate() {
+            match told {
+                Ok(answered) => {
+                    let language = answered.language.clone();
+                    let provenance = self.provenance(reply, model, language, (place, count), took);
+                    let coverage = Coverage { truncated: one.utterance.truncated, unread_percent: 0 };
+                    let verdict = answered.into_verdict(coverage, provenance);
+                    answers.push((one.at, in_original(verdict, &one.redacted, &one.utterance.text)));
+                }
+                Err(_) if count > 1 => again.push(one),
+                Err(rejected) => {
+                    let detail = format!("the model's answer can not be used: {rejected}");
+                    answers.push((one.at, Err(NoVerdict::Failed { detail })));
+                }
+            }
+        }
+        answers.extend(self.each(again, knowledge, model).await);
+        answers
+    }
+
+    fn provenance(
+        &self,
+        reply: &Answered,
+        model: &str,
+        language: Option<String>,
+        (place, count): (usize, usize),
+        took: Option<u64>,
+    ) -> Provenance {
+        let usage = reply.usage.unwrap_or_default();
+        Provenance {
+            scorer: self.kind(),
+            model: model.to_owned(),
+            model_version: reply.model.clone().unwrap_or_else(|| model.to_owned()),
+            prompt_version: Some(format!("{VERSION}+{}", reply.schema)),
+            language: language.unwrap_or_else(|| "und".to_owned()),
+            tokens_in: share(usage.prompt(), place, count),
+            tokens_out: share(usage.output, place, count),
+            cost_micros: 0,
+            duration_us: took.unwrap_or_default(),
+        }
+    }
+
+    /// One request until it is answered or given up.
+    async fn request(
+        &self,
+        asked: &[Asked<'_>],
+        knowledge: &Knowledge,
+        model: &str,
+    ) -> Result<Answered, Lost> {
+        let items: Vec<Item<'_>> = asked.iter().map(Asked::item).collect();
+        let question = Question::new(&items, knowledge);
+        let mut doubled = false;
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            if let Err(wait) = self.breaker.may_ask(self.outside.now()) {
+                let seconds = wait.num_seconds().max(1);
+                return Err(Lost::Unavailable(format!(
+                    "the provider did not answer lately and is left alone for {seconds} seconds more"
+                )));
+            }
+            let turn = self.pace.turn().await;
+
+            let sent = self.outside.send(self.call(&question, model, doubled)).await;
+            let now = self.outside.now();
+            drop(turn);
+            let (pause, why) = match sent {
+                Err(unreachable) => {
+                    self.breaker.failed(now);
+                    (
+                        Retry::BackOff,
+                        Lost::Unavailable(format!("the provider can not be reached: {unreachable}")),
+                    )
+                }
+                Ok(response) if response.status == 200 => match self.reply(&response) {
+                    Ok(reply) => {
+                        self.breaker.answered();
+                        self.pace.faster();
+                        match reply.outcome {
+                            Outcome::Answer(text) => {
+                                let schema = schema::hash(&knowledge.categories);
+                                return Ok(Answered { text, usage: reply.usage, model: reply.model, schema });
+                            }
+                            Outcome::CutOff if !doubled => {
+                                doubled = true;
+                                continue;
+                            }
+                            Outcome::CutOff => {
+                                return Err(Lost::TooLong(
+                                    "the model's answer is longer than allowed".to_owned(),
+                                ));
+                            }
+                            Outcome::TooLong => {
+                                return Err(Lost::TooLong(
+                                    "the text is longer than the model can read".to_owned(),
+                                ));
+                            }
+                            Outcome::Refused { .. } => return Err(Lost::Refused),
+                            Outcome::Nothing { stop } => {
+                                (Retry::BackOff, Lost::Failed(format!("the model answered nothing ({stop})")))
+                            }
+                        }
+                    }
+                    Err(unreadable) => {
+                        self.breaker.failed(now);
+                        (Retry::BackOff, Lost::Unavailable(unreadable.to_string()))
+                    }
+                },
+                Ok(response) => {
+                    let failure = self.failure(&response, now);
+                    self.learn_from(&failure, now);
+                    (failure.retry, lost(&failure))
+                }
+            };
+            let pause = match pause {
+                Retry::Never => return Err(why),
+                Retry::After(pause) if pause > LONGEST_PAUSE => return Err(why),
+                Retry::After(pause) => pause,
+                Retry::BackOff => back_off(tried, self.outside.chance()),
+            };
+            if tried >= self.manner.tries {
+                return Err(why);
+            }
+            self.outside.sleep(pause).await;
+        }
+    }
+
+    fn learn_from(&self, failure: &Failure, now: DateTime<Utc>) {
+        match failure.kind {
+            FailureKind::RateLimited | FailureKind::Overloaded => {
+                self.pace.slower();
+                self.breaker.answered();
+            }
+            FailureKind::Server | FailureKind::TimedOut | FailureKind::Unexpected => self.breaker.failed(now),
+            _ => self.breaker.answered(),
+        }
+    }
+
+    fn call(&self, question: &Question<'_>, model: &str, doubled: bool) -> Call {
+        let base = self.endpoint.base_url.trim_end_matches('/');
+        let mut headers = vec![("content-type", "application/json".to_owned())];
+        let (url, body) = match self.endpoint.api {
+            Api::Claude { cache } => {
+                headers.push(("anthropic-version", "2023-06-01".to_owned()));
+                headers.extend(self.endpoint.key.iter().map(|key| ("x-api-key", key.clone())));
+                let options = claude::Options { model: model.to_owned(), cache, doubled };
+                (format!("{base}/v1/messages"), claude::body(question, &options))
+            }
+            Api::Openai => {
+                headers
+                    .extend(self.endpoint.key.iter().map(|key| ("authorization", format!("Bearer {key}"))));
+                let options =
+                    openai::Options { model: model.to_owned(), dialect: openai::Dialect::of(model), doubled };
+                (format!("{base}/chat/completions"), openai::body(question, &options))
+            }
+        };
+        Call { url, headers, body: body.to_string().into_bytes() }
+    }
+
+    fn reply(&self, response: &Response) -> Result<Reply, Unreadable> {
+        match self.endpoint.api {
+            Api::Claude { cache } => claude::reply(&response.body, response.header("request-id"), cache),
+            Api::Openai => openai::reply(&response.body, response.header("x-request-id")),
+        }
+    }
+
+    fn failure(&self, response: &Response, now: DateTime<Utc>) -> Failure {
+        let header = |name: &str| response.header(name);
+        let headers: &Headers<'_> = &header;
+        match self.endpoint.api {
+            Api::Claude { .. } => claude::failed(response.status, headers, &response.body, now),
+            Api::Openai => openai::failed(response.status, headers, &response.body, now),
+        }
+    }
+}
+
+impl Scorer for LlmScorer {
+    fn kind(&self) -> ScorerKind {
+        match self.endpoint.api {
+            Api::Claude { .. } => ScorerKind::Claude,
+            Api::Openai => ScorerKind::Openai,
+        }
+    }
+
+    fn score(&self, batch: Batch) -> BoxFuture<'_, Vec<Result<Verdict, NoVerdict>>> {
+        self.score_all(batch).boxed()
+    }
+}
+
+/// An answer in the model's words.
+struct Answered {
+    text: String,
+    usage: Option<Usage>,
+    model: Option<String>,
+    schema: String,
+}
+
+impl Asked<'_> {
+    fn item(&self) -> Item<'_> {
+        Item::of(self.utterance, &self.redacted.text)
+    }
+}
+
+/// Texts in the order they came, cut into requests of at most `most`. One redactor serves a whole request, so that a placeholder stands for one
+/// value there.
+fn together(utterances: &[Utterance], most: usize) -> Vec<Vec<Asked<'_>>> {
+    let mut requests: Vec<Vec<(usize, &Utterance)>> = Vec::new();
+    let mut bytes = 0;
+    for (at, utterance) in utterances.iter().enumerate() {
+        let length = utterance.text.len();
+        match requests.last_mut().filter(|last| last.len() < most && bytes + length <= MOST_BYTES) {
+            Some(last) => last.push((at, utterance)),
+            None => {
+                bytes = 0;
+                requests.push(vec![(at, utterance)]);
+            }
+        }
+        bytes += length;
+    }
+    requests
+        .into_iter()
+        .map(|request| {
+            let mut redactor = Redactor::new(&known_in(&request));
+            request
+                .into_iter()
+                .map(|(at, utterance)| Asked { at, utterance, redacted: redactor.redact(&utterance.text) })
+                .collect()
+        })
+        .collect()
+}
+
+/// Whom the texts of a request may name.
+fn known_in(request: &[(usize, &Utterance)]) -> Known {
+    let mut known = Known::default();
+    for (_, utterance) in request {
+        known.names.extend_from_slice(&utterance.known.names);
+        known.emails.extend_from_slice(&utterance.known.emails);
+        known.phones.extend_from_slice(&utterance.known.phones);
+    }
+    known
+}
+
+/// The verdict on the redacted text as one on the `original`.
+fn in_original(verdict: Verdict, redacted: &Redacted, original: &str) -> Result<Verdict, NoVerdict> {
+    let place = |span: Span| redacted.original(span);
+    let evidence = verdict
+        .evidence
+        .into_iter()
+        .filter_map(|e| {
+            let span = place(e.span)?;
+            Some(Evidence { span, text: span.of(original)?.to_owned(), ..e })
+        })
+        .collect();
+    let aspects =
+        verdict.aspects.into_iter().filter_map(|a| Some(Aspect { span: place(a.span)?, ..a })).collect();
+    let verdict = Verdict { evidence, aspects, summary: redacted.restore(&verdict.summary), ..verdict };
+    match verdict.check(original) {
+        Ok(()) => Ok(verdict),
+        Err(invalid) => Err(NoVerdict::failed(format!("the model's answer can not be used: {invalid}"))),
+    }
+}
+
+fn lost(failure: &Failure) -> Lost {
+    let told = failure.to_string();
+    match failure.kind {
+        FailureKind::Refused => Lost::Refused,
+        FailureKind::TooLarge => Lost::TooLong(told),
+        FailureKind::BadRequest => Lost::Failed(told),
+        _ => Lost::Unavailable(told),
+    }
+}
+
+/// The share of the `place`th of `count` in `total`: whole numbers that add up to it.
+fn share(total: u64, place: usize, count: usize) -> u32 {
+    let (place, count) = (place as u64, count as u64);
+    let share = total / count + u64::from(place < total % count);
+    u32::try_from(share).unwrap_or(u32::MAX)
+}
+
+/// The pause after the `tried`th try: twice as long each time, less up to a quarter by `chance`, so that those who were turned away together
+/// do not come back together.
+fn back_off(tried: u32, chance: f64) -> Duration {
+    let pause = FIRST_PAUSE.saturating_mul(1 << tried.saturating_sub(1).min(16)).min(LONGEST_PAUSE);
+    pause.mul_f64(1.0 - 0.25 * chance.clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_whole_and_add_up() {
+        for (total, count) in [(0, 3), (10, 3), (11, 3), (12, 3), (5, 8)] {
+            let shares: Vec<u32> = (0..count).map(|place| share(total, place, count)).collect();
+            assert_eq!(shares.iter().map(|s| u64::from(*s)).sum::<u64>(), total);
+            assert!(shares.iter().max().unwrap() - shares.iter().min().unwrap() <= 1);
+        }
+        assert_eq!(share(u64::MAX, 0, 1), u32::MAX);
+    }
+
+    #[test]
+    fn pauses_double_up_to_a_minute_and_differ_by_a_quarter() {
+        assert_eq!(back_off(1, 0.0), Duration::from_millis(500));
+        assert_eq!(back_off(4, 0.0), Duration::from_secs(4));
+        assert_eq!(back_off(4, 1.0), Duration::from_secs(3));
+        assert_eq!(back_off(u32::MAX, 0.0), LONGEST_PAUSE);
+    }
+
+    #[test]
+    fn requests_hold_neither_too_many_texts_nor_too_much_text() {
+        let long = "x".repeat(MOST_BYTES);
+        let texts = ["a", "b", "c", &long, "d", &long, &long, "e"];
+        let utterances: Vec<Utterance> = texts.iter().map(|text| Utterance::message(text)).collect();
+        let requests = together(&utterances, 2);
+        let places: Vec<Vec<usize>> = requests.iter().map(|r| r.iter().map(|one| one.at).collect()).collect();
+        assert_eq!(places, [vec![0, 1], vec![2], vec![3], vec![4], vec![5], vec![6], vec![7]]);
+    }
+}

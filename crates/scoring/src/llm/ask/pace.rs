@@ -1,0 +1,157 @@
+//! How many requests are under way at once: one more after a round that went well, half as many when the provider complains.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::channel::oneshot;
+
+/// Lets so many requests go at once as the provider bears.
+#[derive(Debug, Clone)]
+pub(super) struct Pace {
+    most: f64,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// So many may be under way; a fraction is on its way to the next whole one.
+    limit: f64,
+    under_way: usize,
+    waiting: VecDeque<oneshot::Sender<Turn>>,
+}
+
+/// A place among the requests under way; dropped when the answer is there. Whoever waits is handed one, so that it comes back even if they
+/// gave up in the meantime.
+#[derive(Debug)]
+pub(super) struct Turn(Pace);
+
+impl Pace {
+    /// At most `most` at once.
+    pub(super) fn new(most: usize) -> Self {
+        let limit = most as f64;
+        let state = State { limit, under_way: 0, waiting: VecDeque::new() };
+        Self { most: limit, state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Waits for a place; who came first goes first. `None` only where the pace itself is gone.
+    pub(super) async fn turn(&self) -> Option<Turn> {
+        let handed = {
+            let mut state = self.lock();
+            if state.has_place() && state.waiting.is_empty() {
+                state.under_way += 1;
+                return Some(Turn(self.clone()));
+            }
+            let (hand, handed) = oneshot::channel();
+            state.waiting.push_back(hand);
+            handed
+        };
+        handed.await.ok()
+    }
+
+    /// An answer came.
+    pub(super) fn faster(&self) {
+        let mut state = self.lock();
+        state.limit = (state.limit + 1.0 / state.limit).min(self.most);
+        drop(state);
+        self.hand_out();
+    }
+
+    /// The provider complained.
+    pub(super) fn slower(&self) {
+        let mut state = self.lock();
+        state.limit = (state.limit / 2.0).max(1.0);
+    }
+
+    /// Hands the free places to those who wait. Who has given up is passed over.
+    fn hand_out(&self) {
+        loop {
+            let mut state = self.lock();
+            if !state.has_place() {
+                return;
+            }
+            let Some(hand) = state.waiting.pop_front() else { return };
+            state.under_way += 1;
+            // A turn that nobody takes comes back by itself, which needs the lock.
+            drop(state);
+            drop(hand.send(Turn(self.clone())));
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn has_place(&self) -> bool {
+        (self.under_way as f64) < self.limit.floor()
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.under_way = state.under_way.saturating_sub(1);
+        drop(state);
+        self.0.hand_out();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    fn now(pace: &Pace) -> Option<Turn> {
+        pace.turn().now_or_never().flatten()
+    }
+
+    #[test]
+    fn no_more_go_than_may_and_the_next_goes_when_one_is_back() {
+        let pace = Pace::new(2);
+        let first = now(&pace).expect("a place");
+        let second = now(&pace).expect("a place");
+        let mut third = Box::pin(pace.turn());
+        assert!((&mut third).now_or_never().is_none());
+        drop(first);
+        let third = third.now_or_never().flatten().expect("a place");
+        assert!(now(&pace).is_none());
+        drop((second, third));
+        assert!(now(&pace).is_some());
+    }
+
+    #[test]
+    fn complaints_halve_and_answers_add() {
+        let pace = Pace::new(8);
+        pace.slower();
+        pace.slower();
+        let turns: Vec<_> = std::iter::from_fn(|| now(&pace)).collect();
+        assert_eq!(turns.len(), 2);
+        for _ in 0..3 {
+            pace.faster();
+        }
+        assert!(now(&pace).is_some(), "a third after a round that went well");
+        (0..10).for_each(|_| pace.slower());
+        drop(turns);
+        let turns: Vec<_> = std::iter::from_fn(|| now(&pace)).collect();
+        assert_eq!(turns.len(), 1, "never none");
+    }
+
+    #[test]
+    fn who_gave_up_waiting_keeps_nobody_back() {
+        let pace = Pace::new(1);
+        let first = now(&pace).expect("a place");
+        let mut gone = Box::pin(pace.turn());
+        let mut handed = Box::pin(pace.turn());
+        let mut stays = Box::pin(pace.turn());
+        for waiting in [&mut gone, &mut handed, &mut stays] {
+            assert!(waiting.now_or_never().is_none());
+        }
+        drop(gone);
+        drop(first);
+        // This one was handed the place and gives up without taking it.
+        drop(handed);
+        assert!(stays.now_or_never().flatten().is_some());
+    }
+}

@@ -1,0 +1,332 @@
+//! The scorer that asks an LLM, against a local server that speaks the providers' wire formats.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures::FutureExt;
+use futures::executor::block_on;
+use futures::future::{BoxFuture, ready};
+use serde_json::{Value, json};
+use undertone_core::verdict::ScorerKind;
+use undertone_core::{Label, SkipReason, Verdict};
+use undertone_llm_server::{Failure, Fault, Item, ItemSeen, Problem, Script, Server};
+use undertone_scoring::llm::ask::{Api, Call, Endpoint, LlmScorer, Manner, Outside, Response, Unreachable};
+use undertone_scoring::llm::claude::CacheTime;
+use undertone_scoring::redact::Known;
+use undertone_scoring::{Batch, NoVerdict, Scorer, Utterance};
+
+/// Saturday, 28 November 2026, noon.
+const NOON: i64 = 1_795_867_200_000;
+
+/// Real HTTP, and a clock that pauses move.
+struct World {
+    millis: Arc<AtomicI64>,
+    pauses: Mutex<Vec<Duration>>,
+    http: ureq::Agent,
+}
+
+impl World {
+    fn now_of(millis: &AtomicI64) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(millis.load(Ordering::SeqCst)).unwrap()
+    }
+
+    fn exchange(&self, call: &Call) -> Result<Response, ureq::Error> {
+        let mut request = self.http.post(&call.url);
+        for (name, value) in &call.headers {
+            request = request.header(*name, value);
+        }
+        let mut response = request.send(&call.body[..])?;
+        let headers = response.headers().iter();
+        let headers =
+            headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+        let status = response.status().as_u16();
+        Ok(Response { status, headers, body: response.body_mut().read_to_vec()? })
+    }
+}
+
+impl Outside for World {
+    fn send(&self, call: Call) -> BoxFuture<'_, Result<Response, Unreachable>> {
+        ready(self.exchange(&call).map_err(|e| Unreachable { detail: e.to_string() })).boxed()
+    }
+
+    fn sleep(&self, pause: Duration) -> BoxFuture<'_, ()> {
+        self.pauses.lock().unwrap().push(pause);
+        self.millis.fetch_add(i64::try_from(pause.as_millis()).unwrap(), Ordering::SeqCst);
+        ready(()).boxed()
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        Self::now_of(&self.millis)
+    }
+
+    fn chance(&self) -> f64 {
+        0.0
+    }
+}
+
+struct Bench {
+    server: Server,
+    world: Arc<World>,
+    scorer: LlmScorer,
+}
+
+impl Bench {
+    fn claude() -> Self {
+        Self::with(|server| Endpoint {
+            api: Api::Claude { cache: Some(CacheTime::FiveMinutes) },
+            base_url: server.url(),
+            key: Some("local-key".to_owned()),
+            model: "claude-haiku-5-5".to_owned(),
+        })
+    }
+
+    fn with(endpoint: impl FnOnce(&Server) -> Endpoint) -> Self {
+        let millis = Arc::new(AtomicI64::new(NOON));
+        let hand = millis.clone();
+        let mut script = Script::new(Arc::new(move || World::now_of(&hand)));
+        script.items = Arc::new(fenced);
+        script.answer = Arc::new(answers);
+        let server = Server::start(script).unwrap();
+        let http = ureq::Agent::config_builder()
+            .timeout_global(Some(Duration::from_secs(20)))
+            .http_status_as_error(false)
+            .build()
+            .into();
+        let world = Arc::new(World { millis, pauses: Mutex::default(), http });
+        let manner = Manner { together: 4, at_once: 2, tries: 3 };
+        let scorer = LlmScorer::new(endpoint(&server), manner, world.clone());
+        Self { server, world, scorer }
+    }
+
+    fn score(&self, texts: &[&str]) -> Vec<Result<Verdict, NoVerdict>> {
+        self.ask(texts.iter().map(|text| Utterance::message(text)).collect())
+    }
+
+    fn ask(&self, utterances: Vec<Utterance>) -> Vec<Result<Verdict, NoVerdict>> {
+        block_on(self.scorer.score(Batch::new(utterances)))
+    }
+
+    /// How many texts each request so far was about.
+    fn requests(&self) -> Vec<usize> {
+        let texts = |seen: &undertone_llm_server::Seen| fenced(&user(&seen.json())).len();
+        self.server.requests().iter().map(texts).collect()
+    }
+
+    fn pauses(&self) -> Vec<f64> {
+        self.world.pauses.lock().unwrap().iter().map(Duration::as_secs_f64).collect()
+    }
+}
+
+fn user(body: &Value) -> String {
+    let messages = body["messages"].as_array().unwrap();
+    messages.last().unwrap()["content"].as_str().unwrap().to_owned()
+}
+
+/// The items of our own prompt.
+fn fenced(user: &str) -> Vec<Item> {
+    let fence = user.lines().next().and_then(|line| line.rsplit(' ').next()).unwrap_or_default();
+    let (open, close) = (format!("<{fence} item="), format!("\n</{fence}>"));
+    user.split(&open)
+        .skip(1)
+        .filter_map(|part| {
+            let (head, rest) = part.split_once(">\n")?;
+            let index = head.split(' ').next()?.parse().ok()?;
+            Some(Item { index, text: rest.split_once(&close)?.0.to_owned() })
+        })
+        .collect()
+}
+
+/// Answers as the tests need them: "late" is bad, all else says nothing; the words in capitals make the model stumble, the last of
+/// them only where it has several texts before it.
+fn answers(seen: &ItemSeen) -> Value {
+    let one = |item: &Item| {
+        let late = item.text.contains("late");
+        let quote = if late { item.text.as_str() } else { "" };
+        let score = match () {
+            () if item.text.contains("ABSURD") => 900,
+            () if item.text.contains("CROWDED") && seen.items.len() > 1 => 77,
+            () if late => -50,
+            () => 0,
+        };
+        json!({
+            "index": item.index, "language": "en", "sarcasm": false, "ambiguous": false, "confidence": 80,
+            "evidence": if late { json!([{"quote": quote, "weight": -40}]) } else { json!([]) },
+            "aspects": [], "emotions": [],
+            "emotion": if late { "frustration" } else { "neutral" },
+            "label": if late { "negative" } else { "neutral" },
+            "score": score, "urgency": "low", "category": "other", "summary": "The customer writes.",
+        })
+    };
+    json!({"answers": seen.items.iter().map(one).collect::<Vec<_>>()})
+}
+
+fn labels(answers: &[Result<Verdict, NoVerdict>]) -> Vec<Option<Label>> {
+    answers.iter().map(|answer| answer.as_ref().ok().map(|verdict| verdict.label)).collect()
+}
+
+const LATE: Option<Label> = Some(Label::Negative);
+const CALM: Option<Label> = Some(Label::Neutral);
+
+#[test]
+fn several_texts_go_together_and_each_gets_its_own_answer() {
+    let bench = Bench::claude();
+    let told = bench.score(&["It is late again.", "Where is it?", "So late!", "Hm.", "Late? No, late."]);
+    assert_eq!(labels(&told), [LATE, CALM, LATE, CALM, LATE]);
+    let mut requests = bench.requests();
+    requests.sort_unstable();
+    assert_eq!(requests, [1, 4]);
+    let verdict = told[0].as_ref().unwrap();
+    assert_eq!(verdict.evidence[0].text, "It is late again.");
+    assert_eq!(
+        (verdict.provenance.scorer, &*verdict.provenance.model),
+        (ScorerKind::Claude, "claude-haiku-5-5")
+    );
+    // What each text is charged adds up to what the server counted.
+    let charged: u32 =
+        told.iter().map(|v| v.as_ref().map_or(0, |v| v.provenance.tokens_in + v.provenance.tokens_out)).sum();
+    assert_eq!(u64::from(charged), bench.server.ledger().usage().total());
+}
+
+#[test]
+fn nothing_that_says_who_wrote_it_leaves_and_the_verdict_stands_on_the_original() {
+    let bench = Bench::claude();
+    let mut utterance =
+        Utterance::message("Marlene Ostrowski here, late again! Write to m.ostrowski@example.com.");
+    utterance.known = Known {
+        names: vec!["Marlene Ostrowski".to_owned()],
+        emails: vec!["m.ostrowski@example.com".to_owned()],
+        phones: Vec::new(),
+    };
+    let verdict = bench.ask(vec![utterance]).remove(0).unwrap();
+    assert!(verdict.evidence[0].text.starts_with("Marlene Ostrowski here"), "{:?}", verdict.evidence);
+    let sent = &bench.server.requests()[0];
+    let body = sent.body.to_lowercase();
+    for word in ["marlene", "ostrowski", "example.com", "local-key"] {
+        assert!(!body.contains(word), "{word} left");
+    }
+    assert!(body.contains("[name_1]") && body.contains("[email_1]"), "{body}");
+    assert_eq!(sent.header("x-api-key"), Some("local-key"));
+}
+
+#[test]
+fn a_bad_answer_costs_its_neighbours_nothing() {
+    let bench = Bench::claude();
+    let told = bench.score(&["late", "an ABSURD one", "fine", "a CROWDED one"]);
+    assert_eq!(labels(&told), [LATE, None, CALM, CALM]);
+    assert_eq!(bench.requests(), [4, 1, 1], "those two were asked about again, alone");
+    let Err(NoVerdict::Failed { detail }) = &told[1] else { panic!("{:?}", told[1]) };
+    assert_eq!(detail, "the model's answer can not be used: `score` is 900, outside -100 to 100");
+}
+
+#[test]
+fn a_refusal_falls_on_the_text_that_is_refused() {
+    let bench = Bench::claude();
+    bench.server.set(Fault::next(2, Failure::Refusal { category: Some("general_harms") }));
+    let told = bench.score(&["late", "fine"]);
+    assert_eq!(bench.requests(), [2, 1, 1]);
+    let refused = told
+        .iter()
+        .filter(|answer| matches!(answer, Err(NoVerdict::Abstained { reason: SkipReason::Refused, .. })));
+    assert_eq!(refused.count(), 1);
+    assert_eq!(labels(&told).iter().flatten().count(), 1);
+}
+
+#[test]
+fn pauses_are_those_the_provider_asks_for_or_grow() {
+    let bench = Bench::claude();
+    bench.server.set(Fault::next(1, Failure::Error(Problem::rate_limited(Duration::from_secs(7)))));
+    bench.server.add(Fault::next(1, Failure::Error(Problem::overloaded())));
+    assert_eq!(labels(&bench.score(&["late"])), [LATE]);
+    assert_eq!(bench.pauses(), [7.0, 1.0]);
+
+    bench.server.set(Fault::always(Failure::Error(Problem::internal())));
+    let told = bench.score(&["late"]);
+    assert!(
+        matches!(&told[0], Err(NoVerdict::Unavailable { detail }) if detail.contains("HTTP 500")),
+        "{told:?}"
+    );
+    assert_eq!(bench.pauses()[2..], [0.5, 1.0], "three tries");
+}
+
+#[test]
+fn what_only_a_person_can_mend_is_asked_once() {
+    for problem in
+        [Problem::spend_limit(), Problem::own_spend_limit(), Problem::billing(), Problem::permission()]
+    {
+        let bench = Bench::claude();
+        bench.server.set(Fault::always(Failure::Error(problem.clone())));
+        let told = bench.score(&["late", "fine"]);
+        assert!(
+            told.iter().all(|t| matches!(t, Err(NoVerdict::Unavailable { .. }))),
+            "{problem:?}: {told:?}"
+        );
+        assert_eq!((bench.requests(), bench.pauses()), (vec![2], vec![]), "{problem:?}");
+    }
+}
+
+#[test]
+fn an_answer_that_is_cut_off_is_asked_for_once_more_with_twice_the_room() {
+    let bench = Bench::claude();
+    bench.server.set(Fault::next(1, Failure::MaxTokens));
+    assert_eq!(labels(&bench.score(&["late"])), [LATE]);
+    let most: Vec<u64> =
+        bench.server.requests().iter().filter_map(|r| r.json()["max_tokens"].as_u64()).collect();
+    assert_eq!(most, [most[0], 2 * most[0]]);
+
+    bench.server.set(Fault::always(Failure::MaxTokens));
+    let told = bench.score(&["late"]);
+    assert!(matches!(&told[0], Err(NoVerdict::Failed { detail }) if detail.contains("longer")), "{told:?}");
+    assert_eq!(bench.requests().len(), 4);
+}
+
+#[test]
+fn a_provider_that_is_away_is_left_alone_and_found_again() {
+    let bench = Bench::claude();
+    bench.server.unplug().unwrap();
+    for _ in 0..2 {
+        let told = bench.score(&["late"]);
+        assert!(matches!(told[0], Err(NoVerdict::Unavailable { .. })), "{told:?}");
+    }
+    bench.server.plug_in().unwrap();
+    let told = bench.score(&["late"]);
+    assert!(
+        matches!(&told[0], Err(NoVerdict::Unavailable { detail }) if detail.contains("left alone")),
+        "{told:?}"
+    );
+    assert!(bench.requests().is_empty());
+    bench.world.millis.fetch_add(120_000, Ordering::SeqCst);
+    assert_eq!(labels(&bench.score(&["late"])), [LATE]);
+}
+
+#[test]
+fn what_is_no_answer_is_tried_again() {
+    let bench = Bench::claude();
+    for failure in [Failure::ResetMidway, Failure::CutShort, Failure::NoText] {
+        bench.server.set(Fault::next(1, failure));
+        assert_eq!(labels(&bench.score(&["late"])), [LATE]);
+    }
+    for failure in [Failure::NotJson, Failure::WrongShape] {
+        bench.server.set(Fault::next(1, failure));
+        let told = bench.score(&["late", "fine"]);
+        assert_eq!(labels(&told), [LATE, CALM], "asked again, each alone");
+    }
+}
+
+#[test]
+fn any_chat_completions_server_will_do() {
+    let bench = Bench::with(|server| Endpoint {
+        api: Api::Openai,
+        base_url: server.chat_url(),
+        key: Some("local-key".to_owned()),
+        model: "local-model".to_owned(),
+    });
+    let told = bench.score(&["late", "fine"]);
+    assert_eq!(labels(&told), [LATE, CALM]);
+    assert_eq!(told[0].as_ref().unwrap().provenance.scorer, ScorerKind::Openai);
+    let prompts: HashSet<_> =
+        told.iter().map(|t| t.as_ref().unwrap().provenance.prompt_version.clone()).collect();
+    assert_eq!(prompts.len(), 1);
+}
