@@ -302,14 +302,14 @@ where
     let wire = call.wire.clone();
     let breaks_off = matches!(turn.failure, Some(Failure::ResetMidway));
     let cuts_short = matches!(turn.failure, Some(Failure::CutShort));
-    let mut made = make(shared.clone(), call, turn.failure).await?;
+    let mut outcome = make(shared.clone(), call, turn.failure).await?;
     if breaks_off || cuts_short {
-        made.response = halved(made.response, breaks_off, &wire).await;
-        if let Some(billed) = made.billed.take() {
+        outcome.response = halved(outcome.response, breaks_off, &wire).await;
+        if let Some(billed) = outcome.billed.take() {
             shared.state().ledger.lost(&billed);
         }
     }
-    Ok(made)
+    Ok(outcome)
 }
 
 /// A response of which only half the body gets through: the connection breaks off there, or the body ends there as if that were all.

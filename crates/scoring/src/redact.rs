@@ -361,6 +361,9 @@ impl Redacted {
 impl fmt::Debug for Redacted {
     /// Says how much was taken out, and nothing of the text: this may end up in a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Redacted").field("bytes", &self.text.len()).field("counts", &self.counts()).finish()
+        f.debug_struct("Redacted")
+            .field("bytes", &self.text.len())
+            .field("counts", &self.counts())
+            .finish_non_exhaustive()
     }
 }

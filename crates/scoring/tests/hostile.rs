@@ -18,7 +18,8 @@ use undertone_scoring::llm::schema::category_ids;
 #[serde(deny_unknown_fields)]
 struct Attack {
     id: String,
-    attack: String,
+    #[serde(rename = "attack")]
+    way: String,
     language: String,
     text: String,
     answer: String,
@@ -165,7 +166,7 @@ fn no_attack_leaves_its_fence() {
 fn the_pack_is_broad() {
     let attacks = pack();
     assert!(attacks.len() >= 60, "{}", attacks.len());
-    let kinds: BTreeSet<&str> = attacks.iter().map(|a| a.attack.as_str()).collect();
+    let kinds: BTreeSet<&str> = attacks.iter().map(|a| a.way.as_str()).collect();
     let languages: BTreeSet<&str> = attacks.iter().map(|a| a.language.as_str()).collect();
     let ids: BTreeSet<&str> = attacks.iter().map(|a| a.id.as_str()).collect();
     assert_eq!(ids.len(), attacks.len());

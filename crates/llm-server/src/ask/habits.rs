@@ -9,7 +9,7 @@ use crate::models::{Model, Sampling, thinking_tokens};
 /// What thinks and how hard.
 pub(super) struct Effort<'v> {
     /// `output_config.effort`, or the family's default.
-    pub(super) effort: &'v str,
+    pub(super) level: &'v str,
     /// A tool must be called, so nothing is thought.
     pub(super) forced_tool: bool,
     pub(super) max_tokens: Option<u64>,
@@ -29,7 +29,7 @@ pub(super) fn effort<'v>(config: Option<&Fields<'v>>, model: &Model) -> Checked<
 
 /// `thinking`. Answers how many tokens it takes.
 pub(super) fn thinking(fields: &Fields<'_>, model: &Model, effort: &Effort<'_>) -> Checked<u64> {
-    let cost = thinking_tokens(effort.effort);
+    let cost = thinking_tokens(effort.level);
     let Some(thinking) = fields.object("thinking")? else {
         return Ok(if model.habits.thinks && !effort.forced_tool { cost } else { 0 });
     };
@@ -52,9 +52,9 @@ pub(super) fn thinking(fields: &Fields<'_>, model: &Model, effort: &Effort<'_>) 
     if thinks && effort.forced_tool {
         return Err(Problem::invalid("Thinking may not be enabled when tool_choice forces tool use."));
     }
-    if kind == "disabled" && model.habits.not_disabled_at.contains(&effort.effort) {
+    if kind == "disabled" && model.habits.not_disabled_at.contains(&effort.level) {
         return Err(
-            thinking.wrong("type", format!("thinking can not be disabled at effort '{}'", effort.effort))
+            thinking.wrong("type", format!("thinking can not be disabled at effort '{}'", effort.level))
         );
     }
     if kind != "enabled" {

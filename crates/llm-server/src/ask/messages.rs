@@ -93,7 +93,7 @@ pub(crate) fn read(body: &Value, purpose: Purpose, key: &str) -> Checked<Ask> {
         only_warms(&fields, purpose, schema.is_some() || forced.is_some())?;
     }
     let effort = habits::effort(config.as_ref(), model)?;
-    let effort = Effort { effort, forced_tool: forced.is_some(), max_tokens };
+    let effort = Effort { level: effort, forced_tool: forced.is_some(), max_tokens };
     let thinking = habits::thinking(&fields, model, &effort)?;
     let stop_sequences = if purpose == Purpose::Count {
         Vec::new()

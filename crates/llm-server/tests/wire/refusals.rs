@@ -379,7 +379,7 @@ fn schemas_and_their_limits_over_the_whole_request() {
     refused(
         &bench,
         &with(|body| {
-            body["output_config"]["format"]["schema"]["properties"]["score"]["maximum"] = json!(100)
+            body["output_config"]["format"]["schema"]["properties"]["score"]["maximum"] = json!(100);
         }),
         "output_config.format.schema.properties.score.maximum: For 'integer' type, property 'maximum' is not supported",
     );

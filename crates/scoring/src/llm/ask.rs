@@ -30,7 +30,7 @@ const MOST_BYTES: usize = 24_000;
 /// A pause that grows starts with this and ends with [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Nobody who waits for an answer waits longer than this for one more try.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// What the scorer needs of the world.
 pub trait Outside: Send + Sync {
@@ -435,12 +435,13 @@ fn together(utterances: &[Utterance], most: usize) -> Vec<Vec<Asked<'_>>> {
     let mut bytes = 0;
     for (at, utterance) in utterances.iter().enumerate() {
         let length = utterance.text.len();
-        match requests.last_mut().filter(|last| last.len() < most && bytes + length <= MOST_BYTES) {
-            Some(last) => last.push((at, utterance)),
-            None => {
-                bytes = 0;
-                requests.push(vec![(at, utterance)]);
-            }
+        if let Some(last) =
+            requests.last_mut().filter(|last| last.len() < most && bytes + length <= MOST_BYTES)
+        {
+            last.push((at, utterance));
+        } else {
+            bytes = 0;
+            requests.push(vec![(at, utterance)]);
         }
         bytes += length;
     }

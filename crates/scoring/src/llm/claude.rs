@@ -170,16 +170,16 @@ fn usage(told: &Value, cache: Option<CacheTime>) -> Option<Usage> {
     let count = |value: &Value| value.as_u64().unwrap_or(0);
     let (input, output) = (told["input_tokens"].as_u64()?, told["output_tokens"].as_u64()?);
     let split = &told["cache_creation"];
-    let mut cache_write_5m = count(&split["ephemeral_5m_input_tokens"]);
-    let mut cache_write_1h = count(&split["ephemeral_1h_input_tokens"]);
+    let mut short = count(&split["ephemeral_5m_input_tokens"]);
+    let mut long = count(&split["ephemeral_1h_input_tokens"]);
     let written = count(&told["cache_creation_input_tokens"]);
-    let rest = written.saturating_sub(cache_write_5m.saturating_add(cache_write_1h));
+    let rest = written.saturating_sub(short.saturating_add(long));
     match cache {
-        Some(CacheTime::OneHour) => cache_write_1h += rest,
-        Some(CacheTime::FiveMinutes) | None => cache_write_5m += rest,
+        Some(CacheTime::OneHour) => long += rest,
+        Some(CacheTime::FiveMinutes) | None => short += rest,
     }
     let cache_read = count(&told["cache_read_input_tokens"]);
-    Some(Usage { input, cache_read, cache_write_5m, cache_write_1h, output })
+    Some(Usage { input, cache_read, cache_write_5m: short, cache_write_1h: long, output })
 }
 
 /// What a response with another status means. `now` is for limits that end with the month.

@@ -12,7 +12,7 @@ use super::reply::{short, word};
 pub type Headers<'h> = dyn Fn(&str) -> Option<&'h str> + 'h;
 
 /// A provider that asks for a longer pause than this is not believed.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
 /// So much of a provider's explanation is kept.
 const LONGEST_MESSAGE: usize = 240;
 /// A word without a space that is as long as this may be a key.

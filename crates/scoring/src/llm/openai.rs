@@ -20,7 +20,7 @@ const THINKING: (u32, u32) = (4096, 512);
 pub enum Dialect {
     /// `max_tokens`, and a temperature of 0 so that an answer can be had again.
     Plain,
-    /// OpenAI's own reasoning models: `max_completion_tokens` with room to think, low effort, and no temperature.
+    /// `OpenAI`'s own reasoning models: `max_completion_tokens` with room to think, low effort, and no temperature.
     Reasoning,
 }
 

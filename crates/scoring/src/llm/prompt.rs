@@ -154,7 +154,7 @@ fn fence(texts: &[impl AsRef<str>]) -> String {
     }
     let words = (0u64..).map(|attempt| {
         let word = digest.clone().chain_update(attempt.to_le_bytes()).finalize();
-        word.iter().take(4).map(|byte| format!("{byte:02x}")).collect::<String>()
+        format!("{word:x}").chars().take(8).collect::<String>()
     });
     first_absent(words, texts)
 }

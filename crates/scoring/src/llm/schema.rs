@@ -69,7 +69,7 @@ pub fn schema(categories: &[Category]) -> Value {
 #[must_use]
 pub fn hash(categories: &[Category]) -> String {
     let digest = Sha256::digest(schema(categories).to_string());
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    format!("{digest:x}").chars().take(16).collect()
 }
 
 /// The categories an answer may name: the tenant's or, without them, the default list; `other` always.
@@ -133,7 +133,9 @@ mod tests {
                 "items" => check(value),
                 "required" | "additionalProperties" => {}
                 "enum" => {
-                    assert!(value.as_array().is_some_and(|e| !e.is_empty() && e.iter().all(Value::is_string)))
+                    assert!(
+                        value.as_array().is_some_and(|e| !e.is_empty() && e.iter().all(Value::is_string))
+                    );
                 }
                 other => panic!("{other} is not in every grammar"),
             }

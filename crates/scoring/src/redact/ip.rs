@@ -42,7 +42,7 @@ fn belongs(b: u8) -> bool {
     b.is_ascii_hexdigit() || matches!(b, b':' | b'.')
 }
 
-/// `run` without the colon of "IP:fe80::1" and the punctuation that ends a sentence.
+/// `run` without the colon of `IP:fe80::1` and the punctuation that ends a sentence.
 fn trimmed(text: &str, run: Span) -> Span {
     let mut kept = run.of(text).unwrap_or_default();
     while let Some(less) =

@@ -106,6 +106,10 @@ pub(super) fn find_known(text: &str, known: &Phones) -> Vec<Found> {
 }
 
 /// The numbers in `text` that show what they are.
+#[expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "the method is of one lifetime, the closure of any"
+)]
 pub(super) fn find(text: &str) -> Vec<Found> {
     search(text, |run| run.unknown())
 }

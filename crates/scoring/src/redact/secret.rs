@@ -284,7 +284,7 @@ fn runs(text: &str, within: Span, belongs: impl Fn(u8) -> bool) -> impl Iterator
 fn is_mixed(text: &str, span: Span, shortest: usize, least: f32) -> bool {
     let Some(run) = span.of(text).filter(|run| run.len() >= shortest) else { return false };
     let (mut small, mut capital, mut digits, mut changes) = (0, 0, 0, 0);
-    let mut last = None;
+    let mut before = None;
     for b in run.bytes() {
         let sort = match b {
             b'a'..=b'z' => &mut small,
@@ -294,8 +294,8 @@ fn is_mixed(text: &str, span: Span, shortest: usize, least: f32) -> bool {
         };
         *sort += 1;
         let sort = (b.is_ascii_lowercase(), b.is_ascii_digit());
-        changes += usize::from(last.is_some_and(|last| last != sort));
-        last = Some(sort);
+        changes += usize::from(before.is_some_and(|before| before != sort));
+        before = Some(sort);
     }
     let counted: usize = small + capital + digits;
     small >= 3 && capital >= 3 && digits >= 2 && changes as f32 >= least * (counted - 1) as f32

@@ -52,7 +52,7 @@ pub(super) fn fits(country: u16, length: usize) -> bool {
 /// between them.
 pub(super) fn is_grouped(digits: &str, lengths: &[usize], gaps: &[&str]) -> bool {
     let first = digits.bytes().next().unwrap_or_default();
-    let second = digits.bytes().nth(1).unwrap_or_default();
+    let second = digits.as_bytes().get(1).copied().unwrap_or_default();
     let has = |sign: char| gaps.iter().any(|gap| gap.contains(sign));
     // Thousands are parted by full stops in half of Europe.
     let no_stops = !has('.');
@@ -64,11 +64,10 @@ pub(super) fn is_grouped(digits: &str, lengths: &[usize], gaps: &[&str]) -> bool
         // Spain, Portugal, Poland, Switzerland without its zero. "650 000 000" is an amount.
         [3, 3, 3] => (b'2'..=b'9').contains(&first) && no_stops && !digits.ends_with("000"),
         [2, 3, 2, 2] => first != b'0' && no_stops,
-        [3, 2, 2, 2] => (b'6'..=b'9').contains(&first) && no_stops,
+        // Spain in pairs; India.
+        [3, 2, 2, 2] | [5, 5] => (b'6'..=b'9').contains(&first) && no_stops,
         // Brazil.
         [2, 5 | 4, 4] => first != b'0' && (has('-') || has(')')) && no_stops,
-        // India.
-        [5, 5] => (b'6'..=b'9').contains(&first) && no_stops,
         // China.
         [3, 4, 4] => first == b'1' && (b'3'..=b'9').contains(&second) && no_stops,
         // Russia.
