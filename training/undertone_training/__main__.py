@@ -51,7 +51,7 @@ def main():
     model = fine_tune(messages, strangers, turns, base, out, cache)
     export.write({name: t.numpy() for name, t in model.tensors().items()}, LAYERS, WINDOW, out / "encoder.safetensors")
     weights, biases = (t.detach().float().numpy() for t in (model.head.weight, model.head.bias))
-    token = weights[:len(heads.OUTPUTS)], biases[:len(heads.OUTPUTS)]
+    token, category = (weights[:len(heads.OUTPUTS)], biases[:len(heads.OUTPUTS)]), finetune.columns()["category"]
 
     step("vectors")
     held = [r for r in messages if is_held_out(r)]
@@ -65,7 +65,7 @@ def main():
     save_file({
         "token.weight": single(token[0]), "token.bias": single(token[1][None]),
         "message.weight": single(message[0]), "message.bias": single(message[1][None]),
-        "category.weight": single(weights[heads.CATEGORY]), "category.bias": single(biases[heads.CATEGORY][None]),
+        "category.weight": single(weights[category]), "category.bias": single(biases[category][None]),
     }, out / "heads.safetensors")
 
     step("figures")

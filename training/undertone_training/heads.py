@@ -8,12 +8,11 @@ on messages the encoder never saw, and on long notes put together from them.
 import numpy as np
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from .data import CATEGORIES, EMOTIONS, LABELS, URGENCY
+from .data import EMOTIONS, LABELS, URGENCY
 
 OUTPUTS = (["valence"] + ["label." + l for l in LABELS] + ["emotion." + e for e in EMOTIONS] + ["urgency." + u for u in URGENCY]
            + ["sarcasm"])
 LABEL = slice(1, 5)
-CATEGORY = slice(19, 33)
 
 
 class Scaler:

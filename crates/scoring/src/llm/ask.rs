@@ -162,17 +162,12 @@ impl LlmScorer {
 
     async fn score_all(&self, batch: Batch) -> Vec<Result<Verdict, NoVerdict>> {
         let model = batch.model.as_deref().unwrap_or(&self.endpoint.model);
-        let mut answers: Vec<Option<Result<Verdict, NoVerdict>>> = vec![None; batch.utterances.len()];
         let requests = together(&batch.utterances, self.manner.together.clamp(1, MOST_TOGETHER));
-        let all =
-            join_all(requests.into_iter().map(|request| self.ask(request, &batch.knowledge, model))).await;
-        for (at, answer) in all.into_iter().flatten() {
-            if let Some(place) = answers.get_mut(at) {
-                *place = Some(answer);
-            }
-        }
-        let none = || Err(NoVerdict::failed("nothing was answered".to_owned()));
-        answers.into_iter().map(|answer| answer.unwrap_or_else(none)).collect()
+        let asked = requests.into_iter().map(|request| self.ask(request, &batch.knowledge, model));
+        // Each text is answered once, by the last request that was about it.
+        let mut answers = join_all(asked).await.concat();
+        answers.sort_by_key(|(at, _)| *at);
+        answers.into_iter().map(|(_, answer)| answer).collect()
     }
 
     /// Asks about several texts; those that a common answer does not serve, once more each by itself.
@@ -287,7 +282,6 @@ impl LlmScorer {
                 )));
             }
             let turn = self.pace.turn().await;
-
             let sent = self.outside.send(self.call(&question, model, doubled)).await;
             let now = self.outside.now();
             drop(turn);

@@ -106,6 +106,7 @@ impl Reader {
             .iter()
             .map(|id| CategoryId::new(id).ok_or_else(|| broken(format!("{id} is no category"))))
             .collect::<Result<Vec<_>, _>>()?;
+        // A text's place is how much it is like each of them, so the nearest of the axes is the likeliest.
         let places =
             (0..ids.len()).map(|i| (0..ids.len()).map(|j| f32::from(u8::from(i == j))).collect()).collect();
         let support = CategorySpace { ids, places, least: -1.0 };
