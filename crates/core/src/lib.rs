@@ -1,7 +1,8 @@
 //! Undertone's domain, pure: no I/O, no threads, no clock of its own.
 //!
 //! Read in this order: [`interaction`] is what arrives, [`settings`] is what the tenant chose, [`gate`] decides whether a
-//! text is scored, [`verdict`] is what a scorer says of it, [`report`] sums up many verdicts for a person.
+//! text is scored, [`verdict`] is what a scorer says of it, [`report`] sums up many verdicts for a person, [`usage`] is what asking an
+//! LLM takes.
 
 pub mod accuracy;
 pub mod arrival;
@@ -14,6 +15,7 @@ pub mod phrase;
 pub mod report;
 pub mod settings;
 pub mod text;
+pub mod usage;
 pub mod verdict;
 
 pub use arrival::Arrival;
@@ -23,4 +25,5 @@ pub use gate::{Decision, SkipReason};
 pub use interaction::{AuthorKind, Channel, Direction, Interaction, Kind, Visibility};
 pub use phrase::Phrase;
 pub use settings::Settings;
+pub use usage::Usage;
 pub use verdict::{Confidence, Emotion, Label, Score, Urgency, Verdict};

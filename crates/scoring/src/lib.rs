@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
+use undertone_core::gate::DeferReason;
 use undertone_core::verdict::ScorerKind;
 use undertone_core::{
     Category, Channel, Direction, Interaction, Kind, Phrase, Settings, SkipReason, Verdict,
@@ -114,8 +115,12 @@ pub enum NoVerdict {
     /// The LLM can not be asked at present: no connection, no credit, a limit. What then happens is the tenant's `when_unavailable`.
     #[error("the LLM can not be asked: {detail}")]
     Unavailable {
-        /// Why.
+        /// Why, in the gate's word.
+        reason: DeferReason,
+        /// Why, for a person.
         detail: String,
+        /// When asking again may be worth it, where that is known.
+        until: Option<DateTime<Utc>>,
     },
     /// Something broke; asking again may help.
     #[error("scoring failed: {detail}")]

@@ -15,4 +15,4 @@ pub mod schema;
 mod visible;
 
 pub use failure::{Failure, FailureKind, Headers, RateLimits, Retry, Window};
-pub use reply::{Outcome, Reply, Unreadable, Usage};
+pub use reply::{Outcome, Reply, Unreadable};

@@ -37,7 +37,8 @@
 //!   several words without quotation marks only the first is found.
 //! - **Name**: the known ones, whole words in any case, with or without accents, first and last name each by itself if it has three letters
 //!   or more; with a possessive or German and Dutch `s`, in Polish texts with the usual endings. A name that is also a word, "Will" or
-//!   "Rose", counts beside the other name, where it has a capital letter in the middle of a sentence, after a greeting or alone on its line.
+//!   "Rose", counts beside the other name, where it has a capital letter in the middle of a sentence, after a greeting or alone on its line;
+//!   "May" not where it is the month.
 //!
 //! # What is not covered
 //! **Names beyond the known ones stay**: of third persons, of places, streets and companies. So do postal addresses, dates of birth, national
@@ -168,9 +169,13 @@ impl Redactor {
     /// A redactor that has seen no text yet.
     #[must_use]
     pub fn new(known: &Known) -> Self {
+        // Where a record has no name, many a helpdesk shows the address in its place.
+        let (addresses, names): (Vec<&String>, Vec<&String>) =
+            known.names.iter().partition(|name| name.contains('@'));
+        let emails = known.emails.iter().chain(addresses);
         Self {
-            names: Names::of(&known.names),
-            emails: known.emails.iter().map(|email| email.trim().to_lowercase()).collect(),
+            names: Names::of(&names),
+            emails: emails.map(|email| email.trim().to_lowercase()).collect(),
             phones: Phones::of(&known.phones),
             numbers: Numbers::default(),
         }
@@ -361,9 +366,7 @@ impl Redacted {
 impl fmt::Debug for Redacted {
     /// Says how much was taken out, and nothing of the text: this may end up in a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Redacted")
-            .field("bytes", &self.text.len())
-            .field("counts", &self.counts())
-            .finish_non_exhaustive()
+        let mut shown = f.debug_struct("Redacted");
+        shown.field("bytes", &self.text.len()).field("counts", &self.counts()).finish_non_exhaustive()
     }
 }

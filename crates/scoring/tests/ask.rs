@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use undertone_core::verdict::ScorerKind;
 use undertone_core::{Label, SkipReason, Verdict};
 use undertone_llm_server::{Failure, Fault, Item, ItemSeen, Problem, Script, Server};
-use undertone_scoring::llm::ask::{Api, Call, Endpoint, LlmScorer, Manner, Outside, Response, Unreachable};
+use undertone_scoring::llm::ask::{Api, Call, Endpoint, LlmScorer, Manner, Outside, Response, Unlimited, Unreachable};
 use undertone_scoring::llm::claude::CacheTime;
 use undertone_scoring::redact::Known;
 use undertone_scoring::{Batch, NoVerdict, Scorer, Utterance};
@@ -51,7 +51,7 @@ impl World {
 
 impl Outside for World {
     fn send(&self, call: Call) -> BoxFuture<'_, Result<Response, Unreachable>> {
-        ready(self.exchange(&call).map_err(|e| Unreachable { detail: e.to_string() })).boxed()
+        ready(self.exchange(&call).map_err(|e| Unreachable { detail: e.to_string(), sent: true })).boxed()
     }
 
     fn sleep(&self, pause: Duration) -> BoxFuture<'_, ()> {
@@ -99,7 +99,7 @@ impl Bench {
             .into();
         let world = Arc::new(World { millis, pauses: Mutex::default(), http });
         let manner = Manner { together: 4, at_once: 2, tries: 3 };
-        let scorer = LlmScorer::new(endpoint(&server), manner, world.clone());
+        let scorer = LlmScorer::new(endpoint(&server), manner, world.clone(), Arc::new(Unlimited));
         Self { server, world, scorer }
     }
 
@@ -247,7 +247,7 @@ fn pauses_are_those_the_provider_asks_for_or_grow() {
     bench.server.set(Fault::always(Failure::Error(Problem::internal())));
     let told = bench.score(&["late"]);
     assert!(
-        matches!(&told[0], Err(NoVerdict::Unavailable { detail }) if detail.contains("HTTP 500")),
+        matches!(&told[0], Err(NoVerdict::Unavailable { detail, .. }) if detail.contains("HTTP 500")),
         "{told:?}"
     );
     assert_eq!(bench.pauses()[2..], [0.5, 1.0], "three tries");
@@ -295,7 +295,7 @@ fn a_provider_that_is_away_is_left_alone_and_found_again() {
     bench.server.plug_in().unwrap();
     let told = bench.score(&["late"]);
     assert!(
-        matches!(&told[0], Err(NoVerdict::Unavailable { detail }) if detail.contains("left alone")),
+        matches!(&told[0], Err(NoVerdict::Unavailable { detail, .. }) if detail.contains("left alone")),
         "{told:?}"
     );
     assert!(bench.requests().is_empty());

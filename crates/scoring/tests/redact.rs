@@ -1,8 +1,9 @@
 //! How much of what names a person or opens a door redaction finds, and how much it takes that it should have left, on texts as customers
 //! write them in eight languages. `cargo test -p undertone-scoring --test redact -- --nocapture` prints the tables.
 //!
-//! The texts were written for this test before the recognisers had seen any of them. Where a recogniser failed on
-//! `development.jsonl` it was mended; `held_out.jsonl` was only ever counted. `lookalikes.jsonl` holds numbers, dates and words that must stay.
+//! The texts were written for this test before the recognisers had seen any of them. At first sight these found 33 of 33 e-mail addresses,
+//! 83 of 89 telephone numbers, all 23 cards, 23 IBANs and 26 IP addresses, 89 of 93 secrets and 66 of 68 names, and left 128 of 130 look-alikes
+//! whole. Where one failed on `development.jsonl` or `lookalikes.jsonl` it was mended; `held_out.jsonl` was only ever counted.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can not go on stops")]
 
@@ -194,13 +195,13 @@ fn print(title: &str, tallies: &BTreeMap<Kind, Tally>) {
 
 /// What must be reached on each part: recall, then precision.
 const FLOORS: [(Kind, f64, f64); 7] = [
-    (Kind::Email, 0.9, 0.9),
-    (Kind::Phone, 0.9, 0.9),
-    (Kind::Card, 0.9, 0.9),
-    (Kind::Iban, 0.9, 0.9),
-    (Kind::Ip, 0.9, 0.9),
-    (Kind::Secret, 0.9, 0.9),
-    (Kind::Name, 0.9, 0.9),
+    (Kind::Email, 0.99, 0.97),
+    (Kind::Phone, 0.95, 0.97),
+    (Kind::Card, 0.99, 0.97),
+    (Kind::Iban, 0.99, 0.97),
+    (Kind::Ip, 0.99, 0.97),
+    (Kind::Secret, 0.95, 0.97),
+    (Kind::Name, 0.94, 0.97),
 ];
 
 #[test]
@@ -240,7 +241,7 @@ fn each_kind_is_found_in_eight_languages() {
 }
 
 /// So many of the look-alikes may lose something, at most.
-const MOST_SPOILED: usize = 3;
+const MOST_SPOILED: usize = 1;
 
 #[test]
 fn lookalikes_stay() {

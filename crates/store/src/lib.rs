@@ -6,6 +6,7 @@
 
 pub mod accept;
 mod audit;
+pub mod budget;
 mod connection;
 pub mod interactions;
 pub mod keys;
@@ -18,6 +19,7 @@ pub mod queue;
 pub mod record;
 pub mod rollups;
 mod rows;
+pub mod secrets;
 pub mod sentiments;
 mod statement;
 pub mod tenants;

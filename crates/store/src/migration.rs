@@ -6,9 +6,11 @@ use crate::statement::sql;
 use crate::{Result, Store};
 
 /// Every step: its name, and its statements with the words of [`WORDS`].
-const STEPS: [(&str, &str); 2] = [
+const STEPS: [(&str, &str); 4] = [
     ("0001_initial", include_str!("../migrations/0001_initial.sql")),
     ("0002_lessons", include_str!("../migrations/0002_lessons.sql")),
+    ("0003_provider_keys", include_str!("../migrations/0003_provider_keys.sql")),
+    ("0004_budget", include_str!("../migrations/0004_budget.sql")),
 ];
 
 /// Words that differ: in the step, for SQLite, for PostgreSQL. Text is compared byte by byte in both, so that order and cursors agree.

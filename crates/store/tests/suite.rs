@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::too_many_lines, reason = "tests")]
 
+#[path = "suite/provider_keys.rs"]
+mod provider_keys;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -160,6 +163,8 @@ async fn suite(url: String) {
     a_false_counter_is_found_and_repaired(&bench).await;
     writers_at_once_neither_lose_nor_double(&bench).await;
     labels_and_lessons_are_each_tenants_own(&bench).await;
+    provider_keys::keys_are_sealed_and_each_tenants_own(&bench).await;
+    provider_keys::keys_are_sealed_anew_and_open_meanwhile(&bench).await;
     nothing_crosses_a_tenant(&bench).await;
     lists_and_overview(&bench).await;
     many_tenants_with_work(&bench).await;
@@ -167,14 +172,15 @@ async fn suite(url: String) {
 }
 
 async fn migrations_are_taken_once_by_many_at_a_time(bench: &Bench) {
-    assert_eq!(bench.store.pending_migrations().await.unwrap(), ["0001_initial", "0002_lessons"]);
+    let all = ["0001_initial", "0002_lessons", "0003_provider_keys", "0004_budget"];
+    assert_eq!(bench.store.pending_migrations().await.unwrap(), all);
     let others = futures_of(4, async |_| {
         let options = Options { url: bench.url.clone(), connections: 2 };
         let store = Store::open(&options, bench.clock.clone(), bench.ids.clone()).await.unwrap();
         store.migrate().await.unwrap().len()
     })
     .await;
-    assert_eq!(others.iter().sum::<usize>(), 2);
+    assert_eq!(others.iter().sum::<usize>(), all.len());
     assert!(bench.store.pending_migrations().await.unwrap().is_empty());
     bench.store.ping().await.unwrap();
 }

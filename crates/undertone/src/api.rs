@@ -13,6 +13,7 @@ mod openapi;
 mod overview;
 mod people;
 pub mod problem;
+mod provider_keys;
 mod score;
 pub mod secrets;
 mod settings;
@@ -93,6 +94,9 @@ pub const ROUTES: &[Route] = &[
     route("DELETE", "/api/v1/calibration/labels", ADMIN, || delete(calibration::forget)),
     route("POST", "/api/v1/calibration/lessons/{id}/activate", ADMIN, || post(calibration::activate)),
     route("POST", "/api/v1/calibration/revert", ADMIN, || post(calibration::revert)),
+    route("GET", "/api/v1/provider-keys", ADMIN, || get(provider_keys::show)),
+    route("PUT", "/api/v1/provider-keys/{provider}", ADMIN, || put(provider_keys::save)),
+    route("DELETE", "/api/v1/provider-keys/{provider}", ADMIN, || delete(provider_keys::remove)),
     // The module guide's own addresses.
     route("POST", "/crm/api/log-interaction.php", INGEST, || post(guide::log_interaction)),
     route("GET", "/crm/api/sentiment.php", READ, || get(guide::sentiment)),

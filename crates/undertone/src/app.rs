@@ -10,6 +10,7 @@ use crate::clock::{MachineClock, TimeOrderedIds};
 use crate::config::Config;
 use crate::intake::gather::Gather;
 use crate::knowledge::Lessons;
+use crate::secrets::ProviderKeys;
 
 /// The service.
 #[derive(Clone)]
@@ -24,6 +25,8 @@ pub struct App {
     pub lessons: Lessons,
     /// Held while it learns.
     pub learning: Arc<Mutex<()>>,
+    /// Keys of providers, by tenant.
+    pub provider_keys: ProviderKeys,
     /// Interactions on their way to disk.
     pub gather: Gather,
     /// Becomes true when the service is told to end.

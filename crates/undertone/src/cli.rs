@@ -7,6 +7,7 @@ mod eval;
 mod explain;
 mod model;
 mod score;
+mod secrets;
 mod service;
 mod verify;
 
@@ -51,6 +52,8 @@ pub enum Command {
     Tenant(admin::TenantArguments),
     /// Make, list and revoke API keys
     Key(admin::KeyArguments),
+    /// Set and remove a tenant's own keys for LLM providers; replace what seals them
+    Secrets(secrets::SecretsArguments),
     /// Switch the module on and off for a tenant
     Module(admin::ModuleArguments),
     /// Bring the database's tables up to this program's version
@@ -97,6 +100,7 @@ pub fn run(command: Command) -> Result<Outcome, CliError> {
         Command::Serve(arguments) => service::run(&arguments),
         Command::Tenant(arguments) => admin::run_tenant(arguments),
         Command::Key(arguments) => admin::run_key(arguments),
+        Command::Secrets(arguments) => secrets::run(arguments),
         Command::Module(arguments) => admin::run_module(arguments),
         Command::Migrate(arguments) => admin::run_migrate(&arguments),
         Command::Verify(arguments) => verify::run_verify(&arguments),

@@ -7,6 +7,7 @@ use clap::Args;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
+use undertone_store::secrets::{Provider, usable_address};
 
 use crate::error::CliError;
 
@@ -14,7 +15,7 @@ use crate::error::CliError;
 pub const DEFAULT: &str = include_str!("default.toml");
 
 /// Every name, as in `default.toml`.
-pub const NAMES: [&str; 9] = [
+pub const NAMES: [&str; 15] = [
     "listen",
     "data_dir",
     "database_url",
@@ -24,6 +25,12 @@ pub const NAMES: [&str; 9] = [
     "intake_queue",
     "log",
     "log_format",
+    "master_key_file",
+    "previous_master_key_file",
+    "claude_api_key_file",
+    "claude_base_url",
+    "openai_api_key_file",
+    "openai_base_url",
 ];
 
 /// Flags that every command with a database has.
@@ -68,6 +75,18 @@ pub struct Config {
     pub log: String,
     /// `text` or `json`.
     pub log_format: LogFormat,
+    /// The file with what seals tenants' keys; empty: none. No key stands in the configuration itself.
+    pub master_key_file: PathBuf,
+    /// The file with what sealed them before; empty: none.
+    pub previous_master_key_file: PathBuf,
+    /// The file with the installation's key for Claude; empty: none.
+    pub claude_api_key_file: PathBuf,
+    /// Where Claude is asked with it; empty: the usual variable, or Claude's own address.
+    pub claude_base_url: String,
+    /// The file with the installation's key for `openai`; empty: none.
+    pub openai_api_key_file: PathBuf,
+    /// Where `openai` is asked with it; empty: the usual variable, or `OpenAI`'s own address.
+    pub openai_base_url: String,
 }
 
 /// How log lines are written.
@@ -139,6 +158,16 @@ impl Config {
         let url = &self.public_url;
         if !url.is_empty() && !url.starts_with("http://") && !url.starts_with("https://") {
             return wrong(format!("public_url is {url}; it must begin with http:// or https://"));
+        }
+        for (name, provider, address) in [
+            ("claude_base_url", Provider::Claude, &self.claude_base_url),
+            ("openai_base_url", Provider::Openai, &self.openai_base_url),
+        ] {
+            if !address.is_empty()
+                && let Err(told) = usable_address(provider, address)
+            {
+                return wrong(format!("{name}: {told}"));
+            }
         }
         Ok(self)
     }

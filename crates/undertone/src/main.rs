@@ -14,6 +14,7 @@ mod knowledge;
 mod output;
 mod pages;
 mod pipeline;
+mod secrets;
 mod telemetry;
 
 use std::process::ExitCode;

@@ -5,6 +5,10 @@
 
 mod breaker;
 mod pace;
+mod purse;
+mod request;
+
+pub use purse::{Ending, Hold, Planned, Purse, Refused, Unlimited};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,25 +16,20 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures::future::{BoxFuture, FutureExt, join_all};
 use undertone_core::verdict::{Aspect, Coverage, Evidence, Provenance, ScorerKind, Span};
-use undertone_core::{SkipReason, Verdict};
+use undertone_core::Verdict;
 
-use super::prompt::{Item, Question, VERSION};
-use super::{
-    Failure, FailureKind, Headers, Outcome, Reply, Retry, Unreadable, Usage, answer, claude, openai, schema,
-};
+use super::prompt::{Item, VERSION};
+use super::{answer, claude};
 use crate::redact::{Known, Redacted, Redactor};
 use crate::{Batch, Knowledge, NoVerdict, Scorer, Utterance};
 use breaker::Breaker;
 use pace::Pace;
+use request::{Answered, Lost};
 
 /// Texts asked about together at most, whatever the setting says: one bad answer costs all of them a second question.
 pub const MOST_TOGETHER: usize = 20;
 /// Bytes of text in one request at most, unless one text alone is longer.
 const MOST_BYTES: usize = 24_000;
-/// A pause that grows starts with this and ends with [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// Nobody who waits for an answer waits longer than this for one more try.
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// What the scorer needs of the world.
 pub trait Outside: Send + Sync {
@@ -72,12 +71,14 @@ impl Response {
     }
 }
 
-/// Nothing came back: no connection, or it broke, or it took too long. The provider may have done the work, and charged it.
+/// Nothing came back: no connection, or it broke, or it took too long.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct Unreachable {
     /// What went wrong, without the address's credentials.
     pub detail: String,
+    /// Something of the request may have reached the provider, who may have done the work, and charged it.
+    pub sent: bool,
 }
 
 /// Whose API is spoken.
@@ -127,6 +128,7 @@ pub struct LlmScorer {
     endpoint: Endpoint,
     manner: Manner,
     outside: Arc<dyn Outside>,
+    purse: Arc<dyn Purse>,
     pace: Pace,
     breaker: Breaker,
 }
@@ -140,24 +142,17 @@ struct Asked<'u> {
 
 type Answers = Vec<(usize, Result<Verdict, NoVerdict>)>;
 
-/// Why a request came to nothing.
-enum Lost {
-    /// The provider can not be asked now; a later question may be answered.
-    Unavailable(String),
-    /// It will not be answered as it is.
-    Failed(String),
-    /// The content was declined.
-    Refused,
-    /// It was too long, or its answer was.
-    TooLong(String),
-}
-
 impl LlmScorer {
-    /// A scorer that asks `endpoint`.
+    /// A scorer that asks `endpoint` for what `purse` grants.
     #[must_use]
-    pub fn new(endpoint: Endpoint, manner: Manner, outside: Arc<dyn Outside>) -> Self {
+    pub fn new(
+        endpoint: Endpoint,
+        manner: Manner,
+        outside: Arc<dyn Outside>,
+        purse: Arc<dyn Purse>,
+    ) -> Self {
         let pace = Pace::new(manner.at_once.max(1));
-        Self { endpoint, manner, outside, pace, breaker: Breaker::default() }
+        Self { endpoint, manner, outside, purse, pace, breaker: Breaker::default() }
     }
 
     async fn score_all(&self, batch: Batch) -> Vec<Result<Verdict, NoVerdict>> {
@@ -180,19 +175,12 @@ impl LlmScorer {
         async move {
             let started = self.outside.now();
             let alone = asked.len() == 1;
-            let lost = match self.request(&asked, knowledge, model).await {
-                Ok(reply) => return self.read(asked, &reply, knowledge, model, started).await,
-                Err(lost) => lost,
-            };
-            match lost {
+            match self.request(&asked, knowledge, model).await {
+                Ok(reply) => self.read(asked, &reply, knowledge, model, started).await,
                 // Any one of them may be the reason.
-                Lost::Refused | Lost::TooLong(_) if !alone => self.each(asked, knowledge, model).await,
-                lost => {
-                    let why = match lost {
-                        Lost::Unavailable(detail) => NoVerdict::Unavailable { detail },
-                        Lost::Failed(detail) | Lost::TooLong(detail) => NoVerdict::Failed { detail },
-                        Lost::Refused => SkipReason::Refused.into(),
-                    };
+                Err(Lost::Refused | Lost::TooMuch(_)) if !alone => self.each(asked, knowledge, model).await,
+                Err(lost) => {
+                    let why = lost.why();
                     asked.into_iter().map(|one| (one.at, Err(why.clone()))).collect()
                 }
             }
@@ -248,151 +236,19 @@ impl LlmScorer {
         (place, count): (usize, usize),
         took: Option<u64>,
     ) -> Provenance {
-        let usage = reply.usage.unwrap_or_default();
         Provenance {
             scorer: self.kind(),
             model: model.to_owned(),
             model_version: reply.model.clone().unwrap_or_else(|| model.to_owned()),
             prompt_version: Some(format!("{VERSION}+{}", reply.schema)),
             language: language.unwrap_or_else(|| "und".to_owned()),
-            tokens_in: share(usage.prompt(), place, count),
-            tokens_out: share(usage.output, place, count),
-            cost_micros: 0,
+            tokens_in: share(reply.usage.prompt(), place, count),
+            tokens_out: share(reply.usage.output, place, count),
+            cost_micros: share(reply.cost, place, count).into(),
             duration_us: took.unwrap_or_default(),
         }
     }
 
-    /// One request until it is answered or given up.
-    async fn request(
-        &self,
-        asked: &[Asked<'_>],
-        knowledge: &Knowledge,
-        model: &str,
-    ) -> Result<Answered, Lost> {
-        let items: Vec<Item<'_>> = asked.iter().map(Asked::item).collect();
-        let question = Question::new(&items, knowledge);
-        let mut doubled = false;
-        let mut tried = 0;
-        loop {
-            tried += 1;
-            if let Err(wait) = self.breaker.may_ask(self.outside.now()) {
-                let seconds = wait.num_seconds().max(1);
-                return Err(Lost::Unavailable(format!(
-                    "the provider did not answer lately and is left alone for {seconds} seconds more"
-                )));
-            }
-            let turn = self.pace.turn().await;
-            let sent = self.outside.send(self.call(&question, model, doubled)).await;
-            let now = self.outside.now();
-            drop(turn);
-            let (pause, why) = match sent {
-                Err(unreachable) => {
-                    self.breaker.failed(now);
-                    (
-                        Retry::BackOff,
-                        Lost::Unavailable(format!("the provider can not be reached: {unreachable}")),
-                    )
-                }
-                Ok(response) if response.status == 200 => match self.reply(&response) {
-                    Ok(reply) => {
-                        self.breaker.answered();
-                        self.pace.faster();
-                        match reply.outcome {
-                            Outcome::Answer(text) => {
-                                let schema = schema::hash(&knowledge.categories);
-                                return Ok(Answered { text, usage: reply.usage, model: reply.model, schema });
-                            }
-                            Outcome::CutOff if !doubled => {
-                                doubled = true;
-                                continue;
-                            }
-                            Outcome::CutOff => {
-                                return Err(Lost::TooLong(
-                                    "the model's answer is longer than allowed".to_owned(),
-                                ));
-                            }
-                            Outcome::TooLong => {
-                                return Err(Lost::TooLong(
-                                    "the text is longer than the model can read".to_owned(),
-                                ));
-                            }
-                            Outcome::Refused { .. } => return Err(Lost::Refused),
-                            Outcome::Nothing { stop } => {
-                                (Retry::BackOff, Lost::Failed(format!("the model answered nothing ({stop})")))
-                            }
-                        }
-                    }
-                    Err(unreadable) => {
-                        self.breaker.failed(now);
-                        (Retry::BackOff, Lost::Unavailable(unreadable.to_string()))
-                    }
-                },
-                Ok(response) => {
-                    let failure = self.failure(&response, now);
-                    self.learn_from(&failure, now);
-                    (failure.retry, lost(&failure))
-                }
-            };
-            let pause = match pause {
-                Retry::Never => return Err(why),
-                Retry::After(pause) if pause > LONGEST_PAUSE => return Err(why),
-                Retry::After(pause) => pause,
-                Retry::BackOff => back_off(tried, self.outside.chance()),
-            };
-            if tried >= self.manner.tries {
-                return Err(why);
-            }
-            self.outside.sleep(pause).await;
-        }
-    }
-
-    fn learn_from(&self, failure: &Failure, now: DateTime<Utc>) {
-        match failure.kind {
-            FailureKind::RateLimited | FailureKind::Overloaded => {
-                self.pace.slower();
-                self.breaker.answered();
-            }
-            FailureKind::Server | FailureKind::TimedOut | FailureKind::Unexpected => self.breaker.failed(now),
-            _ => self.breaker.answered(),
-        }
-    }
-
-    fn call(&self, question: &Question<'_>, model: &str, doubled: bool) -> Call {
-        let base = self.endpoint.base_url.trim_end_matches('/');
-        let mut headers = vec![("content-type", "application/json".to_owned())];
-        let (url, body) = match self.endpoint.api {
-            Api::Claude { cache } => {
-                headers.push(("anthropic-version", "2023-06-01".to_owned()));
-                headers.extend(self.endpoint.key.iter().map(|key| ("x-api-key", key.clone())));
-                let options = claude::Options { model: model.to_owned(), cache, doubled };
-                (format!("{base}/v1/messages"), claude::body(question, &options))
-            }
-            Api::Openai => {
-                headers
-                    .extend(self.endpoint.key.iter().map(|key| ("authorization", format!("Bearer {key}"))));
-                let options =
-                    openai::Options { model: model.to_owned(), dialect: openai::Dialect::of(model), doubled };
-                (format!("{base}/chat/completions"), openai::body(question, &options))
-            }
-        };
-        Call { url, headers, body: body.to_string().into_bytes() }
-    }
-
-    fn reply(&self, response: &Response) -> Result<Reply, Unreadable> {
-        match self.endpoint.api {
-            Api::Claude { cache } => claude::reply(&response.body, response.header("request-id"), cache),
-            Api::Openai => openai::reply(&response.body, response.header("x-request-id")),
-        }
-    }
-
-    fn failure(&self, response: &Response, now: DateTime<Utc>) -> Failure {
-        let header = |name: &str| response.header(name);
-        let headers: &Headers<'_> = &header;
-        match self.endpoint.api {
-            Api::Claude { .. } => claude::failed(response.status, headers, &response.body, now),
-            Api::Openai => openai::failed(response.status, headers, &response.body, now),
-        }
-    }
 }
 
 impl Scorer for LlmScorer {
@@ -406,14 +262,6 @@ impl Scorer for LlmScorer {
     fn score(&self, batch: Batch) -> BoxFuture<'_, Vec<Result<Verdict, NoVerdict>>> {
         self.score_all(batch).boxed()
     }
-}
-
-/// An answer in the model's words.
-struct Answered {
-    text: String,
-    usage: Option<Usage>,
-    model: Option<String>,
-    schema: String,
 }
 
 impl Asked<'_> {
@@ -482,28 +330,11 @@ fn in_original(verdict: Verdict, redacted: &Redacted, original: &str) -> Result<
     }
 }
 
-fn lost(failure: &Failure) -> Lost {
-    let told = failure.to_string();
-    match failure.kind {
-        FailureKind::Refused => Lost::Refused,
-        FailureKind::TooLarge => Lost::TooLong(told),
-        FailureKind::BadRequest => Lost::Failed(told),
-        _ => Lost::Unavailable(told),
-    }
-}
-
 /// The share of the `place`th of `count` in `total`: whole numbers that add up to it.
 fn share(total: u64, place: usize, count: usize) -> u32 {
     let (place, count) = (place as u64, count as u64);
     let share = total / count + u64::from(place < total % count);
     u32::try_from(share).unwrap_or(u32::MAX)
-}
-
-/// The pause after the `tried`th try: twice as long each time, less up to a quarter by `chance`, so that those who were turned away together
-/// do not come back together.
-fn back_off(tried: u32, chance: f64) -> Duration {
-    let pause = FIRST_PAUSE.saturating_mul(1 << tried.saturating_sub(1).min(16)).min(LONGEST_PAUSE);
-    pause.mul_f64(1.0 - 0.25 * chance.clamp(0.0, 1.0))
 }
 
 #[cfg(test)]
@@ -518,14 +349,6 @@ mod tests {
             assert!(shares.iter().max().unwrap() - shares.iter().min().unwrap() <= 1);
         }
         assert_eq!(share(u64::MAX, 0, 1), u32::MAX);
-    }
-
-    #[test]
-    fn pauses_double_up_to_a_minute_and_differ_by_a_quarter() {
-        assert_eq!(back_off(1, 0.0), Duration::from_millis(500));
-        assert_eq!(back_off(4, 0.0), Duration::from_secs(4));
-        assert_eq!(back_off(4, 1.0), Duration::from_secs(3));
-        assert_eq!(back_off(u32::MAX, 0.0), LONGEST_PAUSE);
     }
 
     #[test]

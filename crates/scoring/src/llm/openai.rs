@@ -5,10 +5,11 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
+use undertone_core::Usage;
 
 use super::failure::{ErrorBody, after, failure, kind_of, next_month, number, window};
 use super::prompt::{FROZEN, Question, message, tenant};
-use super::reply::{Outcome, Reply, Unreadable, Usage, parse, short, word};
+use super::reply::{Outcome, Reply, Unreadable, parse, short, word};
 use super::schema::{MOST_TOKENS, answer_tokens, schema};
 use super::{Failure, FailureKind, Headers, RateLimits, Window};
 

@@ -1,38 +1,9 @@
 //! What came back from an API that answered, in words that do not depend on whose it is.
 
 use serde_json::Value;
+use undertone_core::Usage;
 
 use super::visible::visible;
-
-/// Tokens as the provider counted them. Every token is in exactly one of the five, whatever the API's own way of counting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Usage {
-    /// Read and neither taken from a cache nor put into one.
-    pub input: u64,
-    /// Taken from a cache.
-    pub cache_read: u64,
-    /// Put into a cache for five minutes.
-    pub cache_write_5m: u64,
-    /// Put into a cache for an hour.
-    pub cache_write_1h: u64,
-    /// Written, thinking included.
-    pub output: u64,
-}
-
-impl Usage {
-    /// All tokens, as a cap counts them.
-    #[must_use]
-    pub fn total(self) -> u64 {
-        self.prompt().saturating_add(self.output)
-    }
-
-    /// The tokens of the prompt, wherever they came from; prices may depend on it.
-    #[must_use]
-    pub fn prompt(self) -> u64 {
-        let written = self.cache_write_5m.saturating_add(self.cache_write_1h);
-        self.input.saturating_add(self.cache_read).saturating_add(written)
-    }
-}
 
 /// What the model did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,15 +75,6 @@ pub(super) fn short(text: &str, most: usize) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_total_counts_every_kind_once() {
-        let usage =
-            Usage { input: 1, cache_read: 20, cache_write_5m: 300, cache_write_1h: 4000, output: 50_000 };
-        assert_eq!((usage.prompt(), usage.total()), (4321, 54_321));
-        let absurd = Usage { input: u64::MAX, output: 7, ..usage };
-        assert_eq!(absurd.total(), u64::MAX);
-    }
 
     #[test]
     fn words_of_a_provider_are_fit_for_a_log() {

@@ -128,7 +128,7 @@ static ORDER: LazyLock<Lexicon> = LazyLock::new(|| {
         "order* invoice* ticket* case ref refs reference* track* serial* article* item items customer* client* account* acct \
          contract* policy meter* ean isbn issn sku part model* parcel* package* shipment* shipping shipped delivery imei iccid po rma \
          transaction* booking* reservation* confirmation receipt* purchase* product* consignment waybill awb claim* member* \
-         loyalty registration vat tax id ids batch lot barcode code codes coupon* voucher* gift id-number incident* request* ssn \
+         loyalty contribution* registration vat tax id ids batch lot barcode code codes coupon* voucher* gift id-number incident* request* ssn \
          bestell* auftrag* rechnung* kunde* vertrag* sendung* paket* artikel* seriennummer* serien* sn zahler* vorgang* \
          aktenzeichen az referenz* buchung* quittung* beleg* charge* konto* mitglied* police* versicherung* steuer* ust \
          fahrgestell* teile* storno* lieferschein* liefer* gerate* kassenbon* gutschein* fall \

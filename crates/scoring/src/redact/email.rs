@@ -68,7 +68,8 @@ fn mark(text: &str, at: usize, words: bool) -> Option<Mark> {
         b'[' => ']',
         b'{' => '}',
         b'<' => '>',
-        b' ' if words => ' ',
+        // Most spaces stand before another word.
+        b' ' if words && rest[1..].starts_with(['a', 'A', 'ä', 'Ä', 'c', 'C', 'm', 'M']) => ' ',
         _ => return None,
     };
     let word = before_close(&rest[1..], close)?;

@@ -23,6 +23,11 @@ pub(super) fn find(text: &str) -> Vec<Found> {
             continue;
         }
         let length = bytes[at..].iter().take_while(|b| belongs(**b)).count();
+        // Most runs are the letters from a to f inside words.
+        if !bytes[at..at + length].iter().any(|b| matches!(b, b'.' | b':')) {
+            at += length;
+            continue;
+        }
         let run = trimmed(text, Span { start: at, end: at + length });
         at += length;
         // A run inside a word: the "fee" of "coffee".

@@ -6,9 +6,10 @@ use std::collections::HashMap;
 
 use undertone_core::verdict::Span;
 
-use super::words::{is_capitalised, is_letter, is_title_case, is_unspaced, key, words};
+use super::context::{self, Says};
+use super::words::{is_capitalised, is_letter, is_title_case, is_unspaced, key, words, write_key};
 use super::{Found, Kind, Value};
-use ordinary::{INTRODUCTIONS, ORDINARY, PARTICLES, TITLES};
+use ordinary::{CALENDAR, INTRODUCTIONS, ORDINARY, PARTICLES, TIMES, TITLES};
 
 /// What a word of a name needs around it to be believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,10 +44,10 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub(super) fn of(names: &[String]) -> Self {
+    pub(super) fn of(names: &[impl AsRef<str>]) -> Self {
         let mut all = Self { forms: HashMap::new(), unspaced: Vec::new() };
         let mut plain = Vec::new();
-        for (number, name) in names.iter().enumerate() {
+        for (number, name) in names.iter().map(AsRef::as_ref).enumerate() {
             if name.contains(is_unspaced) {
                 all.add_unspaced(name);
                 continue;
@@ -237,8 +238,9 @@ struct Link<'n> {
 impl<'n> Reader<'n> {
     fn read(&self, found: &mut Vec<Found>) {
         let mut index = 0;
+        let mut buffer = String::new();
         while index < self.words.len() {
-            let Some(first) = self.link(index) else {
+            let Some(first) = self.link(index, &mut buffer) else {
                 index += 1;
                 continue;
             };
@@ -253,10 +255,12 @@ impl<'n> Reader<'n> {
         }
     }
 
-    fn link(&self, index: usize) -> Option<Link<'n>> {
+    /// The word at `index`, if it is of a name; `buffer` holds its key.
+    fn link(&self, index: usize, buffer: &mut String) -> Option<Link<'n>> {
         let word = *self.words.get(index)?;
         let written = word.of(self.text)?;
-        let form = self.names.forms.get(&key(written))?;
+        write_key(written, buffer);
+        let form = self.names.forms.get(buffer.as_str())?;
         (!form.polish || (self.polish && is_capitalised(written))).then_some(Link { word, form })
     }
 
@@ -265,13 +269,14 @@ impl<'n> Reader<'n> {
         let mut names: Vec<usize> = first.form.places.iter().map(|place| place.0).collect();
         let mut chain = vec![first];
         let (mut last, mut next) = (index, index + 1);
+        let mut buffer = String::new();
         while chain.len() < MOST_LINKS && self.joined(last, next) {
-            let Some(link) = self.link(next) else {
+            let Some(link) = self.link(next, &mut buffer) else {
                 // "Anna M. Schmidt"
                 let initial = self.words.get(next).and_then(|word| word.of(self.text)).is_some_and(|word| {
                     word.chars().nth(1).is_none() && is_capitalised(word) && !self.is_initial(last)
                 });
-                if !initial || !self.joined(next, next + 1) || self.link(next + 1).is_none() {
+                if !initial || !self.joined(next, next + 1) || self.link(next + 1, &mut buffer).is_none() {
                     break;
                 }
                 (last, next) = (next, next + 1);
@@ -388,6 +393,7 @@ impl<'n> Reader<'n> {
         }
         link.form.class == Class::Ordinary
             && !self.beside_number(link.word)
+            && !self.is_date(link.word)
             && (self.is_inside_sentence(link.word) || self.is_alone(link.word))
     }
 
@@ -407,6 +413,18 @@ impl<'n> Reader<'n> {
         let before = self.text[..word.start].chars().rev().take(3).find(|c| !near(c));
         let after = self.text[word.end..].chars().take(3).find(|c| !near(c));
         before.is_some_and(char::is_numeric) || after.is_some_and(char::is_numeric)
+    }
+
+    /// "since May", "in April and May", and the like in other languages.
+    fn is_date(&self, word: Span) -> bool {
+        let date = || {
+            context::before(self.text, word.start, |before| match before {
+                "and" | "or" | "und" | "oder" | "et" | "y" | "e" | "i" => Says::Nothing,
+                _ if TIMES.has(before) || CALENDAR.has(before) => Says::This(()),
+                _ => Says::Stop,
+            })
+        };
+        word.of(self.text).is_some_and(|written| CALENDAR.has(&key(written))) && date().is_some()
     }
 
     /// A word of the same sentence stands before it.

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use undertone_core::verdict::Span;
 
 use super::fold::BLANK;
-use super::words::{key, words};
+use super::words::{key, words, write_key};
 use super::{Found, Kind, Value, context};
 use lists::{BY_LAST_WORD, Before, COMPOUNDS, LONGEST, Label, is_preposition, is_verb};
 use value::{Link, candidate, skip};
@@ -20,26 +20,27 @@ const QUALIFIERS: usize = 6;
 pub(super) fn find(text: &str) -> Vec<Found> {
     let mut found: Vec<Found> = Vec::new();
     let mut done = 0;
-    let mut last: VecDeque<(String, usize)> = VecDeque::with_capacity(LONGEST + 1);
+    let mut last: VecDeque<Span> = VecDeque::with_capacity(LONGEST + 1);
+    let mut spoken = String::new();
     for word in words(text) {
         if word.start < done {
             continue;
         }
-        let spoken = key(word.of(text).unwrap_or_default());
-        let joined = last.back().is_some_and(|(_, end)| {
-            text.get(*end..word.start).is_some_and(|gap| matches!(gap, " " | "-" | "'" | "_" | ": "))
+        write_key(word.of(text).unwrap_or_default(), &mut spoken);
+        let joined = last.back().is_some_and(|before| {
+            text.get(before.end..word.start).is_some_and(|gap| matches!(gap, " " | "-" | "'" | "_" | ": "))
         });
         if !joined {
             last.clear();
         }
-        if let Some(label) = label(&spoken, &last)
+        if let Some(label) = label(text, &spoken, &last)
             && let Some(span) = value(text, word.end, label)
         {
             done = span.end;
             let value = span.of(text).unwrap_or_default().to_owned();
             found.push(Found { span, kind: Kind::Secret, value: Value::Text(value) });
         }
-        last.push_back((spoken, word.end));
+        last.push_back(word);
         if last.len() > LONGEST {
             last.pop_front();
         }
@@ -47,18 +48,19 @@ pub(super) fn find(text: &str) -> Vec<Found> {
     found
 }
 
-/// What `word` announces, after the words `last`.
-fn label(word: &str, last: &VecDeque<(String, usize)>) -> Option<Label> {
+/// What the word with the key `word` announces, after the words `last` of `text`.
+fn label(text: &str, word: &str, last: &VecDeque<Span>) -> Option<Label> {
     let Some(phrases) = BY_LAST_WORD.get(word) else {
         return COMPOUNDS.iter().any(|end| word.ends_with(end)).then_some(Label::Password);
     };
+    let said = |span: &Span| span.of(text).map(key).unwrap_or_default();
     // "palabra clave" is a keyword.
-    if word == "clave" && last.back().is_some_and(|(said, _)| said == "palabra") {
+    if word == "clave" && last.back().is_some_and(|before| said(before) == "palabra") {
         return None;
     }
     let follows = |before: &Before| {
-        before.len() <= last.len()
-            && before.iter().rev().zip(last.iter().rev()).all(|(expected, (said, _))| expected == said)
+        let mut expected = before.iter().rev().zip(last.iter().rev());
+        before.len() <= last.len() && expected.all(|(expected, before)| said(before) == *expected)
     };
     phrases.iter().find(|(before, _)| follows(before)).map(|(_, label)| *label)
 }
@@ -223,6 +225,10 @@ mod tests {
             "password \0x1\0",
             "the login page2 is broken",
             "Login: broken / error 404b",
+            "your page on password rules told me to \"try being patient\"",
+            "which of my passwords is \"the\" password",
+            "you write my password was \"seen\" in a leak",
+            "the password \"reset\" button",
             "reset my password to login",
             "verification code never arrives",
             "token of my appreciation",

@@ -106,12 +106,8 @@ pub(super) fn find_known(text: &str, known: &Phones) -> Vec<Found> {
 }
 
 /// The numbers in `text` that show what they are.
-#[expect(
-    clippy::redundant_closure_for_method_calls,
-    reason = "the method is of one lifetime, the closure of any"
-)]
 pub(super) fn find(text: &str) -> Vec<Found> {
-    search(text, |run| run.unknown())
+    search(text, unknown)
 }
 
 /// Asks `recognise` of how many groups the number is that a run begins with.
@@ -219,6 +215,32 @@ fn stands_alone(text: &str, span: Span) -> bool {
         || (1..=3).contains(&decimals))
 }
 
+/// The number that the run begins with and that shows what it is.
+fn unknown(run: &Run<'_>) -> Option<(usize, Number)> {
+    let (head, plus) = run.head();
+    let glued = head.trim_end_matches(['+', '(']).ends_with(|c: char| c.is_alphanumeric());
+    if plus && !glued {
+        let number = run.counts().find_map(|count| Some((count, Number::international(run.digits(count))?)));
+        if number.is_some() {
+            return number;
+        }
+    }
+    // In the middle of a run only a zero begins a number.
+    if !run.opens && !run.digits.starts_with('0') {
+        return None;
+    }
+    let subject = subject(run.text, head.len());
+    // "INV-0123456789" is a number of something, "Tel-0123456789" is not.
+    let tagged = head
+        .strip_suffix(['-', '/', '.', '=', '_'])
+        .is_some_and(|head| head.ends_with(|c: char| c.is_alphabetic() || c == '/'));
+    let contact = subject == Some(Subject::Contact);
+    if subject == Some(Subject::Order) || (tagged && !contact) || shape::is_priced(run.text, head.len()) {
+        return None;
+    }
+    run.with_zeros().or_else(|| run.grouped()).or_else(|| if contact { run.announced() } else { None })
+}
+
 /// Groups that belong together, of which the first ones may be a number.
 struct Run<'t> {
     text: &'t str,
@@ -266,34 +288,6 @@ impl<'t> Run<'t> {
         let (_, plus) = self.head();
         let long = |count: &usize| self.digits(*count).len() >= SHORTEST_KNOWN;
         self.counts().filter(long).find_map(|count| Some((count, known.known(self.digits(count), plus)?)))
-    }
-
-    /// The number that the run begins with and that shows what it is.
-    fn unknown(&self) -> Option<(usize, Number)> {
-        let (head, plus) = self.head();
-        let glued = head.trim_end_matches(['+', '(']).ends_with(|c: char| c.is_alphanumeric());
-        if plus && !glued {
-            let number =
-                self.counts().find_map(|count| Some((count, Number::international(self.digits(count))?)));
-            if number.is_some() {
-                return number;
-            }
-        }
-        // In the middle of a run only a zero begins a number.
-        if !self.opens && !self.digits.starts_with('0') {
-            return None;
-        }
-        let subject = subject(self.text, head.len());
-        // "INV-0123456789" is a number of something, "Tel-0123456789" is not.
-        let tagged = head
-            .strip_suffix(['-', '/', '.', '=', '_'])
-            .is_some_and(|head| head.ends_with(|c: char| c.is_alphabetic() || c == '/'));
-        let contact = subject == Some(Subject::Contact);
-        if subject == Some(Subject::Order) || (tagged && !contact) || shape::is_priced(self.text, head.len())
-        {
-            return None;
-        }
-        self.with_zeros().or_else(|| self.grouped()).or_else(|| if contact { self.announced() } else { None })
     }
 
     fn is_bracketed(&self, group: &Group) -> bool {

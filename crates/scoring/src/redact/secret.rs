@@ -222,7 +222,11 @@ pub(super) fn of_known_shape(text: &str) -> Vec<Found> {
     let mut at = 0;
     while at < bytes.len() {
         let inside = at > 0 && (bytes[at - 1].is_ascii_alphanumeric() || !bytes[at - 1].is_ascii());
-        let shape = SHAPES.iter().find(|shape| !inside && bytes[at..].starts_with(shape.prefix.as_bytes()));
+        let begins = |shape: &&Shape| {
+            let prefix = shape.prefix.as_bytes();
+            prefix.first() == Some(&bytes[at]) && bytes[at..].starts_with(prefix)
+        };
+        let shape = if inside { None } else { SHAPES.iter().find(begins) };
         let Some(shape) = shape else {
             at += 1;
             continue;

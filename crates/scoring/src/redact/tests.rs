@@ -145,6 +145,13 @@ fn nothing_known_is_ever_shown_for_debugging() {
 }
 
 #[test]
+fn an_address_in_place_of_a_name_is_an_address() {
+    let known = Known { names: vec!["anna@example.com".to_owned()], ..Known::default() };
+    let redacted = Redactor::new(&known).redact("For example .com, says anna at example dot com.");
+    assert_eq!(redacted.text, "For example .com, says [EMAIL_1].");
+}
+
+#[test]
 fn disguises_do_not_help() {
     for text in [
         "an\u{200b}na@exam\u{ad}ple.com",

@@ -9,16 +9,21 @@ use unicode_normalization::char::{decompose_canonical, is_combining_mark};
 /// `word` in lower case and without accents.
 pub(super) fn key(word: &str) -> String {
     let mut key = String::with_capacity(word.len());
-    for c in word.chars() {
-        if c.is_ascii() {
-            key.push(c.to_ascii_lowercase());
-            continue;
-        }
-        for lower in c.to_lowercase() {
-            decompose_canonical(lower, |part| push_plain(part, &mut key));
-        }
-    }
+    write_key(word, &mut key);
     key
+}
+
+/// The key of `word` into `key`, for those who ask for that of every word of a text.
+pub(super) fn write_key(word: &str, key: &mut String) {
+    key.clear();
+    if word.is_ascii() {
+        key.push_str(word);
+        key.make_ascii_lowercase();
+        return;
+    }
+    for lower in word.chars().flat_map(char::to_lowercase) {
+        decompose_canonical(lower, |part| push_plain(part, key));
+    }
 }
 
 /// Letters that only look as if they had an accent have no canonical decomposition.

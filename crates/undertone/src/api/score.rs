@@ -51,7 +51,7 @@ pub async fn score(
         }
         Some(Err(NoVerdict::Abstained { reason, language })) => Ok(skipped(reason, language)),
         Some(Err(NoVerdict::Busy)) => Err(ApiError::new(BUSY, "the scorer is busy; try again in a second")),
-        Some(Err(NoVerdict::Failed { detail } | NoVerdict::Unavailable { detail })) => {
+        Some(Err(NoVerdict::Failed { detail } | NoVerdict::Unavailable { detail, .. })) => {
             Err(ApiError { cause: Some(detail), ..ApiError::new(INTERNAL, "this text could not be read") })
         }
         None => Err(ApiError::new(INTERNAL, "the scorer did not answer")),

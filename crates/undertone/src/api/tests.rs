@@ -5,6 +5,7 @@ mod answers;
 mod calibration;
 mod document;
 mod guide;
+mod provider_keys;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use chrono_tz::Tz;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::ServiceExt;
+use undertone_store::secrets::{Credentials, Keyring, MasterKey, Provider, Secret};
 use undertone_store::tenants::NewTenant;
 use undertone_store::{Act, Store, Tenant};
 
@@ -27,6 +29,7 @@ use crate::config::Config;
 use crate::intake::gather::Gather;
 use crate::knowledge::Lessons;
 use crate::pipeline::{Pipeline, Work};
+use crate::secrets::{Given, InstallationKey, ProviderKeys};
 
 const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -34,7 +37,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 struct Bench {
     app: App,
     router: Router,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     _end: watch::Sender<bool>,
     _pipeline: Pipeline,
     mine: Tenant,
@@ -71,6 +74,7 @@ impl Bench {
         let gather = Gather::start(&store, &work, 64, 1);
         let pipeline = Pipeline::start(&store, &(reader.clone() as _), &lessons, &work, 1, &ending);
         let app = App {
+            provider_keys: ProviderKeys::new(&store, given()),
             store,
             config: Arc::new(config),
             reader,
@@ -86,7 +90,7 @@ impl Bench {
         };
         let (mine, theirs) = (tenant("mine").await, tenant("theirs").await);
         let bench =
-            Self { router: router(&app), app, _folder: folder, _end: end, _pipeline: pipeline, mine, theirs };
+            Self { router: router(&app), app, folder, _end: end, _pipeline: pipeline, mine, theirs };
         for scope in Scope::ALL {
             bench.key(&bench.mine, &format!("ut_mine_{}", scope.as_str()), &[scope.as_str()]).await;
         }
@@ -172,9 +176,17 @@ impl Bench {
     }
 }
 
+/// What opens tenants' keys, and the installation's key for `openai`.
+fn given() -> Given {
+    let shared = Secret::new("marker-of-the-installations-key".to_owned());
+    let credentials = Credentials::new(Provider::Openai, &shared, Some("http://localhost:1/v1")).unwrap();
+    let keyring = Keyring::new(Some(MasterKey::generate().unwrap()), None);
+    Given::new(keyring, vec![InstallationKey { credentials, from: "a test".to_owned() }])
+}
+
 /// The address with an id that means nothing to anybody.
 fn address(route: &Route, id: &str) -> String {
-    route.path.replace("{id}", id).replace("{name}", id)
+    route.path.replace("{id}", id).replace("{name}", id).replace("{provider}", id)
 }
 
 fn scoped() -> impl Iterator<Item = (&'static Route, Scope)> {

@@ -13,6 +13,7 @@ use crate::api::caller::Scope;
 use crate::api::secrets;
 use crate::config::{Config, ConfigArguments, DEFAULT};
 use crate::error::{CliError, Outcome};
+use crate::secrets::Given;
 
 /// Who did it, in the audit log.
 pub const ACTOR: &str = "command line";
@@ -349,7 +350,9 @@ pub fn run_config(arguments: ConfigCommand) -> Result<Outcome, CliError> {
                 let store = crate::app::open_store(&config).await?;
                 store.ping().await?;
                 let pending = store.pending_migrations().await?;
+                let given = Given::to_this_process(&config)?;
                 say(&format!("The configuration can be used; {} answers.", store.engine()))?;
+                say(&given.told())?;
                 if !pending.is_empty() {
                     say(&format!(
                         "Migrations to come, at the next start or with undertone migrate: {}",

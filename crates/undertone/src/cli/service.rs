@@ -21,6 +21,7 @@ use crate::error::{CliError, Outcome};
 use crate::intake::gather::Gather;
 use crate::knowledge::Lessons;
 use crate::pipeline::{Pipeline, Work};
+use crate::secrets::{Given, ProviderKeys};
 use crate::telemetry;
 
 /// Requests under way and texts being read have this long to end.
@@ -83,6 +84,8 @@ pub struct Service {
 impl Service {
     /// Opens the database, brings its tables up to date, and starts to listen and to score.
     pub async fn start(config: Config, log_in_hint: Option<&str>) -> Result<Self, CliError> {
+        let given = Given::to_this_process(&config)?;
+        tracing::info!("{}", given.told());
         let store = open_store(&config).await.map_err(|e| cannot_open(&config, &e))?;
         store.migrate().await.map_err(|e| cannot_open(&config, &e))?;
         let listener = TcpListener::bind(config.listen).await.map_err(|e| {
@@ -105,6 +108,7 @@ impl Service {
         let tasks = if workers == 0 { 0 } else { workers + 1 };
         let pipeline = Pipeline::start(&store, &(reader.clone() as _), &lessons, &work, tasks, &ending);
         let app = App {
+            provider_keys: ProviderKeys::new(&store, given),
             store,
             config: Arc::new(config),
             reader,

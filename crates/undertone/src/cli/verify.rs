@@ -16,6 +16,7 @@ use crate::api::explanation;
 use crate::app::open_store;
 use crate::config::{Config, ConfigArguments};
 use crate::error::{CliError, Outcome};
+use crate::secrets::{Given, ProviderKeys};
 
 /// Count everything anew and compare it with the counters.
 #[derive(Debug, Args)]
@@ -104,11 +105,23 @@ pub fn run_doctor(arguments: &DoctorArguments) -> Result<Outcome, CliError> {
         if tenants.is_empty() {
             report.bad("there is no tenant; make one with: undertone tenant create")?;
         }
+        let keys = match Given::to_this_process(&config) {
+            Ok(given) => Some(ProviderKeys::new(&store, given)),
+            Err(error) => {
+                report.bad(&error.to_string())?;
+                None
+            }
+        };
         let mut found = false;
         for tenant in &tenants {
             match &arguments.interaction {
                 Some(id) => found |= examine_interaction(&store, tenant, id, &mut report).await?,
-                None => examine_tenant(&store, tenant, &config, &mut report).await?,
+                None => {
+                    examine_tenant(&store, tenant, &config, &mut report).await?;
+                    if let Some(keys) = &keys {
+                        examine_keys(&store, tenant, keys, &mut report).await?;
+                    }
+                }
             }
         }
         if let Some(id) = arguments.interaction.as_ref().filter(|_| !found) {
@@ -210,6 +223,22 @@ async fn examine_tenant(
             "{slug}: {} could not be scored; list them with GET /api/v1/interactions?state=failed",
             count(waiting.failed)
         ))?;
+    }
+    Ok(())
+}
+
+async fn examine_keys(
+    store: &Store,
+    tenant: &Tenant,
+    keys: &ProviderKeys,
+    report: &mut Report,
+) -> Result<(), CliError> {
+    let scorer = store.module(tenant.id).await?.settings.scorer;
+    for told in super::secrets::examine(keys, tenant, scorer).await? {
+        match told {
+            Ok(told) => Report::good(&told)?,
+            Err(told) => report.bad(&told)?,
+        }
     }
     Ok(())
 }

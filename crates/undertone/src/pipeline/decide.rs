@@ -108,7 +108,7 @@ fn after_scoring(answer: Result<Verdict, NoVerdict>, claimed: &Claimed, now: Dat
             let retry_at = Some(now + TimeDelta::seconds(1));
             Outcome::Failed { detail: "the scorer was busy".to_owned(), retry_at }
         }
-        Err(NoVerdict::Failed { detail } | NoVerdict::Unavailable { detail }) => broke(detail, claimed, now),
+        Err(NoVerdict::Failed { detail } | NoVerdict::Unavailable { detail, .. }) => broke(detail, claimed, now),
     }
 }
 

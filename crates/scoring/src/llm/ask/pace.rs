@@ -1,9 +1,13 @@
-//! How many requests are under way at once: one more after a round that went well, half as many when the provider complains.
+//! How many requests are under way at once: one more after a round that went well, half as many when the provider complains, none while it
+//! says that its window is full.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use chrono::{DateTime, Utc};
 use futures::channel::oneshot;
+
+use crate::llm::{RateLimits, Window};
 
 /// Lets so many requests go at once as the provider bears.
 #[derive(Debug, Clone)]
@@ -18,6 +22,8 @@ struct State {
     limit: f64,
     under_way: usize,
     waiting: VecDeque<oneshot::Sender<Turn>>,
+    /// The provider's window is full until then.
+    full_until: Option<DateTime<Utc>>,
 }
 
 /// A place among the requests under way; dropped when the answer is there. Whoever waits is handed one, so that it comes back even if they
@@ -29,7 +35,7 @@ impl Pace {
     /// At most `most` at once.
     pub(super) fn new(most: usize) -> Self {
         let limit = most as f64;
-        let state = State { limit, under_way: 0, waiting: VecDeque::new() };
+        let state = State { limit, under_way: 0, waiting: VecDeque::new(), full_until: None };
         Self { most: limit, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -60,6 +66,21 @@ impl Pace {
     pub(super) fn slower(&self) {
         let mut state = self.lock();
         state.limit = (state.limit / 2.0).max(1.0);
+    }
+
+    /// What a response that came at `now` says of the provider's windows.
+    pub(super) fn observe(&self, limits: &RateLimits, now: DateTime<Utc>) {
+        let windows = [limits.requests, limits.tokens, limits.input_tokens, limits.output_tokens];
+        let full = |window: Window| window.resets_at.filter(|at| window.remaining == Some(0) && *at > now);
+        let until = windows.into_iter().flatten().filter_map(full).max();
+        // Answers arrive in any order; the latest end that one of them told of holds.
+        let mut state = self.lock();
+        state.full_until = state.full_until.filter(|known| *known > now).max(until);
+    }
+
+    /// When the provider's window has room again, where it is full at `now`.
+    pub(super) fn full_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.lock().full_until.filter(|until| *until > now)
     }
 
     /// Hands the free places to those who wait. Who has given up is passed over.
@@ -136,6 +157,22 @@ mod tests {
         drop(turns);
         let turns: Vec<_> = std::iter::from_fn(|| now(&pace)).collect();
         assert_eq!(turns.len(), 1, "never none");
+    }
+
+    #[test]
+    fn a_full_window_holds_until_it_ends() {
+        let at = |seconds: i64| DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap();
+        let window = |remaining, seconds| {
+            Some(Window { limit: Some(50), remaining: Some(remaining), resets_at: Some(at(seconds)) })
+        };
+        let pace = Pace::new(4);
+        pace.observe(&RateLimits { requests: window(3, 60), ..RateLimits::default() }, at(0));
+        assert_eq!(pace.full_until(at(0)), None);
+        let limits = RateLimits { requests: window(0, 20), output_tokens: window(0, 40), ..RateLimits::default() };
+        pace.observe(&limits, at(0));
+        pace.observe(&RateLimits { requests: window(1, 60), ..RateLimits::default() }, at(1));
+        assert_eq!(pace.full_until(at(1)), Some(at(40)), "one that left earlier knows of no more room");
+        assert_eq!(pace.full_until(at(40)), None);
     }
 
     #[test]

@@ -56,13 +56,32 @@ pub(super) static ORDINARY: LazyLock<Lexicon> = LazyLock::new(|| {
     ))
 });
 
+/// Those of them that are months, days and seasons, and their neighbours.
+pub(super) static CALENDAR: LazyLock<Lexicon> = LazyLock::new(|| {
+    Lexicon::of(
+        "january february march april may june july august september october november december summer autumn winter sunday \
+         mai sommer herbst sonntag montag freitag samstag avril mars dimanche lundi samedi noel \
+         abril mayo julio domingo martes maio agosto janeiro aprile maggio natale mei zomer maj luty marzec piatek sobota niedziela \
+         sroda wiosna lato zima",
+    )
+});
+
+/// Words before a month or a day.
+pub(super) static TIMES: LazyLock<Lexicon> = LazyLock::new(|| {
+    Lexicon::of(
+        "in since from until till of by for to on last next this that every early late mid end before after during through between \
+         around about im seit bis ab am ende anfang mitte letzten nachsten en depuis des du au le fin debut desde hasta el del de ate \
+         em no di da dal dall fino entro il sinds vanaf tot eind begin op w od do na",
+    )
+});
+
 /// Titles, and what an agent's record holds instead of a name: never a part of a name.
 pub(super) static TITLES: LazyLock<Lexicon> = LazyLock::new(|| {
     Lexicon::of(
         "mr mrs ms miss mx dr prof professor ing dipl mag msc bsc phd mba jr sr sra srta ii iii iv herr frau herrn fraulein monsieur madame \
          mme mlle senor senora senorita don dona senhor senhora sig signor signora signore dhr mevr meneer mevrouw pan pani panie \
          team support service services customer customers kundenservice kundendienst kunde client cliente klant klient agent agents admin \
-         administrator info office sales help helpdesk desk bot system care hotline unknown guest user test account gmbh ltd inc llc sarl \
+         administrator info office sales help helpdesk desk bot system care hotline unknown anonymous anonym visitor nobody none null guest user test account gmbh ltd inc llc sarl \
          the and und y e et",
     )
 });

@@ -33,9 +33,7 @@ pub(super) fn candidate(text: &str, at: usize, label: Label, link: Link) -> Opti
         return (parted && is_strong(token.span.of(text)?, Link::Loose)).then_some(token.span);
     }
     let good = match label {
-        Label::Password if token.quoted => {
-            word.chars().count() >= 3 && (link != Link::None || !STATES.has(&key(word)))
-        }
+        Label::Password if token.quoted => is_quoted_password(word, link),
         Label::Password => is_strong(word, link) || is_plain_password(text, &token, link),
         Label::Code => return code(text, &token, link),
         Label::Key => is_key(word, link),
@@ -138,6 +136,17 @@ fn is_strong(word: &str, link: Link) -> bool {
         Link::Verb => length >= 4 && marked,
         Link::Loose => length >= 5 && letters > 0 && marked,
         Link::None => length >= 6 && letters > 0 && marked,
+    }
+}
+
+/// Whether what stands between quotation marks is a password: 'one told me to "be patient"' says none.
+fn is_quoted_password(content: &str, link: Link) -> bool {
+    let length = content.chars().count();
+    let one_word = !content.contains(char::is_whitespace) && !STATES.has(&key(content));
+    match link {
+        Link::Colon => length >= 3,
+        Link::Verb => length >= 5 && !STATES.has(&key(content)),
+        Link::Loose | Link::None => length >= 5 && (one_word || is_strong(content, Link::Loose)),
     }
 }
 

@@ -64,10 +64,10 @@ pub(super) fn is_grouped(digits: &str, lengths: &[usize], gaps: &[&str]) -> bool
         // Spain, Portugal, Poland, Switzerland without its zero. "650 000 000" is an amount.
         [3, 3, 3] => (b'2'..=b'9').contains(&first) && no_stops && !digits.ends_with("000"),
         [2, 3, 2, 2] => first != b'0' && no_stops,
-        // Spain in pairs; India.
-        [3, 2, 2, 2] | [5, 5] => (b'6'..=b'9').contains(&first) && no_stops,
         // Brazil.
         [2, 5 | 4, 4] => first != b'0' && (has('-') || has(')')) && no_stops,
+        // Spain again, India.
+        [3, 2, 2, 2] | [5, 5] => (b'6'..=b'9').contains(&first) && no_stops,
         // China.
         [3, 4, 4] => first == b'1' && (b'3'..=b'9').contains(&second) && no_stops,
         // Russia.

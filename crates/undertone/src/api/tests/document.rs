@@ -75,6 +75,10 @@ async fn answers_are_what_the_document_says() {
             Some(json!({"text": "Where is my parcel?", "label": "neutral"})),
         ),
         ("DELETE", "/api/v1/calibration/labels", "", None),
+        ("PUT", "/api/v1/provider-keys/{provider}", "", Some(json!({"key": "a-key-of-a-test-0123"}))),
+        ("GET", "/api/v1/provider-keys", "", None),
+        ("DELETE", "/api/v1/provider-keys/{provider}", "", None),
+        ("GET", "/api/v1/provider-keys", "", None),
         ("POST", "/api/v1/calibration/revert", "", None),
         (
             "POST",
@@ -91,6 +95,7 @@ async fn answers_are_what_the_document_says() {
         ("GET", "/readyz", "", None),
     ] {
         let real = path.replace("{id}", if path.contains("interactions") { &id } else { "ana" });
+        let real = real.replace("{provider}", "claude");
         let answer = bench.call(method, &format!("{real}{query}"), "ut_mine", body.as_ref()).await;
         assert!(answer.status < 300 || query == "?action=x", "{method} {real}: {}", answer.text);
         assert_documented(&document, method, path, &answer);

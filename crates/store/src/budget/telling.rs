@@ -1,0 +1,174 @@
+//! What is told when a budget runs low: `budget.threshold`, each percentage once for each day and month, in the transaction of its cause.
+
+use chrono::{DateTime, Utc};
+use sea_orm::DatabaseTransaction;
+use serde_json::json;
+use undertone_core::usage::{THRESHOLDS, reached};
+
+use super::counter::{Budget, Counter, Told};
+use super::{Caps, Limit, Refusal};
+use crate::statement::sql;
+use crate::{Result, Store, TenantId};
+
+/// The event's name.
+const EVENT: &str = "budget.threshold";
+
+/// The bit of the last threshold, 100 percent.
+const FULL: i64 = 1 << (THRESHOLDS.len() - 1);
+
+/// A threshold that was reached.
+struct Reached<'a> {
+    period: &'a str,
+    counter: &'a Counter,
+    measure: &'static str,
+    percent: u8,
+    used: u64,
+    cap: u64,
+    /// What a call wanted that was refused, where that is the reason.
+    refused: Option<u64>,
+}
+
+/// The thresholds of `used` that are not among the bits of `told`, and the bits with them.
+fn untold(used: u64, cap: u64, told: i64) -> (Vec<u8>, i64) {
+    let mut bits = told;
+    let mut percents = Vec::new();
+    for percent in reached(used, cap) {
+        let bit = THRESHOLDS.iter().position(|t| *t == percent).map_or(0, |place| 1 << place);
+        if bits & bit == 0 {
+            bits |= bit;
+            percents.push(percent);
+        }
+    }
+    (percents, bits)
+}
+
+impl Store {
+    /// Tells of the thresholds that a counter has reached and nobody was told of. Its row is held by `tx`.
+    pub(super) async fn tell_reached(
+        &self,
+        tx: &DatabaseTransaction,
+        tenant: TenantId,
+        caps: &Caps,
+        period: &str,
+        counter: &Counter,
+    ) -> Result<()> {
+        let (tokens_cap, micros_cap) =
+            if period == "day" { (caps.day_tokens, 0) } else { (caps.month_tokens, caps.month_micros) };
+        let used = counter.used();
+        let (of_tokens, tokens) = untold(used.tokens, tokens_cap, counter.told.tokens);
+        let (of_micros, micros) = untold(used.micros, micros_cap, counter.told.micros);
+        if of_tokens.is_empty() && of_micros.is_empty() {
+            return Ok(());
+        }
+        sql("UPDATE ai_budget SET told_tokens = ?, told_micros = ? WHERE tenant_id = ? AND period = ? AND begins = ?")
+            .bind(tokens)
+            .bind(micros)
+            .bind(tenant.0)
+            .bind(period)
+            .bind(counter.begins)
+            .run(tx)
+            .await?;
+        let told = of_tokens.into_iter().map(|percent| (percent, "tokens", used.tokens, tokens_cap));
+        let told = told
+            .chain(of_micros.into_iter().map(|percent| (percent, "cost_micros", used.micros, micros_cap)));
+        for (percent, measure, used, cap) in told {
+            let reached = Reached { period, counter, measure, percent, used, cap, refused: None };
+            self.cause(tx, tenant, caps, &reached, self.now()).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells that calls are refused until the day or month ends. That is 100 percent of a budget, though what is left of it may be
+    /// something: too little for a call.
+    pub(super) async fn tell_stopped(
+        &self,
+        tenant: TenantId,
+        caps: &Caps,
+        budget: &Budget,
+        refusal: &Refusal,
+        at: DateTime<Utc>,
+    ) -> Result<()> {
+        let (period, counter) = match refusal.limit {
+            Limit::DayTokens => ("day", &budget.day),
+            Limit::MonthTokens | Limit::MonthCost => ("month", &budget.month),
+        };
+        let Told { tokens, micros } = counter.told;
+        let (measure, told, mark) = match refusal.limit {
+            Limit::DayTokens | Limit::MonthTokens => ("tokens", tokens, MARK_TOKENS),
+            Limit::MonthCost => ("cost_micros", micros, MARK_MICROS),
+        };
+        if told >= FULL {
+            return Ok(());
+        }
+        let tx = self.begin().await?;
+        let marked =
+            sql(mark).bind(FULL).bind(tenant.0).bind(period).bind(counter.begins).bind(FULL).run(&tx).await?;
+        // Of several that are refused at once, one tells.
+        if marked == 1 {
+            let (used, cap, refused) = (refusal.used, refusal.cap, Some(refusal.wanted));
+            let reached = Reached { period, counter, measure, percent: 100, used, cap, refused };
+            self.cause(&tx, tenant, caps, &reached, at).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn cause(
+        &self,
+        tx: &DatabaseTransaction,
+        tenant: TenantId,
+        caps: &Caps,
+        reached: &Reached<'_>,
+        at: DateTime<Utc>,
+    ) -> Result<()> {
+        if !caps.to_workflow && !caps.to_webhooks {
+            return Ok(());
+        }
+        let begins = reached.counter.begins;
+        let subject = begins.format(if reached.period == "day" { "%Y-%m-%d" } else { "%Y-%m" }).to_string();
+        let payload = json!({
+            "tenant_id": tenant,
+            "period": reached.period,
+            "begins": begins,
+            "measure": reached.measure,
+            "percent": reached.percent,
+            "used": reached.used,
+            "cap": reached.cap,
+            "refused": reached.refused,
+            "at": at,
+        });
+        sql("INSERT INTO outbox (tenant_id, id, event, subject_id, to_workflow, to_webhooks, payload, created_at) VALUES ?")
+            .rows([[
+                tenant.0.into(),
+                self.new_id(at).into(),
+                EVENT.into(),
+                subject.into(),
+                caps.to_workflow.into(),
+                caps.to_webhooks.into(),
+                payload.into(),
+                at.into(),
+            ]])
+            .run(tx)
+            .await?;
+        Ok(())
+    }
+}
+
+const MARK_TOKENS: &str = "UPDATE ai_budget SET told_tokens = told_tokens + ? WHERE tenant_id = ? AND period = ? AND begins = ? AND told_tokens < ?";
+const MARK_MICROS: &str = "UPDATE ai_budget SET told_micros = told_micros + ? WHERE tenant_id = ? AND period = ? AND begins = ? AND told_micros < ?";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_threshold_is_told_once_in_whatever_order() {
+        assert_eq!(untold(64, 100, 0), (vec![], 0));
+        assert_eq!(untold(90, 100, 0), (vec![65, 85], 3));
+        assert_eq!(untold(90, 100, 3), (vec![], 3));
+        // A call was refused first, at half of the cap.
+        assert_eq!(untold(50, 100, FULL), (vec![], 4));
+        assert_eq!(untold(100, 100, FULL), (vec![65, 85], 7));
+        assert_eq!(untold(100, 0, 0), (vec![], 0));
+    }
+}
