@@ -13,6 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+import document
+
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / "bench/.venv"
 MODEL = ROOT / "bench/.work/peer"
@@ -46,10 +48,7 @@ def main():
     memory = peak_memory([PROGRAM, "score", "--quiet", "--format", "jsonl", ROOT / "samples/inbox.csv"])
     size = PROGRAM.stat().st_size
     text = page(rows, mean_ratio, pace, start - nothing, memory, size, len(messages))
-    path = ROOT / "docs/performance.md"
-    # The service's part is service.py's.
-    _, mark, service = path.read_text().partition("\n# The service\n")
-    path.write_text(text + mark + service)
+    document.put(text)
     print(text)
 
 

@@ -25,6 +25,8 @@ import urllib.request
 from datetime import date
 from pathlib import Path
 
+import document
+
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = ROOT / "target/release/undertone"
 MEASURE = ROOT / "target/release/examples/measure"
@@ -49,9 +51,7 @@ def main():
                     floors["pgbench"] = {clients: statistics.median(figures) for clients, *figures in zip((1, 8, 32), *rounds)}
                 found[engine] = measure(url, folder, rows)
     text = page(found, floors, rows)
-    path = ROOT / "docs/performance.md"
-    reader = path.read_text().partition("\n# The service\n")[0].rstrip()
-    path.write_text(f"{reader}\n\n{text}")
+    document.put(text)
     print(text)
 
 

@@ -2,10 +2,12 @@
 //!
 //! Read in this order: [`interaction`] is what arrives, [`settings`] is what the tenant chose, [`gate`] decides whether a
 //! text is scored, [`verdict`] is what a scorer says of it, [`report`] sums up many verdicts for a person, [`usage`] is what asking an
-//! LLM takes.
+//! LLM takes, [`cascade`] what is kept of asking one only where the embedded model is unsure.
 
 pub mod accuracy;
 pub mod arrival;
+pub mod backfill;
+pub mod cascade;
 pub mod category;
 pub mod clock;
 pub mod gate;

@@ -1,4 +1,4 @@
-//! What a tenant chose for the module. Names, defaults and meanings are those of the module guide; the last few are ours.
+//! What a tenant chose for the module. Names, defaults and meanings are those of the module guide; those it does not name are ours.
 //!
 //! Settings arrive as a JSON object. [`Settings::from_json`] reads it key by key and reports everything that is wrong at once:
 //! unknown keys by name, values out of range with the range. Keys left out keep their default.
@@ -12,6 +12,11 @@ use serde_json::{Map, Value};
 use crate::category::SUPPORT;
 use crate::verdict::ScorerKind;
 use crate::{Category, CategoryId, Channel, Phrase, text};
+
+/// No token cap is higher.
+const MOST_TOKENS: i64 = 1_000_000_000_000;
+/// No cap on cost is higher, in US cents.
+const MOST_CENTS: i64 = 1_000_000_000;
 
 /// Who hears of an alert.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +71,11 @@ pub struct Settings {
     pub max_note_length: u32,
     /// Tokens an LLM may use in a day, 0..=10^12; 0 is unlimited. Default 100000.
     pub daily_token_cap: u64,
+    /// Tokens an LLM may use in a month of the tenant, 0..=10^12; 0 is unlimited. Default unlimited.
+    pub monthly_token_cap: u64,
+    /// What an LLM may cost in a month of the tenant, in US cents, 0..=10^9; 0 is unlimited. Default unlimited. A model whose price is not
+    /// known costs nothing here.
+    pub monthly_cost_cap_cents: u64,
     /// Send `sentiment.scored` and `sentiment.negative` to the workflow engine. Default on.
     pub emit_workflow_events: bool,
     /// Send the same events to subscribed webhooks. Default on.
@@ -74,6 +84,12 @@ pub struct Settings {
     pub scorer: ScorerKind,
     /// What happens when the LLM can not be used. Default the embedded model scores.
     pub when_unavailable: WhenUnavailable,
+    /// The cascade asks its LLM where the embedded model's confidence is under this, in percent, 0..=100. Default 70.
+    pub cascade_threshold: u8,
+    /// The cascade always asks its LLM about customers of these segments; at most 100. Default none.
+    pub cascade_segments: BTreeSet<String>,
+    /// How many texts one request to an LLM holds at most, where several wait, 1..=20. Default 8.
+    pub llm_together: u8,
     /// Score what bots wrote. Default off.
     pub score_bots: bool,
     /// Score internal comments that are neither notes nor summaries of a contact. Default off.
@@ -96,10 +112,15 @@ impl Default for Settings {
             min_note_length: 20,
             max_note_length: 8000,
             daily_token_cap: 100_000,
+            monthly_token_cap: 0,
+            monthly_cost_cap_cents: 0,
             emit_workflow_events: true,
             dispatch_webhooks: true,
             scorer: ScorerKind::Local,
             when_unavailable: WhenUnavailable::Local,
+            cascade_threshold: 70,
+            cascade_segments: BTreeSet::new(),
+            llm_together: 8,
             score_bots: false,
             score_internal_comments: false,
             categories: Vec::new(),
@@ -126,7 +147,7 @@ impl SettingsError {
 
 impl Settings {
     /// Every key, in the order in which they are shown.
-    pub const KEYS: [&'static str; 17] = [
+    pub const KEYS: [&'static str; 22] = [
         "enabled",
         "channels",
         "model",
@@ -136,10 +157,15 @@ impl Settings {
         "min_note_length",
         "max_note_length",
         "daily_token_cap",
+        "monthly_token_cap",
+        "monthly_cost_cap_cents",
         "emit_workflow_events",
         "dispatch_webhooks",
         "scorer",
         "when_unavailable",
+        "cascade_threshold",
+        "cascade_segments",
+        "llm_together",
         "score_bots",
         "score_internal_comments",
         "categories",
@@ -178,7 +204,13 @@ impl Settings {
             ),
             min_note_length: fields.integer("min_note_length", default.min_note_length, 0..=1000),
             max_note_length: fields.integer("max_note_length", default.max_note_length, 100..=100_000),
-            daily_token_cap: fields.integer("daily_token_cap", default.daily_token_cap, 0..=1_000_000_000_000),
+            daily_token_cap: fields.integer("daily_token_cap", default.daily_token_cap, 0..=MOST_TOKENS),
+            monthly_token_cap: fields.integer("monthly_token_cap", default.monthly_token_cap, 0..=MOST_TOKENS),
+            monthly_cost_cap_cents: fields.integer(
+                "monthly_cost_cap_cents",
+                default.monthly_cost_cap_cents,
+                0..=MOST_CENTS,
+            ),
             emit_workflow_events: fields.read(
                 "emit_workflow_events",
                 default.emit_workflow_events,
@@ -191,6 +223,9 @@ impl Settings {
                 default.when_unavailable,
                 "local, wait or skip",
             ),
+            cascade_threshold: fields.integer("cascade_threshold", default.cascade_threshold, 0..=100),
+            cascade_segments: fields.segments(),
+            llm_together: fields.integer("llm_together", default.llm_together, 1..=20),
             score_bots: fields.read("score_bots", default.score_bots, "true or false"),
             score_internal_comments: fields.read(
                 "score_internal_comments",
@@ -319,6 +354,17 @@ impl Fields<'_> {
         }
     }
 
+    fn segments(&mut self) -> BTreeSet<String> {
+        const KEY: &str = "cascade_segments";
+        let expected = "a list of at most 100 names of segments, each of 1 to 200 bytes";
+        let segments: Vec<String> = self.read(KEY, Vec::new(), expected);
+        if segments.len() <= 100 && segments.iter().all(|name| (1..=200).contains(&name.len())) {
+            return segments.into_iter().collect();
+        }
+        self.errors.push(SettingsError::new(KEY, format!("`{KEY}` must be {expected}")));
+        BTreeSet::new()
+    }
+
     fn categories(&mut self) -> Vec<Category> {
         let expected = "a list of at most 60 objects with `id` (lower-case letters, digits, _), `name` (1 to 200 characters) and \
                         optionally `examples` (at most 20 texts of 1 to 300 characters), each id once";
@@ -351,164 +397,4 @@ impl Fields<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    use super::*;
-
-    fn errors(json: impl Into<Value>) -> Vec<String> {
-        Settings::from_json(&json.into()).unwrap_err().into_iter().map(|e| e.message).collect()
-    }
-
-    #[test]
-    fn an_empty_object_is_the_defaults_of_the_module_guide() {
-        let s = Settings::from_json(&json!({})).unwrap();
-        assert_eq!(s, Settings::default());
-        assert!(s.enabled && s.emit_workflow_events && s.dispatch_webhooks);
-        assert_eq!(s.channels.len(), 10);
-        assert_eq!((s.alert_threshold, s.cooldown_minutes), (-50, 30));
-        assert_eq!((s.min_note_length, s.max_note_length, s.daily_token_cap), (20, 8000, 100_000));
-        assert_eq!(s.recipients, Recipients::AdminsAndSupervisors {});
-        assert_eq!(s.model, None);
-    }
-
-    #[test]
-    fn settings_survive_json_and_every_key_is_named() {
-        let s = Settings::default();
-        let json = serde_json::to_value(&s).unwrap();
-        assert_eq!(json.as_object().unwrap().keys().collect::<Vec<_>>(), Settings::KEYS);
-        assert_eq!(Settings::from_json(&json).unwrap(), s);
-    }
-
-    #[test]
-    fn unknown_keys_are_refused_by_name_and_all_errors_are_told_at_once() {
-        let told =
-            errors(json!({"colour": 1, "cooldown_minute": 5, "alert_threshold": -101, "enabled": "yes"}));
-        assert_eq!(told.len(), 4, "{told:#?}");
-        assert!(told[0].starts_with("there is no setting `colour`; the settings are enabled, channels"));
-        assert_eq!(told[1], "there is no setting `cooldown_minute`; did you mean `cooldown_minutes`?");
-        assert!(
-            told.contains(
-                &"`alert_threshold` is -101; it must be a whole number from -100 to 100".to_owned()
-            )
-        );
-        assert!(told.contains(&"`enabled` is \"yes\"; it must be true or false".to_owned()));
-    }
-
-    #[test]
-    fn ranges_hold_at_their_ends() {
-        for (key, low, high) in [
-            ("alert_threshold", -100, 100),
-            ("cooldown_minutes", 0, 43_200),
-            ("min_note_length", 0, 1000),
-            ("max_note_length", 100, 100_000),
-            ("daily_token_cap", 0, 1_000_000_000_000_i64),
-        ] {
-            for fine in [low, high] {
-                assert!(
-                    Settings::from_json(&json!({key: fine, "min_note_length": 0})).is_ok()
-                        || key == "min_note_length",
-                    "{key} {fine}"
-                );
-            }
-            for wrong in [json!(low - 1), json!(high + 1), json!(1.5), json!("7"), json!(null)] {
-                let told = errors(json!({key: wrong}));
-                assert_eq!(told.len(), 1, "{key} {wrong}");
-                assert!(told[0].contains(&format!("from {low} to {high}")), "{}", told[0]);
-            }
-        }
-        assert!(Settings::from_json(&json!({"min_note_length": 1000})).is_ok());
-        assert!(errors(json!({"min_note_length": 500, "max_note_length": 400}))[0].contains("is less than"));
-    }
-
-    #[test]
-    fn channels_recipients_model_and_scorer() {
-        let s = Settings::from_json(&json!({
-            "channels": ["email", "chat"], "model": "claude-x", "scorer": "cascade", "when_unavailable": "wait",
-            "recipients": {"mode": "specific_users", "users": ["u2", "u1"]}
-        }))
-        .unwrap();
-        assert_eq!(s.channels, BTreeSet::from([Channel::Email, Channel::Chat]));
-        assert_eq!(s.model.as_deref(), Some("claude-x"));
-        assert_eq!((s.scorer, s.when_unavailable), (ScorerKind::Cascade, WhenUnavailable::Wait));
-        assert_eq!(s.recipients, Recipients::SpecificUsers { users: ["u1".into(), "u2".into()].into() });
-        assert!(errors(json!({"channels": ["e-mail"]}))[0].contains("must be one of web, chat, email"));
-        assert!(errors(json!({"channels": "email"}))[0].contains("must be a list of"));
-        assert!(errors(json!({"recipients": {"mode": "everyone"}}))[0].contains("specific_users"));
-        assert!(errors(json!({"recipients": {"mode": "supervisors", "users": []}})).len() == 1);
-        assert!(errors(json!({"model": ""}))[0].contains("or null"));
-        assert!(errors(json!([]))[0].contains("JSON object"));
-    }
-
-    #[test]
-    fn categories_are_checked() {
-        let one = json!({"id": "late", "name": "Late delivery", "examples": ["Where is my parcel?"]});
-        assert_eq!(Settings::from_json(&json!({"categories": [one]})).unwrap().categories.len(), 1);
-        for wrong in [
-            json!([one, one]),
-            json!([{"id": "Late", "name": "x"}]),
-            json!([{"id": "late", "name": " "}]),
-            json!([{"id": "late", "name": "x", "examples": [""]}]),
-            json!([{"id": "late", "name": "x", "colour": "red"}]),
-        ] {
-            assert_eq!(errors(json!({"categories": wrong})).len(), 1, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn phrases_are_checked_and_name_known_categories() {
-        let sick = json!({"phrase": "sick", "shift": 40});
-        assert_eq!(Settings::from_json(&json!({"phrases": [sick]})).unwrap().phrases[0].shift, 40);
-        let billing = json!([{"phrase": "double charged", "category": "billing", "urgency": "high"}]);
-        assert!(Settings::from_json(&json!({"phrases": billing})).is_ok());
-        let own = json!([{"id": "late", "name": "Late"}]);
-        let told = errors(json!({"phrases": billing, "categories": own}));
-        assert_eq!(told, ["`phrases` name the category billing, which is none of `categories`"]);
-        for wrong in [
-            json!([sick, {"phrase": " SICK", "shift": 1}]),
-            json!([{"phrase": "sick"}]),
-            json!([{"phrase": "", "shift": 9}]),
-            json!([{"phrase": "sick", "shift": 101}]),
-            json!([{"phrase": "sick", "shift": 128}]),
-            json!([{"phrase": "sick", "shift": 10, "colour": "red"}]),
-            json!(vec![sick.clone(); 201]),
-        ] {
-            assert_eq!(errors(json!({"phrases": wrong})).len(), 1, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn long_values_are_not_echoed_whole() {
-        let told = errors(json!({"enabled": "x".repeat(10_000), "y".repeat(5_000): 1}));
-        assert!(told.iter().all(|t| t.len() < 600), "{told:?}");
-    }
-
-    fn any_json() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            Just(Value::Null),
-            any::<bool>().prop_map(Value::from),
-            any::<i64>().prop_map(Value::from),
-            any::<f64>().prop_map(Value::from),
-            "\\PC{0,12}".prop_map(Value::from),
-        ];
-        leaf.prop_recursive(3, 24, 4, |inner| {
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                prop::collection::btree_map("[a-z_]{1,8}", inner, 0..4)
-                    .prop_map(|m| Value::Object(m.into_iter().collect())),
-            ]
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn any_value_under_any_key_is_taken_whole_or_refused_by_name(key in 0..Settings::KEYS.len(), value in any_json()) {
-            let key = Settings::KEYS[key];
-            match Settings::from_json(&json!({key: value})) {
-                Ok(settings) => prop_assert!(Settings::from_json(&serde_json::to_value(settings).unwrap()).is_ok()),
-                Err(errors) => prop_assert!(errors.iter().all(|e| e.key == key && e.message.contains(key))),
-            }
-        }
-    }
-}
+mod tests;

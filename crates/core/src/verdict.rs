@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::CategoryId;
+use crate::cascade::Cascaded;
 
 /// Half the width of the neutral band: scores from -19 to 19 are neutral, as decision 12 of the product says.
 pub const NEUTRAL_BAND: i8 = 20;
@@ -315,6 +316,19 @@ pub enum ScorerKind {
     Cascade,
 }
 
+impl ScorerKind {
+    /// The word used in settings, files and the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Claude => "claude",
+            Self::Openai => "openai",
+            Self::Cascade => "cascade",
+        }
+    }
+}
+
 /// Where a verdict comes from, so that it can be repeated and paid for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance {
@@ -375,6 +389,9 @@ pub struct Verdict {
     pub coverage: Coverage,
     /// Where it comes from.
     pub provenance: Provenance,
+    /// How it came about, where the cascade made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cascade: Option<Cascaded>,
 }
 
 /// Why a verdict may not be recorded.
@@ -408,10 +425,10 @@ pub enum InvalidVerdict {
 }
 
 impl Verdict {
-    /// A person should look: the confidence is under [`Confidence::REVIEW_BELOW`].
+    /// A person should look: the confidence is under [`Confidence::REVIEW_BELOW`], or two scorers contradict each other.
     #[must_use]
     pub fn needs_review(&self) -> bool {
-        self.confidence.get() < Confidence::REVIEW_BELOW
+        self.confidence.get() < Confidence::REVIEW_BELOW || self.disagrees()
     }
 
     /// The texts of the evidence, strongest first.
@@ -473,6 +490,7 @@ pub(crate) mod tests {
                 cost_micros: 0,
                 duration_us: 0,
             },
+            cascade: None,
         }
     }
 

@@ -35,6 +35,28 @@ pub fn tagged(tag: &str) -> Split {
     })
 }
 
+/// The texts of Undertone's own prompt: its first line names a fence, a word that stands in none of the texts, and each text stands between
+/// `<fence item=1 …>` and `</fence>`, on lines of their own.
+///
+/// ```
+/// let split = undertone_llm_server::items::fenced();
+/// let items = split("1 item, fence 3f9a61c2\n\n<3f9a61c2 item=1 channel=email>\nWhere is it?\n</3f9a61c2>\n\nEnd of data.");
+/// assert_eq!((items[0].index, items[0].text.as_str()), (1, "Where is it?"));
+/// ```
+#[must_use]
+pub fn fenced() -> Split {
+    Arc::new(|user: &str| {
+        let fence = user.lines().next().and_then(|line| line.rsplit(' ').next()).unwrap_or_default();
+        let (open, close) = (format!("<{fence} item="), format!("\n</{fence}>"));
+        let items = user.split(&open).skip(1).filter_map(|part| {
+            let (head, rest) = part.split_once(">\n")?;
+            let index = head.split(' ').next()?.parse().ok()?;
+            Some(Item { index, text: rest.split_once(&close)?.0.to_owned() })
+        });
+        items.collect()
+    })
+}
+
 fn index(attributes: &str) -> Option<i64> {
     let (_, value) = attributes.split_once("index=")?;
     let digits = value.trim_start_matches(['"', '\'']);
@@ -48,6 +70,16 @@ mod tests {
 
     fn told(user: &str) -> Vec<(i64, String)> {
         tagged("m")(user).into_iter().map(|item| (item.index, item.text)).collect()
+    }
+
+    #[test]
+    fn words_between_fences_are_found_and_other_words_are_not() {
+        let user = "2 items, fence 0a1b2c3d\n\n<0a1b2c3d item=1 kind=message>\n<0a1b item=7>\na\n\n</0a1b2c3d>\n\n\
+                    <0a1b2c3d item=2 kind=note>\nb\n</0a1b2c3d>\n\nEnd of data.";
+        let told: Vec<_> = fenced()(user).into_iter().map(|item| (item.index, item.text)).collect();
+        assert_eq!(told, [(1, "<0a1b item=7>\na\n".to_owned()), (2, "b".to_owned())]);
+        assert_eq!(fenced()("no fence"), []);
+        assert_eq!(fenced()(""), []);
     }
 
     #[test]

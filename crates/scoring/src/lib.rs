@@ -1,8 +1,9 @@
 //! Text in, verdict out.
 //!
 //! [`Scorer`] is the edge: a [`Batch`] of [`Utterance`]s in, for each a verdict or the reason why there is none. It knows nothing of HTTP,
-//! SQL or any runtime. [`local`] is the embedded reader; scorers that ask an LLM stand beside it behind the same trait.
+//! SQL or any runtime. [`local`] is the embedded reader; scorers that ask an LLM ([`llm`]) stand beside it behind the same trait, and [`cascade`] is made of one of each.
 
+pub mod cascade;
 pub mod llm;
 pub mod local;
 pub mod redact;
@@ -35,6 +36,8 @@ pub struct Utterance {
     pub occurred_at: Option<DateTime<Utc>>,
     /// Whom the text may name: taken out before it goes to an LLM. Never sent.
     pub known: redact::Known,
+    /// The cascade asks the LLM however sure the embedded model is: the tenant wants it for this customer's segment. Never sent.
+    pub always_llm: bool,
 }
 
 impl Utterance {
@@ -50,6 +53,7 @@ impl Utterance {
             direction: interaction.direction,
             occurred_at: interaction.occurred_at,
             known: redact::Known::default(),
+            always_llm: false,
         }
     }
 

@@ -11,6 +11,7 @@ mod evidence;
 mod heads;
 mod language;
 mod layout;
+mod lexicon;
 pub mod lesson;
 mod pool;
 mod reader;

@@ -2,72 +2,24 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can not go on stops")]
 
+#[path = "support/provider.rs"]
+mod provider;
+
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use futures::FutureExt;
 use futures::executor::block_on;
-use futures::future::{BoxFuture, ready};
+use provider::{NOON, World, fenced};
 use serde_json::{Value, json};
 use undertone_core::verdict::ScorerKind;
 use undertone_core::{Label, SkipReason, Verdict};
 use undertone_llm_server::{Failure, Fault, Item, ItemSeen, Problem, Script, Server};
-use undertone_scoring::llm::ask::{Api, Call, Endpoint, LlmScorer, Manner, Outside, Response, Unlimited, Unreachable};
+use undertone_scoring::llm::ask::{Api, Endpoint, LlmScorer, Manner, Unlimited};
 use undertone_scoring::llm::claude::CacheTime;
 use undertone_scoring::redact::Known;
 use undertone_scoring::{Batch, NoVerdict, Scorer, Utterance};
-
-/// Saturday, 28 November 2026, noon.
-const NOON: i64 = 1_795_867_200_000;
-
-/// Real HTTP, and a clock that pauses move.
-struct World {
-    millis: Arc<AtomicI64>,
-    pauses: Mutex<Vec<Duration>>,
-    http: ureq::Agent,
-}
-
-impl World {
-    fn now_of(millis: &AtomicI64) -> DateTime<Utc> {
-        DateTime::from_timestamp_millis(millis.load(Ordering::SeqCst)).unwrap()
-    }
-
-    fn exchange(&self, call: &Call) -> Result<Response, ureq::Error> {
-        let mut request = self.http.post(&call.url);
-        for (name, value) in &call.headers {
-            request = request.header(*name, value);
-        }
-        let mut response = request.send(&call.body[..])?;
-        let headers = response.headers().iter();
-        let headers =
-            headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
-        let status = response.status().as_u16();
-        Ok(Response { status, headers, body: response.body_mut().read_to_vec()? })
-    }
-}
-
-impl Outside for World {
-    fn send(&self, call: Call) -> BoxFuture<'_, Result<Response, Unreachable>> {
-        ready(self.exchange(&call).map_err(|e| Unreachable { detail: e.to_string(), sent: true })).boxed()
-    }
-
-    fn sleep(&self, pause: Duration) -> BoxFuture<'_, ()> {
-        self.pauses.lock().unwrap().push(pause);
-        self.millis.fetch_add(i64::try_from(pause.as_millis()).unwrap(), Ordering::SeqCst);
-        ready(()).boxed()
-    }
-
-    fn now(&self) -> DateTime<Utc> {
-        Self::now_of(&self.millis)
-    }
-
-    fn chance(&self) -> f64 {
-        0.0
-    }
-}
 
 struct Bench {
     server: Server,
@@ -92,12 +44,7 @@ impl Bench {
         script.items = Arc::new(fenced);
         script.answer = Arc::new(answers);
         let server = Server::start(script).unwrap();
-        let http = ureq::Agent::config_builder()
-            .timeout_global(Some(Duration::from_secs(20)))
-            .http_status_as_error(false)
-            .build()
-            .into();
-        let world = Arc::new(World { millis, pauses: Mutex::default(), http });
+        let world = Arc::new(World::new(millis));
         let manner = Manner { together: 4, at_once: 2, tries: 3 };
         let scorer = LlmScorer::new(endpoint(&server), manner, world.clone(), Arc::new(Unlimited));
         Self { server, world, scorer }
@@ -125,20 +72,6 @@ impl Bench {
 fn user(body: &Value) -> String {
     let messages = body["messages"].as_array().unwrap();
     messages.last().unwrap()["content"].as_str().unwrap().to_owned()
-}
-
-/// The items of our own prompt.
-fn fenced(user: &str) -> Vec<Item> {
-    let fence = user.lines().next().and_then(|line| line.rsplit(' ').next()).unwrap_or_default();
-    let (open, close) = (format!("<{fence} item="), format!("\n</{fence}>"));
-    user.split(&open)
-        .skip(1)
-        .filter_map(|part| {
-            let (head, rest) = part.split_once(">\n")?;
-            let index = head.split(' ').next()?.parse().ok()?;
-            Some(Item { index, text: rest.split_once(&close)?.0.to_owned() })
-        })
-        .collect()
 }
 
 /// Answers as the tests need them: "late" is bad, all else says nothing; the words in capitals make the model stumble, the last of

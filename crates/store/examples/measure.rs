@@ -194,6 +194,7 @@ fn verdict() -> Verdict {
             cost_micros: 0,
             duration_us: 900,
         },
+        cascade: None,
     }
 }
 

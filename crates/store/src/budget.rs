@@ -18,6 +18,7 @@ use std::fmt;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use sea_orm::{DatabaseTransaction, FromQueryResult, Value};
+use undertone_core::Settings;
 use undertone_core::gate::DeferReason;
 use undertone_core::usage::Feature;
 use undertone_core::usage::calendar::{day_ends, day_of, month_ends, month_of};
@@ -181,7 +182,22 @@ fn bound(cap: u64) -> i64 {
     if cap == 0 { i64::MAX } else { i64::try_from(cap).unwrap_or(i64::MAX) }
 }
 
+/// Millionths of a dollar in a cent.
+const MICROS_PER_CENT: u64 = 10_000;
+
 impl Caps {
+    /// Those of a tenant's settings.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        Self {
+            day_tokens: settings.daily_token_cap,
+            month_tokens: settings.monthly_token_cap,
+            month_micros: settings.monthly_cost_cap_cents.saturating_mul(MICROS_PER_CENT),
+            to_workflow: settings.emit_workflow_events,
+            to_webhooks: settings.dispatch_webhooks,
+        }
+    }
+
     /// Every limit, with its cap.
     fn limits(&self) -> [(Limit, u64); 3] {
         [

@@ -332,7 +332,16 @@ impl Store {
             .await
     }
 
-    /// Every lesson, the latest first; at most the last hundred.
+    /// The version of the model that a lesson was learnt on, where there is such a lesson.
+    pub async fn lesson_model(&self, tenant: TenantId, version: i64) -> Result<Option<String>> {
+        sql("SELECT model_version FROM lesson WHERE tenant_id = ? AND version = ?")
+            .bind(tenant.0)
+            .bind(version)
+            .value(&self.reader)
+            .await
+    }
+
+    /// The last hundred lessons, the latest first.
     pub async fn lessons(&self, tenant: TenantId) -> Result<Vec<LessonEntry>> {
         sql("SELECT version, model_version, trial, made_by, made_at, active FROM lesson WHERE tenant_id = ? \
              ORDER BY version DESC LIMIT 100")

@@ -6,7 +6,9 @@
 
 pub mod accept;
 mod audit;
+pub mod backfill;
 pub mod budget;
+pub mod cascade;
 mod connection;
 pub mod interactions;
 pub mod keys;

@@ -6,11 +6,15 @@ use crate::statement::sql;
 use crate::{Result, Store};
 
 /// Every step: its name, and its statements with the words of [`WORDS`].
-const STEPS: [(&str, &str); 4] = [
+const STEPS: [(&str, &str); 8] = [
     ("0001_initial", include_str!("../migrations/0001_initial.sql")),
     ("0002_lessons", include_str!("../migrations/0002_lessons.sql")),
     ("0003_provider_keys", include_str!("../migrations/0003_provider_keys.sql")),
     ("0004_budget", include_str!("../migrations/0004_budget.sql")),
+    ("0005_usage", include_str!("../migrations/0005_usage.sql")),
+    ("0006_told", include_str!("../migrations/0006_told.sql")),
+    ("0007_backfill", include_str!("../migrations/0007_backfill.sql")),
+    ("0008_cascade", include_str!("../migrations/0008_cascade.sql")),
 ];
 
 /// Words that differ: in the step, for SQLite, for PostgreSQL. Text is compared byte by byte in both, so that order and cursors agree.

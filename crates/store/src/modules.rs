@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use undertone_core::Settings;
 
 use crate::audit::{self, Act};
+use crate::queue::hasten;
 use crate::statement::{for_update, sql};
 use crate::{Result, Store, StoreError, TenantId};
 
@@ -211,6 +212,8 @@ impl Store {
         .rows([[act.tenant.0.into(), MODULE.into(), false.into(), all.into(), self.now().into()]])
         .run(tx)
         .await?;
+        // A cap that was raised, another scorer or model: it holds at once.
+        hasten(tx, act.tenant, self.now()).await?;
         audit::note(self, tx, act, (action, MODULE), &payload).await
     }
 }

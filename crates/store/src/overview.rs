@@ -50,12 +50,7 @@ impl Store {
             summaries.fold(Totals::default(), |sum, one| sum.plus(one.totals)).into()
         };
         let module = self.module(tenant.id).await?;
-        let tokens_used = sql("SELECT CAST(COALESCE(SUM(tokens_in + tokens_out), 0) AS bigint) FROM ai_usage_day WHERE tenant_id = ? AND day = ?")
-            .bind(tenant.id.0)
-            .bind(today)
-            .value::<i64>(&self.reader)
-            .await?
-            .unwrap_or_default();
+        let tokens_used = self.budget_at(tenant, at).await?.day.used().tokens;
         Ok(Overview {
             tenant: tenant.name.clone(),
             zone: tenant.zone.name().to_owned(),
@@ -65,7 +60,7 @@ impl Store {
             today: Today {
                 day: today,
                 summary: of("scored", today).into(),
-                tokens_used,
+                tokens_used: i64::try_from(tokens_used).unwrap_or(i64::MAX),
                 token_cap: i64::try_from(module.settings.daily_token_cap).unwrap_or(i64::MAX),
             },
             period: sum(&mut trend.iter().map(|day| day.summary)),

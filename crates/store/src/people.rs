@@ -1,5 +1,7 @@
 //! Customers, accounts, agents, teams and conversations. A mention in an interaction creates them; what it tells about them is kept.
 
+mod known;
+
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
@@ -11,6 +13,8 @@ use undertone_core::arrival::{AccountDetails, AgentDetails, ConversationDetails,
 use crate::audit::{self, Act};
 use crate::statement::{pieces, sql};
 use crate::{Result, Store, TenantId};
+
+pub use known::{People, Traces};
 
 /// A table whose rows are found by the id their source gave them.
 pub(crate) struct Table {

@@ -5,6 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 use undertone_core::{Channel, Interaction};
 
+use crate::backfill;
 use crate::rows::word;
 use crate::statement::{pieces, skip_locked, sql};
 use crate::{Result, Store, TenantId};
@@ -46,8 +47,12 @@ pub struct Claimed {
     pub received_at: DateTime<Utc>,
 }
 
+/// What a [`Row`] is read from, but for its attempts: an interaction `i`, its text `t` and its customer `c`.
+pub(crate) const CLAIMED: &str = "i.id, i.source, i.external_id, i.revision, i.kind, i.author_kind, i.direction, i.visibility, i.channel, \
+    i.channel_name, i.customer_id, i.agent_id, i.conversation_id, i.segment, i.occurred_at, i.received_at, t.body, c.opted_out_at, c.erased_at";
+
 #[derive(FromQueryResult)]
-struct Row {
+pub(crate) struct Row {
     id: String,
     source: String,
     external_id: String,
@@ -142,15 +147,17 @@ impl Store {
         if chosen.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = sql("SELECT i.id, i.source, i.external_id, i.attempts, i.revision, i.kind, i.author_kind, i.direction, i.visibility, \
-             i.channel, i.channel_name, i.customer_id, i.agent_id, i.conversation_id, i.segment, i.occurred_at, i.received_at, t.body, \
-             c.opted_out_at, c.erased_at FROM interaction i \
-             LEFT JOIN interaction_text t ON t.tenant_id = i.tenant_id AND t.interaction_id = i.id AND t.revision = i.revision \
-             LEFT JOIN customer c ON c.tenant_id = i.tenant_id AND c.id = i.customer_id WHERE i.tenant_id = ? AND i.id IN ? ORDER BY i.id")
-        .bind(tenant.0)
-        .list(chosen.iter().map(|row| row.id.as_str()))
-        .all::<Row>(&tx)
-        .await?;
+        let rows = sql("SELECT i.attempts, ")
+            .then(CLAIMED)
+            .then(
+                " FROM interaction i \
+                 LEFT JOIN interaction_text t ON t.tenant_id = i.tenant_id AND t.interaction_id = i.id AND t.revision = i.revision \
+                 LEFT JOIN customer c ON c.tenant_id = i.tenant_id AND c.id = i.customer_id WHERE i.tenant_id = ? AND i.id IN ? ORDER BY i.id",
+            )
+            .bind(tenant.0)
+            .list(chosen.iter().map(|row| row.id.as_str()))
+            .all::<Row>(&tx)
+            .await?;
         tx.commit().await?;
         rows.into_iter().map(Claimed::try_from).collect()
     }
@@ -186,6 +193,18 @@ impl Store {
         tx.commit().await?;
         Ok(released)
     }
+}
+
+/// What waits for an LLM is due now: something changed that it may have waited for.
+pub(crate) async fn hasten(on: &impl ConnectionTrait, tenant: TenantId, now: DateTime<Utc>) -> Result<u64> {
+    backfill::hasten(on, tenant, now).await?;
+    sql("UPDATE interaction SET next_attempt_at = ? WHERE tenant_id = ? AND score_state = 'pending' AND next_attempt_at > ? \
+         AND lease_owner IS NULL AND reason IN ('daily_token_cap', 'monthly_budget', 'no_key', 'llm_unavailable')")
+    .bind(now)
+    .bind(tenant.0)
+    .bind(now)
+    .run(on)
+    .await
 }
 
 #[derive(FromQueryResult)]

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{DatabaseTransaction, FromQueryResult, Value};
 use serde_json::json;
-use undertone_core::verdict::ScorerKind;
 use undertone_core::{SkipReason, Verdict};
 
+use crate::cascade::Moves;
+use crate::backfill;
 use crate::queue::Claimed;
 use crate::rollups::{COUNTED, Counted, Days, Deltas, hold_days};
 use crate::rows::{as_word, day_in, zone};
@@ -19,6 +20,15 @@ use crate::{Result, Store, TenantId};
 pub enum Outcome {
     /// It has a verdict.
     Scored(Box<Verdict>),
+    /// It has a verdict of the embedded model, since the LLM that the tenant chose could not be asked.
+    ScoredInstead {
+        /// The verdict.
+        verdict: Box<Verdict>,
+        /// Why the LLM could not be asked.
+        reason: SkipReason,
+        /// The same for a person.
+        detail: String,
+    },
     /// It stays without one, for good.
     Skipped {
         /// Why.
@@ -30,6 +40,8 @@ pub enum Outcome {
     Deferred {
         /// For what.
         reason: SkipReason,
+        /// More about that, for a person.
+        detail: Option<String>,
         /// It is looked at again then.
         until: DateTime<Utc>,
     },
@@ -88,25 +100,49 @@ impl Store {
         finished: &[Finished],
     ) -> Result<Recorded> {
         let tx = self.begin().await?;
+        self.keep(tx, tenant, Held::ByWorker(owner), events, finished).await
+    }
+
+    /// Keeps what became of items of a run that `owner` drives, all or nothing; of a run it does not drive any more nothing. Without
+    /// `notify` the run causes no events.
+    pub async fn record_items(
+        &self,
+        tenant: TenantId,
+        (run, owner): (&str, &str),
+        events: Events,
+        finished: &[Finished],
+    ) -> Result<Recorded> {
+        let tx = self.begin().await?;
+        let Some(fence) = backfill::Fence::hold(self, &tx, tenant, run, owner).await? else {
+            return Ok(Recorded { lost: finished.len(), ..Recorded::default() });
+        };
+        let quiet = Events { to_workflow: false, to_webhooks: false, ..events };
+        let events = if fence.notify { events } else { quiet };
+        self.keep(tx, tenant, Held::ByRun(fence), events, finished).await
+    }
+
+    async fn keep(
+        &self,
+        tx: DatabaseTransaction,
+        tenant: TenantId,
+        held: Held<'_>,
+        events: Events,
+        finished: &[Finished],
+    ) -> Result<Recorded> {
         let batch = Batch {
             store: self,
             tx: &tx,
             tenant,
-            owner,
+            held,
             at: self.now(),
             days: hold_days(self, &tx, tenant).await?,
         };
         let mut recorded = Recorded::default();
         let mut deltas = Deltas::default();
+        let mut moves = Moves::default();
 
-        let scored: Vec<(&Claimed, &Verdict)> = finished
-            .iter()
-            .filter_map(|f| match &f.outcome {
-                Outcome::Scored(verdict) => Some((&f.claimed, verdict.as_ref())),
-                _ => None,
-            })
-            .collect();
-        recorded.scored = batch.scored(&scored, events, &mut deltas).await?;
+        let scored: Vec<Scored<'_>> = finished.iter().filter_map(Scored::of).collect();
+        recorded.scored = batch.scored(&scored, events, &mut deltas, &mut moves).await?;
 
         let mut by_reason: BTreeMap<(SkipReason, Option<&str>), Vec<&Claimed>> = BTreeMap::new();
         for f in finished {
@@ -115,13 +151,18 @@ impl Store {
             }
         }
         for ((reason, detail), claimed) in by_reason {
-            recorded.skipped += batch.skipped(&claimed, reason, detail, &mut deltas).await?;
+            let skipped = batch.skipped(&claimed, reason, detail, &mut deltas).await?;
+            if reason == SkipReason::LanguageNotValidated {
+                moves.add_unread(skipped);
+            }
+            recorded.skipped += skipped;
         }
         for f in finished {
             match &f.outcome {
-                Outcome::Scored(_) | Outcome::Skipped { .. } => {}
-                Outcome::Deferred { reason, until } => {
-                    recorded.deferred += batch.later(&f.claimed, (reason.as_str(), None), *until, 1).await?;
+                Outcome::Scored(_) | Outcome::ScoredInstead { .. } | Outcome::Skipped { .. } => {}
+                Outcome::Deferred { reason, detail, until } => {
+                    let why = (reason.as_str(), detail.as_ref());
+                    recorded.deferred += batch.later(&f.claimed, why, *until, 1).await?;
                 }
                 Outcome::Failed { detail, retry_at: Some(at) } => {
                     recorded.deferred += batch.later(&f.claimed, ("retrying", Some(detail)), *at, 0).await?;
@@ -132,6 +173,7 @@ impl Store {
             }
         }
         deltas.apply(&tx, tenant).await?;
+        moves.apply(&tx, tenant, day_in(zone(&batch.days.zone), batch.at)).await?;
         tx.commit().await?;
         let kept = recorded.scored + recorded.skipped + recorded.deferred + recorded.failed;
         recorded.lost = finished.len() - kept;
@@ -156,14 +198,46 @@ impl Store {
     }
 }
 
+/// By whom what is finished is held.
+#[derive(Debug, Clone, Copy)]
+enum Held<'a> {
+    /// By this worker, as interactions that wait.
+    ByWorker(&'a str),
+    /// By whoever drives a run, as its items.
+    ByRun(backfill::Fence<'a>),
+}
+
 /// One transaction's work.
 struct Batch<'a> {
     store: &'a Store,
     tx: &'a DatabaseTransaction,
     tenant: TenantId,
-    owner: &'a str,
+    held: Held<'a>,
     at: DateTime<Utc>,
     days: Days,
+}
+
+/// Why the embedded model scored and not the LLM, as a word and for a person.
+type Instead<'a> = Option<(SkipReason, &'a str)>;
+
+/// An interaction that has a verdict.
+struct Scored<'a> {
+    claimed: &'a Claimed,
+    verdict: &'a Verdict,
+    instead: Instead<'a>,
+}
+
+impl<'a> Scored<'a> {
+    fn of(finished: &'a Finished) -> Option<Self> {
+        let claimed = &finished.claimed;
+        match &finished.outcome {
+            Outcome::Scored(verdict) => Some(Self { claimed, verdict, instead: None }),
+            Outcome::ScoredInstead { verdict, reason, detail } => {
+                Some(Self { claimed, verdict, instead: Some((*reason, detail)) })
+            }
+            Outcome::Skipped { .. } | Outcome::Deferred { .. } | Outcome::Failed { .. } => None,
+        }
+    }
 }
 
 #[derive(FromQueryResult)]
@@ -180,6 +254,13 @@ impl Batch<'_> {
         reason: Option<&str>,
         detail: Option<&str>,
     ) -> Result<HashSet<String>> {
+        let owner = match self.held {
+            Held::ByWorker(owner) => owner,
+            Held::ByRun(run) => {
+                let when = (self.tenant, self.at);
+                return run.finish(self.tx, when, claimed, state, (reason, detail)).await;
+            }
+        };
         let mut kept = HashSet::with_capacity(claimed.len());
         for piece in pieces(claimed) {
             let held = piece.iter().map(|c| [Value::from(c.id.as_str()), Value::from(c.attempts)]);
@@ -190,11 +271,25 @@ impl Batch<'_> {
             .bind(detail)
             .bind(self.at)
             .bind(self.tenant.0)
-            .bind(self.owner)
+            .bind(owner)
             .rows(held)
             .all::<Id>(self.tx)
             .await?;
             kept.extend(rows.into_iter().map(|row| row.id));
+        }
+        Ok(kept)
+    }
+
+    /// Those of `scored` the owner still holds become scored, each with the reason why it was not the LLM's, where there is one.
+    async fn decided(&self, scored: &[Scored<'_>]) -> Result<HashSet<String>> {
+        let mut by_reason: BTreeMap<Instead<'_>, Vec<&Claimed>> = BTreeMap::new();
+        for one in scored {
+            by_reason.entry(one.instead).or_default().push(one.claimed);
+        }
+        let mut kept = HashSet::with_capacity(scored.len());
+        for (instead, claimed) in by_reason {
+            let (reason, detail) = instead.unzip();
+            kept.extend(self.finish(&claimed, "scored", reason.map(SkipReason::as_str), detail).await?);
         }
         Ok(kept)
     }
@@ -217,19 +312,21 @@ impl Batch<'_> {
 
     async fn scored(
         &self,
-        scored: &[(&Claimed, &Verdict)],
+        scored: &[Scored<'_>],
         events: Events,
         deltas: &mut Deltas,
+        moves: &mut Moves,
     ) -> Result<usize> {
-        let claimed: Vec<&Claimed> = scored.iter().map(|(claimed, _)| *claimed).collect();
-        let kept = self.finish(&claimed, "scored", None, None).await?;
+        let claimed: Vec<&Claimed> = scored.iter().map(|one| one.claimed).collect();
+        let kept = self.decided(scored).await?;
         // What was scored once keeps its override, and leaves the counters where it stood.
         let again: Vec<&str> =
             claimed.iter().filter(|c| kept.contains(&c.id)).map(|c| c.id.as_str()).collect();
         let existing = self.existing(&again).await?;
         let (mut verdicts, mut sentiments, mut outbox) = (Vec::new(), Vec::new(), Vec::new());
-        let mut usage: BTreeMap<String, [i64; 4]> = BTreeMap::new();
-        for (claimed, verdict) in scored.iter().filter(|(claimed, _)| kept.contains(&claimed.id)) {
+        // Tokens and millionths of a dollar.
+        let mut took = (0, 0);
+        for Scored { claimed, verdict, .. } in scored.iter().filter(|one| kept.contains(&one.claimed.id)) {
             let verdict_id = self.store.new_id(self.at);
             verdicts.push([
                 self.tenant.0.into(),
@@ -245,19 +342,18 @@ impl Batch<'_> {
                 deltas.add(old, -1, self.days.sealed_before)?;
             }
             deltas.add(&new, 1, self.days.sealed_before)?;
+            moves.add(verdict);
             sentiments.push(self.sentiment(claimed, verdict, &verdict_id, &new));
             self.cause(events, claimed, verdict, new.effective_score, &mut outbox);
-            let made = &verdict.provenance;
-            if made.scorer != ScorerKind::Local {
-                let used = usage.entry(made.model.clone()).or_default();
-                let more = [
-                    1,
-                    i64::from(made.tokens_in),
-                    i64::from(made.tokens_out),
-                    made.cost_micros.cast_signed(),
-                ];
-                used.iter_mut().zip(more).for_each(|(sum, one)| *sum += one);
+            if let Held::ByRun(run) = self.held {
+                run.note(self.tx, self.tenant, (&claimed.id, &verdict_id, verdict)).await?;
+                let made = &verdict.provenance;
+                took.0 += i64::from(made.tokens_in) + i64::from(made.tokens_out);
+                took.1 += made.cost_micros.cast_signed();
             }
+        }
+        if let Held::ByRun(run) = self.held {
+            run.count(self.tx, self.tenant, took).await?;
         }
         for piece in pieces(&verdicts) {
             sql("INSERT INTO verdict (tenant_id, id, interaction_id, text_revision, body, scored_at) VALUES ?")
@@ -273,17 +369,6 @@ impl Batch<'_> {
                 .rows(piece.iter().cloned())
                 .run(self.tx)
                 .await?;
-        }
-        let today = day_in(zone(&self.days.zone), self.at);
-        for (model, sums) in usage {
-            let key = [self.tenant.0.into(), today.into(), "scoring".into(), model.into()];
-            sql("INSERT INTO ai_usage_day AS u (tenant_id, day, feature, model, requests, tokens_in, tokens_out, cost_micros) VALUES ? \
-                 ON CONFLICT (tenant_id, day, feature, model) DO UPDATE SET requests = u.requests + excluded.requests, \
-                 tokens_in = u.tokens_in + excluded.tokens_in, tokens_out = u.tokens_out + excluded.tokens_out, \
-                 cost_micros = u.cost_micros + excluded.cost_micros")
-            .rows([key.into_iter().chain(sums.map(Value::from))])
-            .run(self.tx)
-            .await?;
         }
         Ok(kept.len())
     }
@@ -318,7 +403,7 @@ impl Batch<'_> {
         verdict: &Verdict,
         verdict_id: &str,
         counted: &Counted,
-    ) -> [Value; 26] {
+    ) -> [Value; 27] {
         let made = &verdict.provenance;
         [
             self.tenant.0.into(),
@@ -335,6 +420,7 @@ impl Batch<'_> {
             verdict.label.as_str().into(),
             i64::from(verdict.confidence.get()).into(),
             verdict.needs_review().into(),
+            verdict.disagrees().into(),
             verdict.dominant_emotion.as_str().into(),
             verdict.urgency.as_str().into(),
             counted.category.as_str().into(),
@@ -398,6 +484,10 @@ impl Batch<'_> {
         deltas: &mut Deltas,
     ) -> Result<usize> {
         let kept = self.finish(claimed, "skipped", Some(reason.as_str()), detail).await?;
+        if matches!(self.held, Held::ByRun(_)) {
+            // The same content was scored once; that verdict stands.
+            return Ok(kept.len());
+        }
         // Content that is not scored any more takes the verdict on the earlier content along; the revisions stay.
         let revised: Vec<&str> = claimed
             .iter()
@@ -423,6 +513,12 @@ impl Batch<'_> {
         at: DateTime<Utc>,
         forgiven: i64,
     ) -> Result<usize> {
+        let owner = match self.held {
+            Held::ByWorker(owner) => owner,
+            Held::ByRun(run) => {
+                return run.later(self.tx, self.tenant, claimed, (reason, detail), (at, forgiven)).await;
+            }
+        };
         let kept = sql("UPDATE interaction SET reason = ?, detail = ?, next_attempt_at = ?, attempts = attempts - ?, lease_owner = NULL \
              WHERE tenant_id = ? AND lease_owner = ? AND score_state = 'pending' AND id = ? AND attempts = ?")
         .bind(reason)
@@ -430,7 +526,7 @@ impl Batch<'_> {
         .bind(at)
         .bind(forgiven)
         .bind(self.tenant.0)
-        .bind(self.owner)
+        .bind(owner)
         .bind(&claimed.id)
         .bind(claimed.attempts)
         .run(self.tx)
@@ -444,12 +540,12 @@ impl Batch<'_> {
 }
 
 const UPSERT_SENTIMENT: &str = "INSERT INTO interaction_sentiment (tenant_id, interaction_id, verdict_id, customer_id, agent_id, channel, \
-    segment, language, scorer, model, score, label, confidence, needs_review, dominant_emotion, urgency, category, summary, keywords, tokens, \
-    cost_micros, occurred_at, occurred_on, scored_at, scored_on, created_at) VALUES ? \
+    segment, language, scorer, model, score, label, confidence, needs_review, disagreed, dominant_emotion, urgency, category, summary, keywords, \
+    tokens, cost_micros, occurred_at, occurred_on, scored_at, scored_on, created_at) VALUES ? \
     ON CONFLICT (tenant_id, interaction_id) DO UPDATE SET verdict_id = excluded.verdict_id, customer_id = excluded.customer_id, \
     agent_id = excluded.agent_id, channel = excluded.channel, segment = excluded.segment, language = excluded.language, \
     scorer = excluded.scorer, model = excluded.model, score = excluded.score, label = excluded.label, confidence = excluded.confidence, \
-    needs_review = excluded.needs_review, dominant_emotion = excluded.dominant_emotion, urgency = excluded.urgency, \
+    needs_review = excluded.needs_review, disagreed = excluded.disagreed, dominant_emotion = excluded.dominant_emotion, urgency = excluded.urgency, \
     category = excluded.category, summary = excluded.summary, keywords = excluded.keywords, tokens = excluded.tokens, \
     cost_micros = excluded.cost_micros, occurred_at = excluded.occurred_at, occurred_on = excluded.occurred_on, \
     scored_at = excluded.scored_at, scored_on = excluded.scored_on";

@@ -20,6 +20,7 @@ pub use master_key::{MasterKey, NotAMasterKey};
 pub use secret::Secret;
 
 use crate::audit::{self, Act};
+use crate::queue::hasten;
 use crate::rows::word;
 use crate::statement::{for_update, sql};
 use crate::{Result, Store, StoreError, TenantId};
@@ -201,6 +202,7 @@ impl Store {
         ]])
         .run(&tx)
         .await?;
+        hasten(&tx, act.tenant, key.set_at).await?;
         let payload = json!({"before": before.map(|before| before.told()), "after": key.told()});
         audit::note(self, &tx, act, ("provider_key_set", key.provider.as_str()), &payload).await?;
         tx.commit().await?;

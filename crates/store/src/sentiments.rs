@@ -3,6 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::FromQueryResult;
 use serde::Serialize;
+use undertone_core::Verdict;
+use undertone_core::cascade::Cascaded;
 use undertone_core::overview::{Latest, Totals};
 
 use crate::rollups::Counts;
@@ -82,6 +84,8 @@ pub struct Sentiment {
     pub confidence: i64,
     /// A person should look.
     pub needs_review: bool,
+    /// The cascade's two scorers contradict each other.
+    pub disagreed: bool,
     /// The emotion that dominates.
     pub dominant_emotion: String,
     /// How soon somebody should act.
@@ -112,6 +116,9 @@ pub struct Sentiment {
     pub human_override_by: Option<String>,
     /// When they said so.
     pub human_override_at: Option<DateTime<Utc>>,
+    /// How the cascade came to it, where it did: why the LLM was asked, what the embedded model said, or why there was no answer.
+    #[sea_orm(skip)]
+    pub cascade: Option<Cascaded>,
 }
 
 const TABLE: &str = "interaction_sentiment";
@@ -172,13 +179,25 @@ impl Store {
 
     /// The current sentiment of an interaction.
     pub async fn sentiment(&self, tenant: TenantId, interaction_id: &str) -> Result<Option<Sentiment>> {
-        sql("SELECT effective_score AS score, effective_label AS label, confidence, needs_review, dominant_emotion, urgency, category, summary, \
-             keywords, language, scorer, model, scored_at, score AS ai_score, label AS ai_label, human_override_score, human_override_label, \
-             human_override_by, human_override_at FROM interaction_sentiment WHERE tenant_id = ? AND interaction_id = ?")
+        #[derive(FromQueryResult)]
+        struct Row {
+            #[sea_orm(nested)]
+            sentiment: Sentiment,
+            body: String,
+        }
+        let row = sql("SELECT s.effective_score AS score, s.effective_label AS label, s.confidence, s.needs_review, s.disagreed, \
+             s.dominant_emotion, s.urgency, s.category, s.summary, s.keywords, s.language, s.scorer, s.model, s.scored_at, \
+             s.score AS ai_score, s.label AS ai_label, s.human_override_score, s.human_override_label, s.human_override_by, \
+             s.human_override_at, v.body FROM interaction_sentiment s \
+             JOIN verdict v ON v.tenant_id = s.tenant_id AND v.id = s.verdict_id WHERE s.tenant_id = ? AND s.interaction_id = ?")
         .bind(tenant.0)
         .bind(interaction_id)
-        .one(&self.reader)
-        .await
+        .one::<Row>(&self.reader)
+        .await?;
+        let Some(Row { sentiment, body }) = row else { return Ok(None) };
+        let verdict: Verdict = serde_json::from_str(&body)
+            .map_err(|e| StoreError::Unreadable { table: "verdict", detail: e.to_string() })?;
+        Ok(Some(Sentiment { cascade: verdict.cascade, ..sentiment }))
     }
 
     /// The latest verdicts, newest first.

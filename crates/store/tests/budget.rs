@@ -495,9 +495,16 @@ async fn thresholds_are_told_once(bench: &Bench) {
             "cap": 1_000, "refused": null, "at": "2026-11-20T12:00:00Z"
         })
     );
-    // A cap that was raised is reached again on the same day: it was told already.
-    spend(&Caps { day_tokens: 1_300, ..caps }, 299).await;
-    assert_eq!(bench.told(&tenant).await.len(), 3);
+    // A cap that is raised is another one, of which people want to be told too; who still has the old one repeats nothing.
+    let raised = Caps { day_tokens: 1_600, ..caps };
+    spend(&raised, 1).await;
+    assert_eq!(bench.told(&tenant).await.len(), 3, "1,001 of 1,600");
+    spend(&raised, 99).await;
+    assert_eq!(bench.told(&tenant).await[3..], ["day tokens 65"]);
+    spend(&Caps { day_tokens: 1_200, ..caps }, 100).await;
+    assert_eq!(bench.told(&tenant).await[4..], ["day tokens 85", "day tokens 100"]);
+    spend(&raised, 99).await;
+    assert_eq!(bench.told(&tenant).await.len(), 6);
     // The money of the month: 2,598 millionths of 4,000, and two tokens more are 65 percent.
     spend(&Caps { day_tokens: 0, ..caps }, 1).await;
     assert_eq!(bench.told(&tenant).await.last().unwrap(), "month cost_micros 65");
@@ -507,12 +514,12 @@ async fn thresholds_are_told_once(bench: &Bench) {
     bench.granted(&tenant, &caps, &call(650)).await;
     bench.advance(TimeDelta::minutes(10));
     bench.store().expire_calls(tenant.id, &caps).await.unwrap();
-    assert_eq!(bench.told(&tenant).await[4..], ["day tokens 65", "month cost_micros 85"]);
+    assert_eq!(bench.told(&tenant).await[7..], ["day tokens 65", "month cost_micros 85"]);
     // Whoever wants no events is told nothing, and not later either.
     let silent = Caps { to_workflow: false, month_micros: 0, ..caps };
-    spend(&silent, 350).await;
-    spend(&Caps { to_workflow: true, day_tokens: 1_001, ..silent }, 1).await;
-    assert_eq!(bench.told(&tenant).await.len(), 6);
+    spend(&silent, 349).await;
+    spend(&Caps { to_workflow: true, ..silent }, 1).await;
+    assert_eq!(bench.told(&tenant).await[9..], ["day tokens 100"], "and 85 percent is not told any more");
     bench.set("2026-11-20T12:00:00Z");
 }
 
@@ -541,6 +548,14 @@ async fn a_stop_is_told_once(bench: &Bench) {
         assert_eq!(bench.refused(&tenant, &money, &call(1)).await.limit, Limit::MonthCost);
     }
     assert_eq!(bench.told(&tenant).await[3..], ["month cost_micros 100"]);
+    // The cap is raised, used up to where nothing fits, and stops anew: that is told anew, once.
+    let raised = Caps { day_tokens: 2_000, ..caps };
+    for _ in 0..2 {
+        assert_eq!(bench.refused(&tenant, &raised, &call(1_001)).await.frees, Frees::At(at("2026-11-21T00:00:00Z")));
+        assert_eq!(bench.refused(&tenant, &caps, &call(501)).await.frees, Frees::At(at("2026-11-21T00:00:00Z")));
+    }
+    assert_eq!(bench.told(&tenant).await[4..], ["day tokens 100"]);
+    assert_eq!(bench.events(&tenant).await[4].1["cap"], 2_000);
 }
 
 async fn days_follow_the_clocks_of_the_zone(bench: &Bench) {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::too_many_lines, reason = "tests")]
 
+#[path = "suite/backfill.rs"]
+mod backfill;
 #[path = "suite/provider_keys.rs"]
 mod provider_keys;
 
@@ -22,7 +24,7 @@ use undertone_core::{
 use undertone_store::accept::{Accepted, Incoming};
 use undertone_store::interactions::Filter;
 use undertone_store::lessons::{LabelledText, NewLesson};
-use undertone_store::people::Person;
+use undertone_store::people::{Person, Traces};
 use undertone_store::queue::{Claim, Claimed};
 use undertone_store::record::{Events, Finished, Outcome, Recorded};
 use undertone_store::tenants::NewTenant;
@@ -121,6 +123,7 @@ fn verdict(score: i64, text: &str) -> Verdict {
             cost_micros: 0,
             duration_us: 900,
         },
+        cascade: None,
     }
 }
 
@@ -156,6 +159,7 @@ async fn suite(url: String) {
     work_is_claimed_once_and_fenced(&bench).await;
     what_ends_a_process_is_tried_alone(&bench).await;
     outcomes_are_told(&bench).await;
+    people_are_known_by_all_their_names(&bench).await;
     counters_follow_sentiments(&bench).await;
     revisions_replace_the_verdict_and_keep_the_override(&bench).await;
     days_move_with_the_zone(&bench).await;
@@ -169,10 +173,25 @@ async fn suite(url: String) {
     lists_and_overview(&bench).await;
     many_tenants_with_work(&bench).await;
     old_events_go_and_young_ones_stay(&bench).await;
+    backfill::what_was_not_scored_is_scored_once(&bench).await;
+    backfill::what_is_scored_again_keeps_its_past(&bench).await;
+    backfill::a_run_goes_on_where_it_was(&bench).await;
+    backfill::runs_are_stopped_and_wait(&bench).await;
+    backfill::one_is_scored_again_by_itself(&bench).await;
+    backfill::batches_are_known_before_they_are_sent(&bench).await;
 }
 
 async fn migrations_are_taken_once_by_many_at_a_time(bench: &Bench) {
-    let all = ["0001_initial", "0002_lessons", "0003_provider_keys", "0004_budget"];
+    let all = [
+        "0001_initial",
+        "0002_lessons",
+        "0003_provider_keys",
+        "0004_budget",
+        "0005_usage",
+        "0006_told",
+        "0007_backfill",
+        "0008_cascade",
+    ];
     assert_eq!(bench.store.pending_migrations().await.unwrap(), all);
     let others = futures_of(4, async |_| {
         let options = Options { url: bench.url.clone(), connections: 2 };
@@ -437,7 +456,7 @@ async fn what_ends_a_process_is_tried_alone(bench: &Bench) {
 
 async fn outcomes_are_told(bench: &Bench) {
     let tenant = bench.tenant("outcomes").await;
-    let items: Vec<Incoming> = (0..5).map(|n| item(&n.to_string(), "ana", "It broke again")).collect();
+    let items: Vec<Incoming> = (0..6).map(|n| item(&n.to_string(), "ana", "It broke again")).collect();
     let ids: Vec<String> =
         bench.store.accept(tenant.id, &items).await.unwrap().iter().map(|a| a.id().to_owned()).collect();
     let claimed = bench.claim(&tenant, "w").await;
@@ -445,32 +464,40 @@ async fn outcomes_are_told(bench: &Bench) {
     let outcomes = [
         Outcome::Scored(Box::new(verdict(-70, "It broke again"))),
         Outcome::Skipped { reason: SkipReason::LanguageNotValidated, detail: Some("fi".to_owned()) },
-        Outcome::Deferred { reason: SkipReason::NoKey, until: now + TimeDelta::minutes(5) },
+        Outcome::Deferred {
+            reason: SkipReason::NoKey,
+            detail: Some("no key for claude".to_owned()),
+            until: now + TimeDelta::minutes(5),
+        },
         Outcome::Failed { detail: "broke".to_owned(), retry_at: Some(now + TimeDelta::seconds(5)) },
         Outcome::Failed { detail: "broke for good".to_owned(), retry_at: None },
+        Outcome::ScoredInstead {
+            verdict: Box::new(verdict(-70, "It broke again")),
+            reason: SkipReason::DailyTokenCap,
+            detail: "the daily token cap is reached".to_owned(),
+        },
     ];
     let finished: Vec<Finished> =
         claimed.into_iter().zip(outcomes).map(|(claimed, outcome)| Finished { claimed, outcome }).collect();
     let recorded = bench.store.record(tenant.id, "w", EVENTS, &finished).await.unwrap();
-    assert_eq!(recorded, Recorded { scored: 1, skipped: 1, deferred: 2, failed: 1, lost: 0 });
-    let told: Vec<(String, Option<String>, i64)> = {
-        let mut told = Vec::new();
-        for id in &ids {
-            let listed = bench.store.interaction(tenant.id, id).await.unwrap().unwrap();
-            told.push((listed.state, listed.reason, listed.attempts));
-        }
-        told
+    assert_eq!(recorded, Recorded { scored: 2, skipped: 1, deferred: 2, failed: 1, lost: 0 });
+    let mut told = Vec::new();
+    for id in &ids {
+        let listed = bench.store.interaction(tenant.id, id).await.unwrap().unwrap();
+        told.push((listed.state, listed.reason, listed.detail, listed.attempts));
+    }
+    let row = |state: &str, reason: Option<&str>, detail: Option<&str>, attempts| {
+        (state.to_owned(), reason.map(str::to_owned), detail.map(str::to_owned), attempts)
     };
-    let row =
-        |state: &str, reason: Option<&str>, attempts| (state.to_owned(), reason.map(str::to_owned), attempts);
     assert_eq!(
         told,
         [
-            row("scored", None, 1),
-            row("skipped", Some("language_not_validated"), 1),
-            row("pending", Some("no_key"), 0),
-            row("pending", Some("retrying"), 1),
-            row("failed", Some("scoring_failed"), 1),
+            row("scored", None, None, 1),
+            row("skipped", Some("language_not_validated"), Some("fi"), 1),
+            row("pending", Some("no_key"), Some("no key for claude"), 0),
+            row("pending", Some("retrying"), Some("broke"), 1),
+            row("failed", Some("scoring_failed"), Some("broke for good"), 1),
+            row("scored", Some("daily_token_cap"), Some("the daily token cap is reached"), 1),
         ]
     );
     let waiting = bench.store.waiting(tenant.id).await.unwrap();
@@ -482,6 +509,73 @@ async fn outcomes_are_told(bench: &Bench) {
         verdict(-70, "It broke again")
     );
     bench.assert_verified(&tenant).await;
+
+    // Whatever is changed in the settings, what waits for an LLM is looked at again, and nothing else is.
+    bench.advance(1);
+    let due = async |n: usize| {
+        bench.store.interaction(tenant.id, &ids[n]).await.unwrap().unwrap().next_attempt_at.unwrap()
+    };
+    let retried = due(3).await;
+    bench.store.change_settings(&act(&tenant), &json!({"daily_token_cap": 200_000})).await.unwrap();
+    assert_eq!((due(2).await, due(3).await), (bench.store.now(), retried));
+    assert_eq!(bench.claim(&tenant, "w").await.len(), 1);
+}
+
+async fn people_are_known_by_all_their_names(bench: &Bench) {
+    let (tenant, other) = (bench.tenant("known-people").await, bench.tenant("people2").await);
+    let raw = sea_orm::Database::connect(bench.url.clone()).await.unwrap();
+    for tenant in [&tenant, &other] {
+        let mut with_agent = item("1", "ana", "It broke again");
+        with_agent.arrival.interaction.agent = Some("bo".to_owned());
+        let items = [with_agent, item("2", "cy", "It broke once"), item("3", "nobody", "It broke")];
+        bench.store.accept(tenant.id, &items).await.unwrap();
+        let told = |name: &str, email: &str, phone: &str| CustomerDetails {
+            name: Some(format!("{name} {}", tenant.slug)),
+            email: Some(email.to_owned()),
+            phone: Some(phone.to_owned()),
+            ..CustomerDetails::default()
+        };
+        for (id, details) in
+            [("ana", told("Ana", "ana@example.com", "+49 30 1")), ("cy", told("Cy", "cy@example.com", "2"))]
+        {
+            bench.store.save_person(tenant.id, id, &Person::Customer(details, None)).await.unwrap();
+        }
+        let agent = AgentDetails { name: Some("Bo B.".to_owned()), email: Some("bo@example.com".to_owned()), ..AgentDetails::default() };
+        bench.store.save_person(tenant.id, "bo", &Person::Agent(agent)).await.unwrap();
+        for (kind, value) in [("email", "old@example.com"), ("phone", "3"), ("nickname", "Anka")] {
+            let add = format!(
+                "INSERT INTO customer_alias (tenant_id, kind, value, customer_id) \
+                 SELECT tenant_id, '{kind}', '{value}', id FROM customer WHERE tenant_id = {} AND external_id = 'ana'",
+                tenant.id.0
+            );
+            sea_orm::ConnectionTrait::execute_unprepared(&raw, &add).await.unwrap();
+        }
+    }
+    raw.close().await.unwrap();
+    let claimed = bench.claim(&tenant, "w").await;
+    let people = bench.store.people_of(tenant.id, &claimed).await.unwrap();
+    let of = |n: usize| {
+        let one = claimed.iter().find(|one| one.interaction.external_id == n.to_string()).unwrap();
+        let mut all = [Vec::new(), Vec::new(), Vec::new()];
+        for Traces { names, emails, phones } in people.of(one).cloned() {
+            all.iter_mut().zip([names, emails, phones]).for_each(|(all, more)| all.extend(more));
+        }
+        all.iter_mut().for_each(|values| values.sort());
+        all
+    };
+    let texts = |values: &[&str]| values.iter().map(|v| (*v).to_owned()).collect::<Vec<_>>();
+    assert_eq!(
+        of(1),
+        [
+            texts(&["Ana known-people", "Anka", "Bo B."]),
+            texts(&["ana@example.com", "bo@example.com", "old@example.com"]),
+            texts(&["+49 30 1", "3"])
+        ]
+    );
+    assert_eq!(of(2), [texts(&["Cy known-people"]), texts(&["cy@example.com"]), texts(&["2"])]);
+    assert_eq!(of(3), [texts(&[]), texts(&[]), texts(&[])]);
+    assert!(bench.store.people_of(other.id, &claimed).await.unwrap().of(&claimed[0]).next().is_none());
+    assert!(bench.store.people_of(tenant.id, &[]).await.unwrap().of(&claimed[0]).next().is_none());
 }
 
 async fn counters_follow_sentiments(bench: &Bench) {

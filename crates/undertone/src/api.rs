@@ -1,9 +1,12 @@
 //! HTTP. [`ROUTES`] is the one table of what there is: it builds the router, the OpenAPI document is compared with it, and the tests try
 //! every line of it without a key, with the wrong scope and with another tenant's ids.
 
+mod ai_usage;
+mod backfills;
 pub mod body;
 mod calibration;
 pub mod caller;
+mod cascade;
 mod customers;
 mod guide;
 mod health;
@@ -70,6 +73,7 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/api/v1/interactions", INGEST, || post(interactions::take)),
     route("GET", "/api/v1/interactions", READ, || get(interactions::list)),
     route("GET", "/api/v1/interactions/{id}", READ, || get(interactions::show)),
+    route("POST", "/api/v1/interactions/{id}/rescore", ADMIN, || post(backfills::rescore)),
     route("GET", "/api/v1/customers/{id}", READ, || get(customers::show)),
     route("GET", "/api/v1/customers/{id}/sentiment", READ, || get(customers::sentiment)),
     route("PUT", "/api/v1/customers/{id}", INGEST, || put(people::save_customer)),
@@ -94,6 +98,17 @@ pub const ROUTES: &[Route] = &[
     route("DELETE", "/api/v1/calibration/labels", ADMIN, || delete(calibration::forget)),
     route("POST", "/api/v1/calibration/lessons/{id}/activate", ADMIN, || post(calibration::activate)),
     route("POST", "/api/v1/calibration/revert", ADMIN, || post(calibration::revert)),
+    route("GET", "/api/v1/ai-usage", READ, || get(ai_usage::usage)),
+    route("GET", "/api/v1/ai-budget", READ, || get(ai_usage::budget)),
+    route("GET", "/api/v1/ai-calls", ADMIN, || get(ai_usage::calls)),
+    route("GET", "/api/v1/cascade", READ, || get(cascade::show)),
+    route("GET", "/api/v1/cascade/advice", READ, || get(cascade::advise)),
+    route("POST", "/api/v1/backfills", ADMIN, || post(backfills::start)),
+    route("GET", "/api/v1/backfills", READ, || get(backfills::list)),
+    route("GET", "/api/v1/backfills/{id}", READ, || get(backfills::show)),
+    route("POST", "/api/v1/backfills/{id}/pause", ADMIN, || post(backfills::pause)),
+    route("POST", "/api/v1/backfills/{id}/resume", ADMIN, || post(backfills::resume)),
+    route("POST", "/api/v1/backfills/{id}/cancel", ADMIN, || post(backfills::cancel)),
     route("GET", "/api/v1/provider-keys", ADMIN, || get(provider_keys::show)),
     route("PUT", "/api/v1/provider-keys/{provider}", ADMIN, || put(provider_keys::save)),
     route("DELETE", "/api/v1/provider-keys/{provider}", ADMIN, || delete(provider_keys::remove)),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, watch};
+use undertone_core::usage::price::Prices;
 use undertone_scoring::local::LocalScorer;
 use undertone_store::{Options, Store, StoreError};
 
@@ -10,6 +11,7 @@ use crate::clock::{MachineClock, TimeOrderedIds};
 use crate::config::Config;
 use crate::intake::gather::Gather;
 use crate::knowledge::Lessons;
+use crate::llm::Llms;
 use crate::secrets::ProviderKeys;
 
 /// The service.
@@ -27,6 +29,10 @@ pub struct App {
     pub learning: Arc<Mutex<()>>,
     /// Keys of providers, by tenant.
     pub provider_keys: ProviderKeys,
+    /// The LLMs that tenants chose.
+    pub llms: Llms,
+    /// What LLM calls cost.
+    pub prices: Arc<Prices>,
     /// Interactions on their way to disk.
     pub gather: Gather,
     /// Becomes true when the service is told to end.

@@ -149,11 +149,10 @@ pub async fn activate(
     act: &Act<'_>,
     version: u32,
 ) -> Result<bool, StoreError> {
-    let known = store.lessons(act.tenant).await?.into_iter().find(|l| l.version == i64::from(version));
-    if let Some(lesson) = known.filter(|lesson| lesson.model_version != reader.model_version()) {
+    let learnt_on = store.lesson_model(act.tenant, version.into()).await?;
+    if let Some(other) = learnt_on.filter(|model| model != reader.model_version()) {
         return Err(StoreError::Conflict(format!(
-            "lesson {version} was learnt on model {}, and {} is in use: learn again",
-            lesson.model_version,
+            "lesson {version} was learnt on model {other}, and {} is in use: learn again",
             reader.model_version()
         )));
     }

@@ -1,14 +1,18 @@
 //! The command line: what can be typed, and which module does it.
 
 mod admin;
+mod backfill;
 mod calibrate;
+mod cascade;
 mod demo;
 mod eval;
 mod explain;
 mod model;
 mod score;
+mod scorer;
 mod secrets;
 mod service;
+mod usage;
 mod verify;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -16,6 +20,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::error::{CliError, Outcome};
 
 pub use score::{Answer, Format, Scored};
+pub use scorer::LlmRun;
 #[cfg(test)]
 pub use {crate::config::ConfigArguments, service::reader};
 
@@ -44,6 +49,8 @@ pub enum Command {
     Explain(explain::ExplainArguments),
     /// Measure how good the verdicts are, on labelled texts or behavioural packs
     Eval(eval::EvalArguments),
+    /// Score what was not scored, or score again
+    Backfill(Box<backfill::BackfillArguments>),
     /// Teach the embedded model what a tenant's own people say
     Calibrate(calibrate::CalibrateArguments),
     /// Tell about the embedded model
@@ -54,6 +61,14 @@ pub enum Command {
     Key(admin::KeyArguments),
     /// Set and remove a tenant's own keys for LLM providers; replace what seals them
     Secrets(secrets::SecretsArguments),
+    /// Tell what LLMs took and cost for a tenant
+    Usage(usage::UsageArguments),
+    /// Tell what of a tenant's budget for LLMs is used and left
+    Budget(usage::BudgetArguments),
+    /// Print what LLMs cost, and where each price comes from
+    Prices(usage::PricesArguments),
+    /// Tell what the cascade did, and which threshold fits a budget
+    Cascade(cascade::CascadeArguments),
     /// Switch the module on and off for a tenant
     Module(admin::ModuleArguments),
     /// Bring the database's tables up to this program's version
@@ -94,6 +109,7 @@ pub fn run(command: Command) -> Result<Outcome, CliError> {
         Command::Score(arguments) => score::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
+        Command::Backfill(arguments) => backfill::run(&arguments),
         Command::Calibrate(arguments) => calibrate::run(&arguments),
         Command::Model(arguments) => model::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
@@ -101,6 +117,10 @@ pub fn run(command: Command) -> Result<Outcome, CliError> {
         Command::Tenant(arguments) => admin::run_tenant(arguments),
         Command::Key(arguments) => admin::run_key(arguments),
         Command::Secrets(arguments) => secrets::run(arguments),
+        Command::Usage(arguments) => usage::run_usage(&arguments),
+        Command::Budget(arguments) => usage::run_budget(&arguments),
+        Command::Prices(arguments) => usage::run_prices(&arguments),
+        Command::Cascade(arguments) => cascade::run(arguments),
         Command::Module(arguments) => admin::run_module(arguments),
         Command::Migrate(arguments) => admin::run_migrate(&arguments),
         Command::Verify(arguments) => verify::run_verify(&arguments),

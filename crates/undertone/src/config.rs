@@ -15,7 +15,7 @@ use crate::error::CliError;
 pub const DEFAULT: &str = include_str!("default.toml");
 
 /// Every name, as in `default.toml`.
-pub const NAMES: [&str; 15] = [
+pub const NAMES: [&str; 16] = [
     "listen",
     "data_dir",
     "database_url",
@@ -31,6 +31,7 @@ pub const NAMES: [&str; 15] = [
     "claude_base_url",
     "openai_api_key_file",
     "openai_base_url",
+    "prices_file",
 ];
 
 /// Flags that every command with a database has.
@@ -87,6 +88,8 @@ pub struct Config {
     pub openai_api_key_file: PathBuf,
     /// Where `openai` is asked with it; empty: the usual variable, or `OpenAI`'s own address.
     pub openai_base_url: String,
+    /// The file with prices of LLMs in place of the built-in ones; empty: none. See [`crate::prices`].
+    pub prices_file: PathBuf,
 }
 
 /// How log lines are written.

@@ -4,6 +4,7 @@
 //! the rows after it still come.
 
 pub mod columns;
+pub mod people;
 mod rows;
 
 use std::io::{BufRead, BufReader, Cursor, Read};
@@ -36,7 +37,7 @@ pub struct Row {
     /// What stands there, or why that can not be used.
     pub interaction: Result<Interaction, String>,
     /// Every column's plain name (see [`columns::plain`]) and what stands there, where [`Options::keep`] asks for that. A list's parts
-    /// are parted by `;`.
+    /// are parted by `;`; what stands in an object within the object has both names, `customer` and `name` as `customername`.
     pub kept: Vec<(String, String)>,
 }
 

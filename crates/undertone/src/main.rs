@@ -2,7 +2,9 @@
 
 mod api;
 mod app;
+mod backfill;
 mod calibrate;
+mod cascade;
 mod cli;
 mod clock;
 mod config;
@@ -11,11 +13,14 @@ mod eval;
 mod input;
 mod intake;
 mod knowledge;
+mod llm;
 mod output;
 mod pages;
 mod pipeline;
+mod prices;
 mod secrets;
 mod telemetry;
+mod usage;
 
 use std::process::ExitCode;
 

@@ -1,11 +1,15 @@
 //! What people and programs see: verdicts as a table, CSV, JSON Lines or Markdown.
 
+pub mod amount;
+pub mod asked;
 pub mod clean;
+pub mod columns;
 pub mod document;
 mod machine;
 mod markdown;
 pub mod summary;
 mod table;
+pub mod usage;
 
 use std::io::Write;
 

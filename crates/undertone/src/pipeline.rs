@@ -1,6 +1,12 @@
-//! From pending to decided: workers claim interactions tenant by tenant, ask the gate, ask the scorer, and record what came of it.
+//! From pending to decided: workers claim interactions tenant by tenant, ask the gate, ask the scorer, and record what came of it. What
+//! asks an LLM runs beside them.
 
+mod aside;
+mod asking;
+mod backfill;
 mod decide;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::collections::VecDeque;
@@ -10,7 +16,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use undertone_store::TenantId;
 
-pub use worker::Pipeline;
+pub use backfill::Patience;
+pub use worker::{Pipeline, Tools};
 
 /// How often the database is asked for work that nobody in this process knows of: other nodes' intake, retries, leases that ended.
 const LOOK_EVERY: Duration = Duration::from_millis(500);

@@ -9,9 +9,7 @@ use serde::Serialize;
 use undertone_store::secrets::{Credentials, KeptKey, KeyError, Provider, Secret};
 use undertone_store::{Act, Store, StoreError, TenantId};
 
-#[cfg(test)]
-pub use given::InstallationKey;
-pub use given::{Given, read_file};
+pub use given::{Given, InstallationKey, read_file};
 
 /// Whose key it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

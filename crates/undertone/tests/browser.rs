@@ -44,6 +44,8 @@ impl Bench {
         for flag in FLAGS {
             wanted.add_arg(flag).unwrap();
         }
+        // The driver's HTTP client makes itself ready for TLS, which it does not use, and leaves to us by whom. The first test did it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let browser = WebDriver::new(&driver.address, wanted).await.unwrap();
         Self { service, key, browser, _driver: driver, _folder: folder }
     }

@@ -5,7 +5,7 @@
 
 mod list;
 
-pub use list::{LongEntry, PriceEntry, PriceError, Prices};
+pub use list::{Listed, LongEntry, PriceEntry, PriceError, Prices};
 
 use super::sums::Saved;
 use super::{TokenKind, Usage};

@@ -78,6 +78,7 @@ impl Answered {
             evidence: self.evidence,
             coverage,
             provenance,
+            cascade: None,
         }
     }
 }

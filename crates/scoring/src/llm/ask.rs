@@ -3,6 +3,7 @@
 //!
 //! It reaches the world through [`Outside`] alone, so that it runs under any runtime and under a test's clock.
 
+pub mod batch;
 mod breaker;
 mod pace;
 mod purse;
@@ -43,14 +44,25 @@ pub trait Outside: Send + Sync {
     fn chance(&self) -> f64;
 }
 
-/// A POST request with a JSON body.
+/// What a request does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// It asks for something and changes nothing.
+    Get,
+    /// It brings a JSON body.
+    Post,
+}
+
+/// A request.
 #[derive(Clone)]
 pub struct Call {
+    /// What it does.
+    pub method: Method,
     /// The whole address.
     pub url: String,
     /// Names in lower case; among them the key.
     pub headers: Vec<(&'static str, String)>,
-    /// The body.
+    /// The body; empty where there is none.
     pub body: Vec<u8>,
 }
 
@@ -66,7 +78,9 @@ pub struct Response {
 }
 
 impl Response {
-    fn header(&self, name: &str) -> Option<&str> {
+    /// The value of a header, by its name in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
@@ -287,15 +301,15 @@ fn together(utterances: &[Utterance], most: usize) -> Vec<Vec<Asked<'_>>> {
         }
         bytes += length;
     }
-    requests
+    requests.into_iter().map(redacted).collect()
+}
+
+/// The texts of a request, without what names a person.
+fn redacted(request: Vec<(usize, &Utterance)>) -> Vec<Asked<'_>> {
+    let mut redactor = Redactor::new(&known_in(&request));
+    request
         .into_iter()
-        .map(|request| {
-            let mut redactor = Redactor::new(&known_in(&request));
-            request
-                .into_iter()
-                .map(|(at, utterance)| Asked { at, utterance, redacted: redactor.redact(&utterance.text) })
-                .collect()
-        })
+        .map(|(at, utterance)| Asked { at, utterance, redacted: redactor.redact(&utterance.text) })
         .collect()
 }
 

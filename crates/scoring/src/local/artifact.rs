@@ -89,6 +89,13 @@ pub struct EncoderEntry {
     pub window: usize,
 }
 
+/// What the manifest says of the table of words.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct LexiconEntry {
+    /// Rows of pairs of word pieces, a power of two.
+    pub pairs: usize,
+}
+
 /// Turns the winning probability into a calibrated one: `1 / (1 + exp(-(scale * logit(p) + shift)))`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
@@ -133,6 +140,9 @@ pub struct Manifest {
     pub languages: Vec<String>,
     /// How confidence is made.
     pub calibration: Calibration,
+    /// The table of words, where the model has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lexicon: Option<LexiconEntry>,
     /// What was measured when it was made, by name; `model info` prints it.
     pub figures: BTreeMap<String, f64>,
     /// The other files.

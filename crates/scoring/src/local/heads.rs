@@ -9,6 +9,8 @@ use safetensors::{Dtype, SafeTensors};
 use undertone_core::Label;
 
 use super::artifact::{ArtifactError, Manifest};
+use super::lexicon::Lexicon;
+use super::tokenizer::Piece;
 
 /// A matrix of the artifact, row by row.
 pub(crate) struct Matrix {
@@ -123,6 +125,7 @@ pub(crate) struct Heads {
     message_bias: Vec<f32>,
     category: Matrix,
     category_bias: Vec<f32>,
+    lexicon: Option<Lexicon>,
     pub columns: Columns,
 }
 
@@ -135,6 +138,7 @@ impl Heads {
         let matrix = |name, rows, columns| Matrix::load(&file, name, rows, columns);
         let vector = |name, length| matrix(name, 1, length).map(|m| m.values);
         let categories = manifest.categories.len();
+        let told = columns.emotions.len() + columns.urgency.len() + categories;
         Ok(Self {
             token: matrix("token.weight", outputs, width)?,
             bias: vector("token.bias", outputs)?,
@@ -142,6 +146,7 @@ impl Heads {
             message_bias: vector("message.bias", 2 * Label::ALL.len())?,
             category: matrix("category.weight", categories, width)?,
             category_bias: vector("category.bias", categories)?,
+            lexicon: manifest.lexicon.map(|entry| Lexicon::load(&file, told, entry.pairs)).transpose()?,
             columns,
         })
     }
@@ -159,10 +164,22 @@ impl Heads {
         dot(self.token.row(column), piece) + self.bias.get(column).copied().unwrap_or_default()
     }
 
-    /// How much a mean vector is like each of the model's categories, of length one: a tenant's own categories are places among these.
-    pub(crate) fn place(&self, vector: &[f32]) -> Vec<f32> {
-        let mut place = self.category.times(vector);
-        place.iter_mut().zip(&self.category_bias).for_each(|(p, b)| *p += b);
+    /// What the words of a stretch say by themselves.
+    pub(crate) fn words(&self, pieces: &[Piece], range: Range<usize>) -> Words {
+        let (emotions, urgency) = (self.columns.emotions.len(), self.columns.urgency.len());
+        let all = emotions + urgency + self.category_bias.len();
+        let mut told = self.lexicon.as_ref().map_or_else(|| vec![0.0; all], |l| l.of(pieces, range));
+        let categories = told.split_off(emotions + urgency);
+        let urgency = told.split_off(emotions);
+        Words { emotions: told, urgency, categories }
+    }
+
+    /// How much a stretch with this mean vector and these words is like each of the model's categories, of length one: a tenant's own
+    /// categories are places among these.
+    pub(crate) fn place(&self, mean: &[f32], words: &Words) -> Vec<f32> {
+        let mut place = self.category.times(mean);
+        let more = self.category_bias.iter().zip(&words.categories);
+        place.iter_mut().zip(more).for_each(|(p, (bias, word))| *p += bias + word);
         let mean = place.iter().sum::<f32>() / place.len() as f32;
         place.iter_mut().for_each(|p| *p -= mean);
         normalise(&mut place);
@@ -175,6 +192,15 @@ impl Heads {
         out.iter_mut().zip(&self.message_bias).for_each(|(o, b)| *o += b);
         (std::array::from_fn(|i| out[i]), std::array::from_fn(|i| out[Label::ALL.len() + i]))
     }
+}
+
+/// What words say by themselves, to be added to what the heads say.
+pub(crate) struct Words {
+    /// In the order of the heads' emotions.
+    pub emotions: Vec<f32>,
+    /// Low, medium, high.
+    pub urgency: Vec<f32>,
+    categories: Vec<f32>,
 }
 
 impl MessageReading {
@@ -271,7 +297,7 @@ impl MessageFeatures {
     }
 }
 
-fn malformed(detail: String) -> ArtifactError {
+pub(crate) fn malformed(detail: String) -> ArtifactError {
     ArtifactError::Malformed { file: "heads.safetensors".to_owned(), detail }
 }
 

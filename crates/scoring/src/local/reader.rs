@@ -12,7 +12,7 @@ use super::artifact::{Artifact, ArtifactError, Manifest};
 use super::embedder::{Embedder, Means, add};
 use super::encoder::Lane;
 use super::evidence::{Side, phrases};
-use super::heads::{Heads, MessageFeatures, MessageReading, dot, logistic, normalise, softmax};
+use super::heads::{Heads, MessageFeatures, MessageReading, dot, logistic, normalise};
 use super::layout::Layout;
 use super::lesson::{self, Example, Input, Learned, TooFew};
 use super::summary::{Findings, summarise};
@@ -133,7 +133,8 @@ impl Reader {
             for text in std::iter::once(&category.name).chain(&category.examples) {
                 let Ok(layout) = self.embedder.lay_out(text, Kind::Message) else { continue };
                 if let Ok(Means { whole, .. }) = self.embedder.means(&layout, lane, |_| ()) {
-                    add(&mut sum, &self.heads.place(&whole));
+                    let words = self.heads.words(&layout.pieces, 0..layout.pieces.len());
+                    add(&mut sum, &self.heads.place(&whole, &words));
                 }
             }
             normalise(&mut sum);
@@ -159,6 +160,7 @@ impl Reader {
         let Pieces { clauses, weights, mean } =
             self.read_clauses(&layout, lane).map_err(NoVerdict::failed)?;
         let outputs = whole(&clauses, layout.pieces.len());
+        let words = self.heads.words(&layout.pieces, 0..layout.pieces.len());
         let columns = &self.heads.columns;
 
         // A lesson is for the model it was learnt on.
@@ -186,12 +188,12 @@ impl Reader {
         let sure = calibration.of(reading.probability());
         let unread = f32::from(layout.unread_percent) / 100.0;
         let confidence = Confidence::from_probability(sure - (sure - CHANCE).max(0.0) * unread);
-        let (urgency, _) = strongest(&Urgency::ALL, &softmax(&outputs[columns.urgency.clone()]));
-        let emotions = self.emotions(&outputs[columns.emotions.clone()]);
+        let urgency = strongest(&Urgency::ALL, &sum(&outputs[columns.urgency.clone()], &words.urgency));
+        let emotions = self.emotions(&sum(&outputs[columns.emotions.clone()], &words.emotions));
         let dominant_emotion = dominant(&emotions, label);
 
         let space = categories.unwrap_or(&self.support);
-        let topic = self.heads.place(&mean);
+        let topic = self.heads.place(&mean, &words);
         let aspects = self.aspects(&clauses, &topic, space);
         let mut verdict = Verdict {
             score: Score::saturating(reading.valence() * 100.0).within(label),
@@ -219,6 +221,7 @@ impl Reader {
                 cost_micros: 0,
                 duration_us: 0,
             },
+            cascade: None,
         };
         if !knowledge.phrases.is_empty() {
             phrase::apply(&knowledge.phrases, text, &own_words(text, utterance.kind)?, &mut verdict);
@@ -241,7 +244,8 @@ impl Reader {
             .iter()
             .zip(clauses)
             .map(|(clause, mean)| {
-                let (outputs, place) = (self.heads.outputs(&mean), self.heads.place(&mean));
+                let words = self.heads.words(&layout.pieces, clause.pieces.clone());
+                let (outputs, place) = (self.heads.outputs(&mean), self.heads.place(&mean, &words));
                 ClauseReading { pieces: clause.pieces.len(), span: clause.span, outputs, place }
             })
             .collect();
@@ -342,15 +346,20 @@ fn whole(clauses: &[ClauseReading], pieces: usize) -> Vec<f32> {
     whole
 }
 
-/// The one with the highest probability, and that.
-fn strongest<T: Copy>(all: &[T], odds: &[f32]) -> (T, f32) {
+/// Element by element.
+fn sum(one: &[f32], other: &[f32]) -> Vec<f32> {
+    one.iter().zip(other).map(|(a, b)| a + b).collect()
+}
+
+/// The one with the highest of `scores`.
+fn strongest<T: Copy>(all: &[T], scores: &[f32]) -> T {
     let (mut best, mut most) = (all[0], f32::NEG_INFINITY);
-    for (one, odd) in all.iter().zip(odds) {
-        if *odd > most {
-            (best, most) = (*one, *odd);
+    for (one, score) in all.iter().zip(scores) {
+        if *score > most {
+            (best, most) = (*one, *score);
         }
     }
-    (best, most)
+    best
 }
 
 /// The strongest emotion that goes with `label`; `emotions` come strongest first.

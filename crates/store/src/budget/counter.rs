@@ -76,17 +76,39 @@ pub struct Counter {
     pub(super) told: Told,
 }
 
-/// Which thresholds were told of, each a bit in the order of [`undertone_core::usage::THRESHOLDS`].
+/// Which thresholds were told of.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Told {
-    pub(super) tokens: i64,
-    pub(super) micros: i64,
+    pub(super) tokens: Marks,
+    pub(super) micros: Marks,
+}
+
+/// Thresholds that were told of, of one measure.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Marks {
+    /// Each a bit, in the order of [`undertone_core::usage::THRESHOLDS`].
+    pub(super) bits: i64,
+    /// The highest cap of which they were told.
+    pub(super) cap: i64,
+}
+
+impl Marks {
+    /// What of it holds under `cap`: of one that was raised nothing was told yet.
+    pub(super) fn under(self, cap: i64) -> Self {
+        if cap > self.cap { Self { bits: 0, cap } } else { self }
+    }
 }
 
 impl Counter {
+    /// A counter of which nobody was told yet.
+    #[must_use]
+    pub fn new(begins: NaiveDate, held: Amount, assumed: Amount, spent: Amount) -> Self {
+        Self { begins, held, assumed, spent, told: Told::default() }
+    }
+
     fn empty(begins: NaiveDate) -> Self {
         let none = Amount::default();
-        Self { begins, held: none, assumed: none, spent: none, told: Told::default() }
+        Self::new(begins, none, none, none)
     }
 
     /// What is used up: spent, and lost calls at their most.
@@ -124,7 +146,9 @@ pub(super) struct Row {
     spent_tokens: i64,
     spent_micros: i64,
     told_tokens: i64,
+    told_tokens_cap: i64,
     told_micros: i64,
+    told_micros_cap: i64,
 }
 
 impl From<&Row> for Counter {
@@ -134,7 +158,10 @@ impl From<&Row> for Counter {
             held: Amount::of_row(row.held_tokens, row.held_micros),
             assumed: Amount::of_row(row.assumed_tokens, row.assumed_micros),
             spent: Amount::of_row(row.spent_tokens, row.spent_micros),
-            told: Told { tokens: row.told_tokens, micros: row.told_micros },
+            told: Told {
+                tokens: Marks { bits: row.told_tokens, cap: row.told_tokens_cap },
+                micros: Marks { bits: row.told_micros, cap: row.told_micros_cap },
+            },
         }
     }
 }
@@ -143,7 +170,7 @@ impl From<&Row> for Counter {
 pub(super) async fn read(on: &impl ConnectionTrait, tenant: TenantId, day: NaiveDate) -> Result<Budget> {
     let month = month_of(day);
     let rows: Vec<Row> = sql("SELECT period, begins, held_tokens, held_micros, assumed_tokens, assumed_micros, spent_tokens, spent_micros, \
-         told_tokens, told_micros FROM ai_budget WHERE tenant_id = ? AND (period = 'day' AND begins = ? OR period = 'month' AND begins = ?)")
+         told_tokens, told_tokens_cap, told_micros, told_micros_cap FROM ai_budget WHERE tenant_id = ? AND (period = 'day' AND begins = ? OR period = 'month' AND begins = ?)")
     .bind(tenant.0)
     .bind(day)
     .bind(month)

@@ -184,7 +184,8 @@ const MOVE_BUDGET: &str = "INSERT INTO ai_budget AS b (tenant_id, period, begins
     held_tokens = b.held_tokens + excluded.held_tokens, held_micros = b.held_micros + excluded.held_micros, \
     assumed_tokens = b.assumed_tokens + excluded.assumed_tokens, assumed_micros = b.assumed_micros + excluded.assumed_micros, \
     spent_tokens = b.spent_tokens + excluded.spent_tokens, spent_micros = b.spent_micros + excluded.spent_micros \
-    RETURNING period, begins, held_tokens, held_micros, assumed_tokens, assumed_micros, spent_tokens, spent_micros, told_tokens, told_micros";
+    RETURNING period, begins, held_tokens, held_micros, assumed_tokens, assumed_micros, spent_tokens, spent_micros, told_tokens, \
+    told_tokens_cap, told_micros, told_micros_cap";
 
 const MOVE_USAGE: &str = "INSERT INTO ai_usage AS u (tenant_id, day, feature, model, scorer, calls, texts, input_tokens, cache_read_tokens, \
     cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, cost_micros, unpriced_calls, overrun_tokens, overrun_micros, lost_calls, \

@@ -1,11 +1,12 @@
-//! What is told when a budget runs low: `budget.threshold`, each percentage once for each day and month, in the transaction of its cause.
+//! What is told when a budget runs low: `budget.threshold`, each percentage once for each day and month, in the transaction of its cause. A
+//! cap that is raised during the day or month is told of anew.
 
 use chrono::{DateTime, Utc};
 use sea_orm::DatabaseTransaction;
 use serde_json::json;
 use undertone_core::usage::{THRESHOLDS, reached};
 
-use super::counter::{Budget, Counter, Told};
+use super::counter::{Budget, Counter, Marks};
 use super::{Caps, Limit, Refusal};
 use crate::statement::sql;
 use crate::{Result, Store, TenantId};
@@ -28,18 +29,22 @@ struct Reached<'a> {
     refused: Option<u64>,
 }
 
-/// The thresholds of `used` that are not among the bits of `told`, and the bits with them.
-fn untold(used: u64, cap: u64, told: i64) -> (Vec<u8>, i64) {
-    let mut bits = told;
+/// The thresholds of `used` that are not among those `told` of this cap, and the marks with them.
+fn untold(used: u64, cap: u64, told: Marks) -> (Vec<u8>, Marks) {
+    let mut marks = told.under(signed(cap));
     let mut percents = Vec::new();
     for percent in reached(used, cap) {
         let bit = THRESHOLDS.iter().position(|t| *t == percent).map_or(0, |place| 1 << place);
-        if bits & bit == 0 {
-            bits |= bit;
+        if marks.bits & bit == 0 {
+            marks.bits |= bit;
             percents.push(percent);
         }
     }
-    (percents, bits)
+    (percents, marks)
+}
+
+fn signed(cap: u64) -> i64 {
+    i64::try_from(cap).unwrap_or(i64::MAX)
 }
 
 impl Store {
@@ -60,14 +65,17 @@ impl Store {
         if of_tokens.is_empty() && of_micros.is_empty() {
             return Ok(());
         }
-        sql("UPDATE ai_budget SET told_tokens = ?, told_micros = ? WHERE tenant_id = ? AND period = ? AND begins = ?")
-            .bind(tokens)
-            .bind(micros)
-            .bind(tenant.0)
-            .bind(period)
-            .bind(counter.begins)
-            .run(tx)
-            .await?;
+        sql("UPDATE ai_budget SET told_tokens = ?, told_tokens_cap = ?, told_micros = ?, told_micros_cap = ? \
+             WHERE tenant_id = ? AND period = ? AND begins = ?")
+        .bind(tokens.bits)
+        .bind(tokens.cap)
+        .bind(micros.bits)
+        .bind(micros.cap)
+        .bind(tenant.0)
+        .bind(period)
+        .bind(counter.begins)
+        .run(tx)
+        .await?;
         let told = of_tokens.into_iter().map(|percent| (percent, "tokens", used.tokens, tokens_cap));
         let told = told
             .chain(of_micros.into_iter().map(|percent| (percent, "cost_micros", used.micros, micros_cap)));
@@ -92,17 +100,28 @@ impl Store {
             Limit::DayTokens => ("day", &budget.day),
             Limit::MonthTokens | Limit::MonthCost => ("month", &budget.month),
         };
-        let Told { tokens, micros } = counter.told;
         let (measure, told, mark) = match refusal.limit {
-            Limit::DayTokens | Limit::MonthTokens => ("tokens", tokens, MARK_TOKENS),
-            Limit::MonthCost => ("cost_micros", micros, MARK_MICROS),
+            Limit::DayTokens | Limit::MonthTokens => ("tokens", counter.told.tokens, MARK_TOKENS),
+            Limit::MonthCost => ("cost_micros", counter.told.micros, MARK_MICROS),
         };
-        if told >= FULL {
+        let cap = signed(refusal.cap);
+        if told.under(cap).bits >= FULL {
             return Ok(());
         }
         let tx = self.begin().await?;
-        let marked =
-            sql(mark).bind(FULL).bind(tenant.0).bind(period).bind(counter.begins).bind(FULL).run(&tx).await?;
+        let marked = sql(mark)
+            .bind(cap)
+            .bind(FULL)
+            .bind(FULL)
+            .bind(cap)
+            .bind(cap)
+            .bind(tenant.0)
+            .bind(period)
+            .bind(counter.begins)
+            .bind(FULL)
+            .bind(cap)
+            .run(&tx)
+            .await?;
         // Of several that are refused at once, one tells.
         if marked == 1 {
             let (used, cap, refused) = (refusal.used, refusal.cap, Some(refusal.wanted));
@@ -154,8 +173,12 @@ impl Store {
     }
 }
 
-const MARK_TOKENS: &str = "UPDATE ai_budget SET told_tokens = told_tokens + ? WHERE tenant_id = ? AND period = ? AND begins = ? AND told_tokens < ?";
-const MARK_MICROS: &str = "UPDATE ai_budget SET told_micros = told_micros + ? WHERE tenant_id = ? AND period = ? AND begins = ? AND told_micros < ?";
+const MARK_TOKENS: &str = "UPDATE ai_budget SET told_tokens = CASE WHEN told_tokens_cap < ? THEN ? ELSE told_tokens + ? END, \
+    told_tokens_cap = CASE WHEN told_tokens_cap < ? THEN ? ELSE told_tokens_cap END \
+    WHERE tenant_id = ? AND period = ? AND begins = ? AND (told_tokens < ? OR told_tokens_cap < ?)";
+const MARK_MICROS: &str = "UPDATE ai_budget SET told_micros = CASE WHEN told_micros_cap < ? THEN ? ELSE told_micros + ? END, \
+    told_micros_cap = CASE WHEN told_micros_cap < ? THEN ? ELSE told_micros_cap END \
+    WHERE tenant_id = ? AND period = ? AND begins = ? AND (told_micros < ? OR told_micros_cap < ?)";
 
 #[cfg(test)]
 mod tests {
@@ -163,12 +186,24 @@ mod tests {
 
     #[test]
     fn every_threshold_is_told_once_in_whatever_order() {
-        assert_eq!(untold(64, 100, 0), (vec![], 0));
-        assert_eq!(untold(90, 100, 0), (vec![65, 85], 3));
-        assert_eq!(untold(90, 100, 3), (vec![], 3));
+        let of = |bits| Marks { bits, cap: 100 };
+        assert_eq!(untold(64, 100, Marks::default()), (vec![], of(0)));
+        assert_eq!(untold(90, 100, Marks::default()), (vec![65, 85], of(3)));
+        assert_eq!(untold(90, 100, of(3)), (vec![], of(3)));
         // A call was refused first, at half of the cap.
-        assert_eq!(untold(50, 100, FULL), (vec![], 4));
-        assert_eq!(untold(100, 100, FULL), (vec![65, 85], 7));
-        assert_eq!(untold(100, 0, 0), (vec![], 0));
+        assert_eq!(untold(50, 100, of(FULL)), (vec![], of(4)));
+        assert_eq!(untold(100, 100, of(FULL)), (vec![65, 85], of(7)));
+        assert_eq!(untold(100, 0, of(0)).0, Vec::<u8>::new());
+    }
+
+    #[test]
+    fn a_cap_that_is_raised_is_told_of_anew_and_one_that_is_lowered_is_not() {
+        let all = Marks { bits: 7, cap: 100 };
+        assert_eq!(untold(100, 200, all).0, Vec::<u8>::new());
+        assert_eq!(untold(130, 200, all), (vec![65], Marks { bits: 1, cap: 200 }));
+        assert_eq!(untold(100, 110, all), (vec![65, 85], Marks { bits: 3, cap: 110 }));
+        assert_eq!(untold(130, 50, all), (vec![], all));
+        // Somebody who still has the lower cap changes nothing of what was told of the higher one.
+        assert_eq!(untold(130, 100, Marks { bits: 1, cap: 200 }), (vec![85, 100], Marks { bits: 7, cap: 200 }));
     }
 }

@@ -1,7 +1,6 @@
 use chrono_tz::Tz;
 use undertone_core::usage::calendar::{day_of, month_of};
 
-use super::counter::Told;
 use super::*;
 
 fn at() -> DateTime<Utc> {
@@ -12,16 +11,12 @@ fn amount(tokens: u64, micros: u64) -> Amount {
     Amount { tokens, micros }
 }
 
-fn counter(begins: NaiveDate, held: Amount, assumed: Amount, spent: Amount) -> Counter {
-    Counter { begins, held, assumed, spent, told: Told::default() }
-}
-
 /// A day of which 500 tokens are spent, 100 lost and 200 held, in a month of ten such days.
 fn budget() -> Budget {
     let day = day_of(Tz::UTC, at());
     Budget {
-        day: counter(day, amount(200, 20), amount(100, 10), amount(500, 50)),
-        month: counter(month_of(day), amount(2_000, 200), amount(1_000, 100), amount(5_000, 500)),
+        day: Counter::new(day, amount(200, 20), amount(100, 10), amount(500, 50)),
+        month: Counter::new(month_of(day), amount(2_000, 200), amount(1_000, 100), amount(5_000, 500)),
     }
 }
 

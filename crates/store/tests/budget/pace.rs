@@ -5,7 +5,7 @@ use std::time::Instant;
 use sea_orm::{ConnectionTrait, DbBackend};
 use undertone_testkit::postgres::Postgres;
 
-use super::{Bench, a_day, bill, call, on_sqlite};
+use super::{Bench, a_day, call, on_sqlite};
 
 const CALLS: usize = 300;
 const HISTORY: usize = 200_000;

@@ -52,7 +52,7 @@ async fn audited(bench: &Bench, tenant: &Tenant) -> Vec<(String, Value)> {
 }
 
 pub async fn keys_are_sealed_and_each_tenants_own(bench: &Bench) {
-    let (mine, theirs) = (bench.tenant("sealed").await, bench.tenant("sealed2").await);
+    let (mine, theirs) = (bench.tenant("sealing1").await, bench.tenant("sealing2").await);
     let keyring = Keyring::new(Some(master("1")), None);
     let store = &bench.store;
     assert_eq!(store.provider_key(mine.id, Provider::Claude).await.unwrap(), None);

@@ -12,7 +12,17 @@ const LAYERS: [(&str, &[&str]); 7] = [
     ("undertone-scoring", &["undertone-core"]),
     ("undertone-store", &["undertone-core"]),
     ("undertone-ui", &["undertone-core"]),
-    ("undertone", &["undertone-core", "undertone-scoring", "undertone-store", "undertone-ui"]),
+    // The simulator of the demo is part of the program; everything else of it is for tests.
+    (
+        "undertone",
+        &[
+            "undertone-core",
+            "undertone-llm-server",
+            "undertone-scoring",
+            "undertone-store",
+            "undertone-ui",
+        ],
+    ),
     ("undertone-testkit", &[]),
     ("undertone-llm-server", &[]),
 ];

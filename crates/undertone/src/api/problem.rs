@@ -49,6 +49,7 @@ codes! {
     RATE_LIMITED = "rate_limited" 429 "Too many attempts" "Wait as long as Retry-After says.";
     INTERNAL = "internal" 500 "Something broke here" "The log has the cause under the request id; nothing was half done.";
     BUSY = "busy" 503 "Too much at once" "Try again after Retry-After seconds; nothing was taken in.";
+    LLM_UNAVAILABLE = "llm_unavailable" 503 "The LLM can not be asked" "The detail says why. Try again after Retry-After seconds, raise the cap or set the key that it names, or let the embedded model read instead: when_unavailable local.";
     UNAVAILABLE = "unavailable" 503 "The database does not answer" "Try again after Retry-After seconds; what was answered with 2xx is safe.";
 }
 
@@ -92,12 +93,14 @@ pub struct ApiError {
     pub errors: Vec<FieldError>,
     /// What only the log is told.
     pub cause: Option<String>,
+    /// For 429 and 503: seconds after which trying again may help.
+    pub retry_after: u32,
 }
 
 impl ApiError {
     /// A failure of this kind.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new(), cause: None }
+        Self { code, detail: detail.into(), errors: Vec::new(), cause: None, retry_after: 1 }
     }
 
     /// Nothing has this id.
@@ -152,7 +155,7 @@ impl IntoResponse for ApiError {
         let status = StatusCode::from_u16(self.code.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = status.into_response();
         if matches!(self.code.status, 429 | 503) {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after));
         }
         if self.code == UNAUTHENTICATED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -1,10 +1,12 @@
 //! The API as its callers see it: through the router, on a real database, with the embedded model.
 
 mod access;
+mod ai_usage;
 mod answers;
 mod calibration;
 mod document;
 mod guide;
+mod llm;
 mod provider_keys;
 
 use std::sync::Arc;
@@ -28,7 +30,8 @@ use crate::cli::ConfigArguments;
 use crate::config::Config;
 use crate::intake::gather::Gather;
 use crate::knowledge::Lessons;
-use crate::pipeline::{Pipeline, Work};
+use crate::llm::{Llms, Web};
+use crate::pipeline::{Patience, Pipeline, Tools, Work};
 use crate::secrets::{Given, InstallationKey, ProviderKeys};
 
 const JSON: &str = "application/json";
@@ -62,6 +65,11 @@ impl Answer {
 
 impl Bench {
     async fn open() -> Self {
+        Self::with(given()).await
+    }
+
+    /// With these keys of the installation.
+    async fn with(given: Given) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let flags =
             ConfigArguments { data_dir: Some(folder.path().to_owned()), ..ConfigArguments::default() };
@@ -72,9 +80,21 @@ impl Bench {
         let (end, ending) = watch::channel(false);
         let work = Work::default();
         let gather = Gather::start(&store, &work, 64, 1);
-        let pipeline = Pipeline::start(&store, &(reader.clone() as _), &lessons, &work, 1, &ending);
+        let (provider_keys, prices) = (ProviderKeys::new(&store, given), Arc::default());
+        let llms = Llms::new(&store, &provider_keys, Arc::new(Web::new().unwrap()), &prices);
+        let tools = Tools {
+            store: store.clone(),
+            local: reader.clone(),
+            lessons: lessons.clone(),
+            llms: llms.clone(),
+            work,
+            patience: Patience::default(),
+        };
+        let pipeline = Pipeline::start(&tools, 1, &ending);
         let app = App {
-            provider_keys: ProviderKeys::new(&store, given()),
+            provider_keys,
+            llms,
+            prices,
             store,
             config: Arc::new(config),
             reader,

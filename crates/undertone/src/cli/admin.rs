@@ -346,6 +346,7 @@ pub fn run_config(arguments: ConfigCommand) -> Result<Outcome, CliError> {
         }
         ConfigAction::Check { config } => {
             let config = Config::load(&config, serde_json::json!({}))?;
+            let prices = crate::prices::load(&config)?;
             super::in_runtime(async {
                 let store = crate::app::open_store(&config).await?;
                 store.ping().await?;
@@ -353,6 +354,10 @@ pub fn run_config(arguments: ConfigCommand) -> Result<Outcome, CliError> {
                 let given = Given::to_this_process(&config)?;
                 say(&format!("The configuration can be used; {} answers.", store.engine()))?;
                 say(&given.told())?;
+                let own = prices.all().filter(|listed| !listed.built_in).count();
+                if own > 0 {
+                    say(&format!("Prices of LLMs from {}: {own}.", crate::output::clean(&config.prices_file.display().to_string())))?;
+                }
                 if !pending.is_empty() {
                     say(&format!(
                         "Migrations to come, at the next start or with undertone migrate: {}",

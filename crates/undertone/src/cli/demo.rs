@@ -1,5 +1,7 @@
 //! `undertone demo`: the service on a fresh database, with the sample inbox scored before the user's eyes.
 
+mod simulator;
+
 use std::collections::HashMap;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -8,6 +10,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use clap::Args;
+use serde_json::json;
 use undertone_core::arrival::CustomerDetails;
 use undertone_core::{Arrival, Interaction};
 use undertone_store::Act;
@@ -20,7 +23,9 @@ use crate::config::{Config, ConfigArguments};
 use crate::error::{CliError, Outcome};
 use crate::input::{self, Options};
 use crate::intake::incoming;
+use crate::output::amount::grouped;
 use crate::pages::overview::curl;
+use crate::secrets::Given;
 use crate::telemetry;
 
 /// The sample inbox, as in samples/.
@@ -33,24 +38,41 @@ pub struct DemoArguments {
     /// Where to listen; without it 127.0.0.1:8080, or any free port where that one is taken
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
+
+    /// Put what the embedded model is unsure of to a simulated LLM on this machine. It is no model: it answers what the embedded model says,
+    /// costs nothing and makes nothing better; it shows how verdicts, tokens and budgets look with an LLM
+    #[arg(long)]
+    llm_simulator: bool,
 }
 
 /// Runs the command.
 pub fn run(arguments: &DemoArguments) -> Result<Outcome, CliError> {
     let folder = tempfile::tempdir()?;
     let flags = ConfigArguments { data_dir: Some(folder.path().to_owned()), ..ConfigArguments::default() };
-    let mut config = Config::load(&flags, serde_json::json!({"database_url": "", "log": "warn"}))?;
+    let mut config = Config::load(&flags, json!({"database_url": "", "log": "warn"}))?;
     config.listen = arguments.listen.unwrap_or_else(free_address);
     telemetry::start(&config)?;
     super::in_runtime(async {
         let password = secrets::password();
         let hint = format!("Demo: {EMAIL} with the password {password}");
-        let service = Service::start(config, Some(&hint)).await?;
+        let (simulator, given) = if arguments.llm_simulator {
+            let (server, given) = simulator::start()?;
+            (Some(server), given)
+        } else {
+            (None, Given::to_this_process(&config)?)
+        };
+        let service = Service::start_with(config, given, Some(&hint)).await?;
         let store = &service.app.store;
         let zone = Tz::UTC;
-        let new = NewTenant { slug: "demo", name: "Demo inbox", zone, actor: ACTOR };
+        let name = if simulator.is_some() { "Demo inbox, LLM simulated" } else { "Demo inbox" };
+        let new = NewTenant { slug: "demo", name, zone, actor: ACTOR };
         let tenant = store.create_tenant(&new).await?;
         let act = Act { tenant: tenant.id, actor: ACTOR };
+        if simulator.is_some() {
+            // Nothing is charged, so nothing needs a cap.
+            let settings = json!({"scorer": "cascade", "model": simulator::MODEL, "daily_token_cap": 0});
+            store.change_settings(&act, &settings).await?;
+        }
         let hash = secrets::hash_password(&password)?;
         store.save_user(&act, EMAIL, "tenant_admin", &hash).await?;
         let key = secrets::api_key();
@@ -63,6 +85,14 @@ pub fn run(arguments: &DemoArguments) -> Result<Outcome, CliError> {
             out,
             "  Log in     {EMAIL}\n  Password   {password}\n  API key    {key}\n  API        {address}/api/docs/\n"
         )?;
+        if simulator.is_some() {
+            writeln!(
+                out,
+                "What the embedded model is unsure of is put to a SIMULATED LLM, “{}”: a program on this machine that answers what the \
+                 embedded model says. It is no model, costs nothing and makes nothing better.\n",
+                simulator::MODEL
+            )?;
+        }
         let items = samples(store.now())?;
         let count = items.len();
         service
@@ -85,11 +115,17 @@ pub fn run(arguments: &DemoArguments) -> Result<Outcome, CliError> {
         while store.waiting(tenant.id).await?.oldest.is_some() && begun.elapsed() < Duration::from_mins(1) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        writeln!(
-            out,
-            "Read in {:.1} s. Ctrl-C ends the demo and removes its data.",
-            begun.elapsed().as_secs_f64()
-        )?;
+        let seconds = begun.elapsed().as_secs_f64();
+        if let Some(server) = &simulator {
+            let ledger = server.ledger();
+            writeln!(
+                out,
+                "The simulator was asked {} times; by its estimate that took {} tokens.",
+                ledger.billed.len(),
+                grouped(ledger.usage().total())
+            )?;
+        }
+        writeln!(out, "Read in {seconds:.1} s. Ctrl-C ends the demo and removes its data.")?;
         out.flush()?;
         service.until_told().await?;
         Ok(Outcome::Done)

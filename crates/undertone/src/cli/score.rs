@@ -1,5 +1,7 @@
 //! `undertone score`: a file of messages in, verdicts and an audit out.
 
+mod flow;
+
 use std::io::{IsTerminal, Read, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -9,18 +11,20 @@ use std::thread::JoinHandle;
 
 use clap::{Args, ValueEnum};
 use futures::channel::mpsc;
-use futures::future::{BoxFuture, ready};
-use futures::{FutureExt, SinkExt, StreamExt, executor, select};
-use undertone_core::gate::{Circumstances, Decision, decide};
+use futures::{SinkExt, StreamExt, executor, select};
 use undertone_core::report::{Audit, Counts};
+use undertone_core::verdict::ScorerKind;
 use undertone_core::{Interaction, Label, Settings, SkipReason, Urgency, Verdict};
-use undertone_scoring::local::{Artifact, Capacity, LocalScorer};
-use undertone_scoring::{Batch, Knowledge, NoVerdict, Scorer, Utterance};
+use undertone_scoring::Knowledge;
+use undertone_scoring::local::{Capacity, LocalScorer};
 
+use super::scorer::{self, LlmArguments, LlmRun, Means, Who};
 use crate::error::{CliError, Outcome};
 use crate::input::columns::Chosen;
 use crate::input::{self, Input, Row};
+use crate::output::asked::Asked;
 use crate::output::{self, Writer, summary};
+use flow::Flow;
 
 /// Texts that are read ahead of the one being written.
 const IN_FLIGHT: usize = 256;
@@ -34,8 +38,11 @@ Examples:
   undertone score --format csv october.csv > october.verdicts.csv
   undertone score november.csv --compare october.verdicts.csv
   echo 'Third week, still no answer from you' | undertone score -
+  ANTHROPIC_API_KEY=… undertone score tickets.csv --scorer claude --max-cost 0.50
 
 What is scored: what customers wrote, and agents' notes, summaries and transcripts about them. A column author, role or direction tells who wrote a row, a column kind or type what it is. What is not scored is listed with its reason, and never counted as neutral.
+
+With an LLM, names, e-mail addresses, telephone numbers and the like are taken out of each text before it is sent, those of the row's own columns among them; names beyond these stay. What the LLM can not be asked, the embedded model reads, marked so (when_unavailable in the settings).
 
 Exit status: 0 all read; 1 something failed, or some rows could not be read; 2 wrong usage; 130 interrupted.")]
 pub struct ScoreArguments {
@@ -94,9 +101,12 @@ pub struct ScoreArguments {
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: Option<u16>,
 
-    /// Folder of another model
-    #[arg(long, value_name = "FOLDER")]
-    pub model: Option<PathBuf>,
+    /// Who scores
+    #[arg(long, value_enum, default_value_t = Who::Local)]
+    pub scorer: Who,
+
+    #[command(flatten)]
+    pub llm: LlmArguments,
 
     /// No progress, no audit on standard error
     #[arg(long, short)]
@@ -132,6 +142,8 @@ pub struct Scored {
     pub interaction: Option<Interaction>,
     /// Its verdict, or why there is none.
     pub answer: Answer,
+    /// Why the LLM that was to be asked gave no answer, where that is so: a verdict is the embedded model's then.
+    pub note: Option<String>,
 }
 
 /// What became of a row.
@@ -159,22 +171,17 @@ pub fn run(arguments: &ScoreArguments) -> Result<Outcome, CliError> {
     let (source, bytes) = open(&arguments.file)?;
     let bar = output::progress(to_person && still && std::io::stderr().is_terminal(), bytes);
     let input = read(arguments, Box::new(bar.wrap_read(source)))?;
-    let artifact = match &arguments.model {
-        Some(folder) => Artifact::from_folder(folder)?,
-        None => Artifact::embedded()?,
+    let local = Arc::new(local(arguments, &settings)?);
+    let llm = match arguments.scorer {
+        Who::Local => None,
+        who => {
+            let means = Means::load(&arguments.llm)?;
+            Some(LlmRun::new(who, &arguments.llm, &settings, &means, &local)?)
+        }
     };
-    let mut capacity = Capacity { waiting: IN_FLIGHT, ..Capacity::default() };
-    if let Some(threads) = arguments.threads.and_then(|n| NonZeroUsize::new(n.into())) {
-        capacity.threads = threads;
-    }
-    let scorer = LocalScorer::new(artifact, capacity)?;
     let knowledge = Arc::new(Knowledge::of(&settings));
-    for category in scorer.unreadable_categories(&knowledge.categories) {
-        tell(&format!(
-            "warning: nothing will be sorted under “{}”: neither its name nor its examples are in English, which is what the \
-             embedded model reads",
-            category.id.as_str()
-        ));
+    if matches!(arguments.scorer, Who::Local | Who::Cascade) {
+        warn_of_categories(&local, &knowledge);
     }
     let mut stops = interrupts();
 
@@ -183,17 +190,30 @@ pub fn run(arguments: &ScoreArguments) -> Result<Outcome, CliError> {
     }
     let mut out = Writer::new(arguments.format)?;
     let mut audit = Audit::default();
+    let mut asked = llm.as_ref().map(|llm| Asked::of(arguments.scorer.kind(), llm));
     // Whoever streams messages in waits for each answer; from a file they are written in larger pieces.
     let streamed = arguments.file.as_os_str() == "-";
     let (rows, reading) = read_ahead(input);
-    let mut verdicts = rows.map(|row| score(row, &settings, &knowledge, &scorer)).buffered(IN_FLIGHT).fuse();
-    let stopped = executor::block_on(async {
+    let flow = Flow {
+        scorer: llm.as_ref().map_or(&*local, |llm| &*llm.scorer),
+        stand_in: llm.as_ref().map(|_| &*local as _),
+        settings: &settings,
+        knowledge,
+        pack: llm.as_ref().map_or(1, |llm| llm.pack),
+        packs: llm.as_ref().map_or(IN_FLIGHT, |llm| llm.packs),
+        streamed,
+    };
+    let stopped = super::in_runtime(async {
+        let mut verdicts = std::pin::pin!(flow.run(rows).fuse());
         loop {
             select! {
                 _ = stops.next() => return Ok::<bool, CliError>(true),
                 row = verdicts.next() => {
                     let Some(row) = row else { return Ok(false) };
                     count(&mut audit, &row);
+                    if let Some(asked) = &mut asked {
+                        asked.count(&row);
+                    }
                     out.write(&row)?;
                     if streamed {
                         out.flush()?;
@@ -213,7 +233,7 @@ pub fn run(arguments: &ScoreArguments) -> Result<Outcome, CliError> {
     }
 
     let compared = before.as_ref().map(|before| (before, arguments.compare.as_deref()));
-    let report = summary::Report { audit: &audit, compared, interrupted: stopped };
+    let report = summary::Report { audit: &audit, compared, interrupted: stopped, asked: asked.as_ref() };
     match arguments.format {
         Format::Table => Writer::append(&report.as_text())?,
         Format::Markdown => out.prepend_markdown(&report.as_markdown())?,
@@ -223,32 +243,52 @@ pub fn run(arguments: &ScoreArguments) -> Result<Outcome, CliError> {
         }
         Format::Csv | Format::Jsonl => {}
     }
+    let unheard = asked.as_ref().is_some_and(Asked::is_unheard);
     Ok(match (report.interrupted, audit.failed) {
         (true, _) => Outcome::Interrupted,
-        (false, 0) => Outcome::Done,
+        (false, 0) if !unheard => Outcome::Done,
         (false, _) => Outcome::SomeFailed,
     })
 }
 
-fn settings(arguments: &ScoreArguments) -> Result<Settings, CliError> {
-    let mut json = match &arguments.settings {
-        None => serde_json::json!({}),
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|e| CliError::Failed(format!("{} can not be read: {e}", path.display())))?;
-            serde_json::from_str(&text)
-                .map_err(|e| CliError::Failed(format!("{} is not JSON: {e}", path.display())))?
-        }
+/// The embedded model.
+fn local(arguments: &ScoreArguments, settings: &Settings) -> Result<LocalScorer, CliError> {
+    let artifact = scorer::artifact(arguments.scorer, &arguments.llm)?;
+    let waiting = match arguments.scorer {
+        Who::Local => IN_FLIGHT,
+        who => scorer::most_texts(who, &arguments.llm, settings),
     };
+    let mut capacity = Capacity { waiting, ..Capacity::default() };
+    if let Some(threads) = arguments.threads.and_then(|n| NonZeroUsize::new(n.into())) {
+        capacity.threads = threads;
+    }
+    Ok(LocalScorer::new(artifact, capacity)?)
+}
+
+fn warn_of_categories(local: &LocalScorer, knowledge: &Knowledge) {
+    for category in local.unreadable_categories(&knowledge.categories) {
+        tell(&format!(
+            "warning: nothing will be sorted under “{}”: neither its name nor its examples are in English, which is what the \
+             embedded model reads",
+            category.id.as_str()
+        ));
+    }
+}
+
+fn settings(arguments: &ScoreArguments) -> Result<Settings, CliError> {
+    let mut json = scorer::settings_json(arguments.settings.as_deref())?;
     if let (Some(least), Some(object)) = (arguments.min_length, json.as_object_mut()) {
         object.insert("min_note_length".to_owned(), least.into());
     }
-    let settings = Settings::from_json(&json).map_err(|errors| {
-        let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        CliError::Failed(format!("the settings can not be used:\n  {}", told.join("\n  ")))
-    })?;
-    // A file is read by the embedded model; asking an LLM is the service's business until it has a budget to ask within.
-    Ok(Settings { scorer: undertone_core::verdict::ScorerKind::Local, ..settings })
+    let settings = scorer::settings(&json)?;
+    // What is sent out and charged is asked for on the command line; a file that came from elsewhere does not decide it.
+    if arguments.scorer == Who::Local && settings.scorer != ScorerKind::Local && !arguments.quiet {
+        tell(&format!(
+            "The settings name the scorer {0}; the embedded model reads this file. Add --scorer {0} to have it asked.",
+            settings.scorer.as_str()
+        ));
+    }
+    Ok(Settings { scorer: arguments.scorer.kind(), ..settings })
 }
 
 /// The file and its size, where it has one.
@@ -278,7 +318,8 @@ fn read(arguments: &ScoreArguments, source: Box<dyn Read + Send>) -> Result<Inpu
             channel: arguments.channel.clone(),
             author: arguments.author.clone(),
         },
-        keep: false,
+        // Only what is sent to an LLM must be looked through for what other columns know.
+        keep: arguments.scorer != Who::Local,
     };
     input::open(source, &arguments.file.to_string_lossy(), &options)
 }
@@ -313,48 +354,6 @@ fn read_ahead(input: Input) -> (mpsc::Receiver<Row>, JoinHandle<()>) {
 /// Tells a person on standard error, if one is there to read it.
 fn tell(text: &str) {
     let _ = writeln!(anstream::stderr(), "{}", output::clean(text));
-}
-
-/// Puts a row on its way; the future answers what became of it.
-fn score<'s>(
-    row: Row,
-    settings: &Settings,
-    knowledge: &Arc<Knowledge>,
-    scorer: &'s LocalScorer,
-) -> BoxFuture<'s, Scored> {
-    let line = row.line;
-    let interaction = match row.interaction {
-        Ok(interaction) => interaction,
-        Err(told) => return ready(Scored { line, interaction: None, answer: Answer::Failed(told) }).boxed(),
-    };
-    let outcome = match decide(&interaction, settings, Circumstances::default()) {
-        Decision::Score { read_bytes, .. } => {
-            let batch = Batch {
-                utterances: vec![Utterance::of(&interaction, read_bytes)],
-                knowledge: knowledge.clone(),
-                model: None,
-            };
-            scorer.score(batch).map(|mut answers| answers.pop().map_or_else(lost, answer)).boxed()
-        }
-        Decision::Skip(reason) => ready(Answer::Skipped { reason, language: None }).boxed(),
-        // Only an LLM is waited for.
-        Decision::Defer(reason) => ready(Answer::Skipped { reason: reason.into(), language: None }).boxed(),
-    };
-    outcome.map(move |answer| Scored { line, interaction: Some(interaction), answer }).boxed()
-}
-
-fn lost() -> Answer {
-    Answer::Failed("the scorer gave no answer".to_owned())
-}
-
-fn answer(verdict: Result<Verdict, NoVerdict>) -> Answer {
-    match verdict {
-        Ok(verdict) => Answer::Verdict(Box::new(verdict)),
-        Err(NoVerdict::Abstained { reason, language }) => Answer::Skipped { reason, language },
-        Err(error @ (NoVerdict::Busy | NoVerdict::Unavailable { .. } | NoVerdict::Failed { .. })) => {
-            Answer::Failed(error.to_string())
-        }
-    }
 }
 
 fn count(audit: &mut Audit, scored: &Scored) {

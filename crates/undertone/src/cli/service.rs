@@ -20,7 +20,9 @@ use crate::config::{Config, ConfigArguments};
 use crate::error::{CliError, Outcome};
 use crate::intake::gather::Gather;
 use crate::knowledge::Lessons;
-use crate::pipeline::{Pipeline, Work};
+use crate::llm::{Llms, Web};
+use crate::pipeline::{Patience, Pipeline, Tools, Work};
+use crate::prices;
 use crate::secrets::{Given, ProviderKeys};
 use crate::telemetry;
 
@@ -85,7 +87,17 @@ impl Service {
     /// Opens the database, brings its tables up to date, and starts to listen and to score.
     pub async fn start(config: Config, log_in_hint: Option<&str>) -> Result<Self, CliError> {
         let given = Given::to_this_process(&config)?;
+        Self::start_with(config, given, log_in_hint).await
+    }
+
+    /// The same with these keys, whatever the environment holds.
+    pub async fn start_with(
+        config: Config,
+        given: Given,
+        log_in_hint: Option<&str>,
+    ) -> Result<Self, CliError> {
         tracing::info!("{}", given.told());
+        let prices = Arc::new(prices::load(&config)?);
         let store = open_store(&config).await.map_err(|e| cannot_open(&config, &e))?;
         store.migrate().await.map_err(|e| cannot_open(&config, &e))?;
         let listener = TcpListener::bind(config.listen).await.map_err(|e| {
@@ -106,9 +118,21 @@ impl Service {
         let gather = Gather::start(&store, &work, config.intake_queue, writers);
         // One worker more than threads: while one records, the threads have something to read.
         let tasks = if workers == 0 { 0 } else { workers + 1 };
-        let pipeline = Pipeline::start(&store, &(reader.clone() as _), &lessons, &work, tasks, &ending);
+        let provider_keys = ProviderKeys::new(&store, given);
+        let llms = Llms::new(&store, &provider_keys, Arc::new(Web::new()?), &prices);
+        let tools = Tools {
+            store: store.clone(),
+            local: reader.clone(),
+            lessons: lessons.clone(),
+            llms: llms.clone(),
+            work,
+            patience: Patience::default(),
+        };
+        let pipeline = Pipeline::start(&tools, tasks, &ending);
         let app = App {
-            provider_keys: ProviderKeys::new(&store, given),
+            provider_keys,
+            llms,
+            prices,
             store,
             config: Arc::new(config),
             reader,

@@ -1,29 +1,24 @@
 //! Scorers as they are compared: what each says of texts.
 
-use clap::ValueEnum;
-use futures::executor;
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
 use undertone_core::Interaction;
 use undertone_core::accuracy::{Answer, always};
 use undertone_core::{Label, Verdict};
-use undertone_scoring::local::LocalScorer;
-use undertone_scoring::{Batch, NoVerdict, Scorer, Utterance};
+use undertone_scoring::{Batch, Knowledge, NoVerdict, Scorer, Utterance};
 use vader_sentiment::SentimentIntensityAnalyzer;
 
-use crate::error::CliError;
-
-/// Texts handed over at once.
-const AT_ONCE: usize = 64;
-
-/// What can be compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Peer {
-    /// The rule-based VADER, at its usual cut of ±0.05
+/// What needs no model to be compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// The rule-based VADER, at its usual cut of ±0.05.
     Vader,
-    /// Always what is most frequent in the file
+    /// Always what is most frequent in the file.
     Majority,
 }
 
-impl Peer {
+impl Rule {
     /// As in a table.
     pub fn name(self) -> &'static str {
         match self {
@@ -58,25 +53,56 @@ fn vader(analyser: &SentimentIntensityAnalyzer<'_>, text: &str) -> Answer {
     Answer { label, score: compound * 100.0, confidence: None, words: [None, None, None] }
 }
 
-/// The embedded model's verdicts, text by text; `None` where it abstains.
-pub fn verdicts(
-    scorer: &LocalScorer,
-    texts: &[&Interaction],
+/// A scorer, and how many texts it is handed.
+pub struct Asked<'s> {
+    /// The scorer.
+    pub scorer: &'s dyn Scorer,
+    /// Texts at once.
+    pub pack: usize,
+    /// Packs under way at once.
+    pub packs: usize,
+}
+
+/// What a scorer said of some texts.
+#[derive(Debug, Default)]
+pub struct Said {
+    /// Text by text; `None` where there is no verdict.
+    pub verdicts: Vec<Option<Verdict>>,
+    /// Of those without one, the texts about which an LLM answered what can not be used.
+    pub unusable: usize,
+}
+
+/// What `asked` says of each of `texts`.
+///
+/// # Errors
+/// Where an LLM can not be asked about one of them, or the embedded model breaks: figures about the rest would be figures about something
+/// else. With the reason.
+pub async fn verdicts(
+    asked: Asked<'_>,
+    knowledge: &Arc<Knowledge>,
+    texts: &[Utterance],
     mut done: impl FnMut(usize),
-) -> Result<Vec<Option<Verdict>>, CliError> {
-    let mut verdicts = Vec::with_capacity(texts.len());
-    for part in texts.chunks(AT_ONCE) {
-        let utterances = part.iter().map(|i| Utterance::of(i, i.text.len())).collect();
-        for answer in executor::block_on(scorer.score(Batch::new(utterances))) {
-            verdicts.push(match answer {
+) -> Result<Said, NoVerdict> {
+    let batch = |part: &[Utterance]| Batch { utterances: part.to_vec(), knowledge: knowledge.clone(), model: None };
+    let answers = stream::iter(texts.chunks(asked.pack.max(1))).map(|part| asked.scorer.score(batch(part)));
+    let mut answers = answers.buffered(asked.packs.max(1));
+    let is_local = asked.scorer.kind() == undertone_core::verdict::ScorerKind::Local;
+    let mut said = Said::default();
+    while let Some(part) = answers.next().await {
+        for answer in part {
+            said.verdicts.push(match answer {
                 Ok(verdict) => Some(verdict),
                 Err(NoVerdict::Abstained { .. }) => None,
-                Err(error) => return Err(CliError::Failed(error.to_string())),
+                Err(NoVerdict::Failed { .. }) if !is_local => {
+                    said.unusable += 1;
+                    None
+                }
+                Err(error) => return Err(error),
             });
         }
-        done(verdicts.len());
+        done(said.verdicts.len());
     }
-    Ok(verdicts)
+    Ok(said)
 }
 
 /// What counts of a verdict.

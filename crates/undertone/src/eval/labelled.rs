@@ -4,10 +4,12 @@ use std::path::Path;
 
 use undertone_core::accuracy::{Task, Truth};
 use undertone_core::{Interaction, Kind, Label};
+use undertone_scoring::Utterance;
+use undertone_scoring::redact::Known;
 
 use crate::error::CliError;
 use crate::input::columns::{Chosen, plain};
-use crate::input::{self, Options};
+use crate::input::{self, Options, people};
 
 /// Names under which a file may hold the label.
 const LABELS: [&str; 7] = ["label", "sentiment", "truth", "gold", "goldlabel", "truelabel", "sentimentlabel"];
@@ -17,10 +19,20 @@ const LABELS: [&str; 7] = ["label", "sentiment", "truth", "gold", "goldlabel", "
 pub struct Labelled {
     /// The text.
     pub interaction: Interaction,
+    /// Whom it may name, which is taken out before an LLM is asked.
+    pub known: Known,
     /// What people say.
     pub truth: Truth,
     /// What the columns asked for hold: one text may belong to several groups of a column.
     pub groups: Vec<Vec<String>>,
+}
+
+impl Labelled {
+    /// What a scorer is given of it: all of the text.
+    pub fn utterance(&self) -> Utterance {
+        let known = self.known.clone();
+        Utterance { known, ..Utterance::of(&self.interaction, self.interaction.text.len()) }
+    }
 }
 
 /// What to read where.
@@ -131,6 +143,7 @@ fn labelled(
             .iter()
             .map(|name| get(name).map_or_else(Vec::new, |v| v.split(';').map(str::to_owned).collect()))
             .collect(),
+        known: people::known(kept, interaction.customer.as_deref()),
         interaction,
     })
 }

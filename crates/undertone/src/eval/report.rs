@@ -1,5 +1,7 @@
 //! Figures as a person, a document or a program takes them.
 
+mod taken;
+
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
@@ -8,6 +10,8 @@ use undertone_core::Label;
 use undertone_core::accuracy::{Accuracy, Figure, Task};
 
 use super::packs::Outcome;
+pub use taken::Taken;
+use taken::Row;
 
 /// What was measured on some files.
 #[derive(Debug, Serialize)]
@@ -27,6 +31,9 @@ pub struct Scored {
     pub name: String,
     /// How well it did.
     pub accuracy: Accuracy,
+    /// What an LLM took for it, where one was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken: Option<Taken>,
 }
 
 /// How well the first scorer did on some of the texts.
@@ -75,6 +82,16 @@ impl Report {
         lines
     }
 
+    fn taken(&self) -> Vec<Row> {
+        taken::rows(&self.scorers.iter().map(|s| s.taken.as_ref()).collect::<Vec<_>>())
+    }
+
+    /// Which prices the costs go by.
+    fn prices_of(&self) -> String {
+        let day = self.scorers.iter().find_map(|s| s.taken.as_ref()).map(|taken| taken.prices_of);
+        day.map_or_else(String::new, |day| format!("\nCosts go by the price list of {day}.\n"))
+    }
+
     fn head(&self) -> String {
         let Some(first) = self.scorers.first() else { return String::new() };
         let a = &first.accuracy;
@@ -103,6 +120,19 @@ impl Report {
             out += "\n";
         }
         out += "\nThe range is where the figure lies nineteen times in twenty, were other texts drawn.\n";
+        let taken = self.taken();
+        if !taken.is_empty() {
+            let _ = writeln!(out, "\n{bold}What an LLM took{bold:#}");
+            for Row { name, cells } in &taken {
+                let _ = write!(out, "{name:<30}");
+                for cell in cells {
+                    let _ = write!(out, "  {cell:<22}");
+                }
+                out.truncate(out.trim_end().len());
+                out += "\n";
+            }
+            out += &self.prices_of();
+        }
         if let Some(first) = self.scorers.first() {
             let _ =
                 write!(out, "\n{bold}What it says (columns) of what people say (rows){bold:#}\n{:<10}", "");
@@ -165,6 +195,13 @@ impl Report {
                 .collect();
             let _ = writeln!(out, "| {} | {} |", line.name, cells.join(" | "));
         }
+        let taken = self.taken();
+        for Row { name, cells } in &taken {
+            let _ = writeln!(out, "| {name} | {} |", cells.join(" | "));
+        }
+        if !taken.is_empty() {
+            out += &self.prices_of();
+        }
         for (i, group) in self.groups.iter().enumerate() {
             if i == 0 || self.groups[i - 1].by != group.by {
                 let _ = write!(
@@ -199,7 +236,9 @@ fn told(f: Figure, percent: bool) -> (String, String) {
         text.strip_prefix('0').map_or_else(|| text.clone(), str::to_owned)
     };
     let plain = |v: f64| if percent { format!("{:.1}", v * 100.0) } else { short(v) };
-    (short(f.value), format!("({}–{})", plain(f.low), plain(f.high)))
+    // A dash before a negative number reads as two.
+    let to = if f.low < 0.0 || f.high < 0.0 { " to " } else { "–" };
+    (short(f.value), format!("({}{to}{})", plain(f.low), plain(f.high)))
 }
 
 /// Packs for a terminal: a line for each phenomenon, and what failed.

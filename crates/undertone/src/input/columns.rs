@@ -247,7 +247,7 @@ impl Columns {
             interaction.kind = Kind::Comment;
         }
         // "author" may hold a name and "direction" the answer: the first column that says something is believed.
-        let authors = names(Field::Author).filter_map(|name| author(name, value(name)?));
+        let authors = names(Field::Author).filter_map(|name| role(name, value(name)?));
         interaction.author_kind = { authors }.next().unwrap_or(AuthorKind::Customer);
         if interaction.author_kind != AuthorKind::Customer {
             interaction.direction = Direction::Outgoing;
@@ -338,7 +338,7 @@ fn moment(text: &str) -> Option<DateTime<Utc>> {
 }
 
 /// Who wrote a row, by a value of the column `name`; `None` where the value is a person's name or says nothing.
-fn author(name: &str, value: &str) -> Option<AuthorKind> {
+pub fn role(name: &str, value: &str) -> Option<AuthorKind> {
     const CUSTOMER: [&str; 10] = [
         "customer",
         "user",

@@ -221,9 +221,9 @@ pub fn jsonl(source: Box<dyn BufRead + Send>, options: &Options) -> Input {
     let (columns, keep) = (Columns::of_objects(&options.columns), options.keep);
     let rows = numbered(source).map(move |(line, text)| {
         let (interaction, kept) = match text.and_then(|text| object(&text)) {
-            Ok((values, lists)) => {
+            Ok((values, others)) => {
                 let interaction = in_object(&values, &columns);
-                (interaction, if keep { [values, lists].concat() } else { Vec::new() })
+                (interaction, if keep { [values, others].concat() } else { Vec::new() })
             }
             Err(told) => (Err(told), Vec::new()),
         };
@@ -235,24 +235,44 @@ pub fn jsonl(source: Box<dyn BufRead + Send>, options: &Options) -> Input {
 /// Names, made plain, and values.
 type Values = Vec<(String, String)>;
 
-/// What an object holds: single values, and lists of them.
+/// What an object holds: single values, and lists of them together with what stands in objects within it.
 fn object(line: &str) -> Result<(Values, Values), String> {
     let value: Value = serde_json::from_str(line).map_err(|e| format!("not JSON: {e}"))?;
     let Value::Object(object) = value else { return Err("not an object of names and values".to_owned()) };
-    let text = |value: Value| match value {
+    let (mut values, mut others) = (Values::new(), Values::new());
+    for (key, value) in object {
+        match value {
+            Value::Array(_) | Value::Object(_) => within(&plain(&key), value, INSIDE, &mut others),
+            value => values.extend(single(value).map(|text| (plain(&key), text))),
+        }
+    }
+    Ok((values, others))
+}
+
+/// So many objects deep is looked into an object.
+const INSIDE: u8 = 3;
+
+/// Takes what stands in a list or an object under `name`; what is deeper than `levels` is left out.
+fn within(name: &str, value: Value, levels: u8, into: &mut Values) {
+    match value {
+        Value::Array(parts) => {
+            into.push((name.to_owned(), parts.into_iter().filter_map(single).collect::<Vec<_>>().join(";")));
+        }
+        Value::Object(object) if levels > 0 => {
+            for (key, value) in object {
+                within(&format!("{name}{}", plain(&key)), value, levels - 1, into);
+            }
+        }
+        value => into.extend(single(value).map(|text| (name.to_owned(), text))),
+    }
+}
+
+fn single(value: Value) -> Option<String> {
+    match value {
         Value::String(text) => Some(text),
         Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
-    };
-    let (mut values, mut lists) = (Values::new(), Values::new());
-    for (key, value) in object {
-        if let Value::Array(parts) = value {
-            lists.push((plain(&key), parts.into_iter().filter_map(text).collect::<Vec<_>>().join(";")));
-        } else if let Some(text) = text(value) {
-            values.push((plain(&key), text));
-        }
     }
-    Ok((values, lists))
 }
 
 fn in_object(values: &[(String, String)], columns: &Columns) -> Result<Interaction, String> {

@@ -33,7 +33,7 @@ fn json(scored: &Scored) -> Value {
         "occurred_at": i.and_then(|i| i.occurred_at),
         "label": null, "score": null, "confidence": null, "needs_review": null, "dominant_emotion": null, "urgency": null,
         "category": null, "summary": null, "keywords": null, "evidence": null, "aspects": null, "emotions": null, "language": null,
-        "coverage": null, "provenance": null, "reason": null, "detail": null,
+        "coverage": null, "provenance": null, "cascade": null, "reason": null, "detail": null,
     });
     let Value::Object(fields) = &mut object else { return object };
     let mut set = |name: &str, value: Value| {
@@ -56,10 +56,12 @@ fn json(scored: &Scored) -> Value {
             set("language", json!(v.provenance.language));
             set("coverage", json!(v.coverage));
             set("provenance", json!(v.provenance));
+            set("cascade", json!(v.cascade));
+            set("detail", json!(scored.note));
         }
         Answer::Skipped { reason, language } => {
             set("reason", json!(reason));
-            set("detail", json!(reason.explanation()));
+            set("detail", json!(scored.note.as_deref().unwrap_or(reason.explanation())));
             set("language", json!(language));
         }
         Answer::Failed(why) => {
@@ -70,7 +72,7 @@ fn json(scored: &Scored) -> Value {
     object
 }
 
-const HEADER: [&str; 19] = [
+const HEADER: [&str; 20] = [
     "line",
     "id",
     "customer",
@@ -86,6 +88,7 @@ const HEADER: [&str; 19] = [
     "summary",
     "keywords",
     "language",
+    "scorer",
     "truncated",
     "unread_percent",
     "reason",
@@ -97,7 +100,8 @@ pub fn csv_header(writer: &mut csv::Writer<impl Write>) -> Result<(), CliError> 
     writer.write_record(HEADER).map_err(unwritten)
 }
 
-fn unwritten(error: csv::Error) -> CliError {
+/// A record that could not be written.
+pub fn unwritten(error: csv::Error) -> CliError {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => CliError::Output(error),
         other => CliError::Failed(format!("a row could not be written: {other:?}")),
@@ -107,14 +111,14 @@ fn unwritten(error: csv::Error) -> CliError {
 /// One record a row.
 pub fn csv(writer: &mut csv::Writer<impl Write>, scored: &Scored) -> Result<(), CliError> {
     let i = scored.interaction.as_ref();
-    let mut fields: [String; 19] = Default::default();
+    let mut fields: [String; 20] = Default::default();
     fields[0] = scored.line.to_string();
     if let Some(i) = i {
         fields[1].clone_from(&i.external_id);
         fields[2] = i.customer.clone().unwrap_or_default();
         fields[3] = i.occurred_at.map(|t| t.to_rfc3339()).unwrap_or_default();
         fields[4] = i.channel_name.clone().unwrap_or_else(|| i.channel.as_str().to_owned());
-        fields[18].clone_from(&i.text);
+        fields[19].clone_from(&i.text);
     }
     match &scored.answer {
         Answer::Verdict(v) => {
@@ -128,14 +132,15 @@ pub fn csv(writer: &mut csv::Writer<impl Write>, scored: &Scored) -> Result<(), 
             fields[12].clone_from(&v.summary);
             fields[13] = v.keywords().collect::<Vec<_>>().join("; ");
             fields[14].clone_from(&v.provenance.language);
-            fields[15] = v.coverage.truncated.to_string();
-            fields[16] = v.coverage.unread_percent.to_string();
+            fields[15] = v.provenance.scorer.as_str().into();
+            fields[16] = v.coverage.truncated.to_string();
+            fields[17] = v.coverage.unread_percent.to_string();
         }
         Answer::Skipped { reason, language } => {
             fields[14] = language.clone().unwrap_or_default();
-            fields[17] = reason.as_str().into();
+            fields[18] = reason.as_str().into();
         }
-        Answer::Failed(why) => fields[17] = format!("failed: {why}"),
+        Answer::Failed(why) => fields[18] = format!("failed: {why}"),
     }
     // The score's own minus is a number, not a formula.
     let guarded =
@@ -144,7 +149,7 @@ pub fn csv(writer: &mut csv::Writer<impl Write>, scored: &Scored) -> Result<(), 
 }
 
 /// A text that a spreadsheet would run as a formula gets an apostrophe in front, as spreadsheets themselves write it.
-fn guard(field: &str) -> String {
+pub fn guard(field: &str) -> String {
     // Line ends and tabs may stay; nothing else that could drive a terminal.
     let field: String =
         field.chars().filter(|c| matches!(c, '\n' | '\t') || !super::clean::is_unsafe(*c)).collect();

@@ -39,6 +39,8 @@ pub fn row(out: &mut String, scored: &Scored) {
     let i = scored.interaction.as_ref();
     let customer = escape(i.and_then(|i| i.customer.as_deref()).unwrap_or_default());
     let text = escape(&shorten(&clean(i.map_or("", |i| i.text.as_str())), EXCERPT));
+    let stood_in = scored.note.is_some() && matches!(scored.answer, Answer::Verdict(_));
+    let text = if stood_in { format!("(embedded model) {text}") } else { text };
     let line = scored.line;
     // Writing into a string can not fail.
     let _ = match &scored.answer {

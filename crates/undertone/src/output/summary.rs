@@ -7,6 +7,7 @@ use anstyle::{AnsiColor, Style};
 use undertone_core::report::{Audit, Counts, MIN_CATEGORY, Move, moves};
 use undertone_core::{Confidence, Label, SkipReason};
 
+use super::asked::Asked;
 use super::clean::{clean, pad};
 use super::markdown::escape;
 use super::table::style;
@@ -22,6 +23,8 @@ pub struct Report<'a> {
     pub compared: Option<(&'a Counts, Option<&'a Path>)>,
     /// Ctrl-C ended the batch early.
     pub interrupted: bool,
+    /// What an LLM was asked, where one was.
+    pub asked: Option<&'a Asked>,
 }
 
 impl Report<'_> {
@@ -39,7 +42,8 @@ impl Report<'_> {
         let stopped = if self.interrupted { ", then interrupted" } else { "" };
         writeln!(out, "\n{bold}{} read{stopped}: {}{bold:#}", interactions(audit.inputs), self.fates())?;
         if audit.scored() == 0 {
-            return self.write_skipped(out);
+            self.write_skipped(out)?;
+            return self.write_asked(out);
         }
         for (label, count) in Label::ALL.into_iter().zip(audit.labels) {
             let share = share(count, audit.scored());
@@ -62,7 +66,15 @@ impl Report<'_> {
         self.write_skipped(out)?;
         self.write_worst(out)?;
         self.write_urgent(out)?;
-        self.write_moves(out)
+        self.write_moves(out)?;
+        self.write_asked(out)
+    }
+
+    fn write_asked(&self, out: &mut String) -> std::fmt::Result {
+        let Some(asked) = self.asked else { return Ok(()) };
+        let bold = Style::new().bold();
+        writeln!(out, "\n{bold}{}{bold:#}", asked.title())?;
+        asked.lines().iter().try_for_each(|line| writeln!(out, "  {line}"))
     }
 
     fn fates(&self) -> String {
@@ -236,6 +248,12 @@ impl Report<'_> {
             writeln!(out, "\n## Not scored\n")?;
             for (reason, count) in self.skipped() {
                 writeln!(out, "- {count} × {}", escape(reason.explanation()))?;
+            }
+        }
+        if let Some(asked) = self.asked {
+            writeln!(out, "\n## {}\n", escape(&asked.title()))?;
+            for line in asked.lines() {
+                writeln!(out, "- {}", escape(&line))?;
             }
         }
         Ok(())

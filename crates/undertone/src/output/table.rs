@@ -66,6 +66,8 @@ impl Table {
                 };
                 let partly = v.coverage.truncated || v.coverage.unread_percent > 0;
                 let text = if partly { format!("(read in part) {text}") } else { text };
+                // An LLM was to be asked and did not answer; the reason stands below.
+                let text = if scored.note.is_some() { format!("(embedded model) {text}") } else { text };
                 out += &format!(
                     "{start}{style}{:<8} {:>+5}{style:#} {:>4}{review}  {urgency:<6}  {more}{}\n",
                     v.label.as_str(),

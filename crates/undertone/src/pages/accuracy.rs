@@ -34,6 +34,6 @@ pub async fn show(State(app): State<App>, caller: Caller) -> Result<Html<String>
         }
         own += "\n";
     }
-    let body = document::html(&own) + &document::html(app.reader.card());
+    let body = document::html(&own) + document::html(app.reader.card()).as_str();
     Ok(Html(undertone_ui::accuracy(&caller.tenant.name, (email, csrf), &body)))
 }

@@ -7,15 +7,21 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use undertone_scoring::Scorer;
+use undertone_scoring::{Knowledge, Scorer};
+use undertone_store::budget::Caps;
 use undertone_store::modules::Module;
-use undertone_store::queue::Claim;
+use undertone_store::people::People;
+use undertone_store::queue::{Claim, Claimed};
 use undertone_store::record::{Events, Finished, Recorded};
 use undertone_store::{Store, StoreError, TenantId};
 
+use super::aside::Aside;
+use super::asking::{Asking, Place};
+use super::backfill::{Driver, Patience};
 use super::decide::{Rules, broke, conclude};
 use super::{LOOK_EVERY, Work};
 use crate::knowledge::Lessons;
+use crate::llm::{Chosen, Llms};
 
 /// Texts claimed together.
 const BATCH: u16 = 32;
@@ -25,60 +31,93 @@ const LEASE: TimeDelta = TimeDelta::seconds(15);
 const RENEW_EVERY: Duration = Duration::from_secs(5);
 /// Events are kept this long.
 const KEEP_EVENTS: TimeDelta = TimeDelta::days(7);
+/// LLM calls are kept this long, one by one; what they took together stays.
+const KEEP_CALLS: TimeDelta = TimeDelta::days(90);
 /// Looks between two clean-ups: ten minutes.
 const CLEAN_EVERY: u64 = 1200;
+/// Looks between two searches for LLM calls of which nothing was heard again: ten seconds.
+const EXPIRE_EVERY: u64 = 20;
 /// How often recording is tried while the database is busy or away.
 const RECORD_TRIES: u32 = 6;
 
 /// The workers of this process.
 pub struct Pipeline {
     tasks: JoinSet<()>,
+    asking: Asking,
     store: Store,
     owner: Arc<str>,
+}
+
+/// What the workers work with.
+#[derive(Clone)]
+pub struct Tools {
+    /// Where interactions are.
+    pub store: Store,
+    /// The embedded model.
+    pub local: Arc<dyn Scorer>,
+    /// What it learnt for each tenant.
+    pub lessons: Lessons,
+    /// The LLMs that tenants chose.
+    pub llms: Llms,
+    /// The tenants that have something to score.
+    pub work: Work,
+    /// How long is waited for batches at a provider's.
+    pub patience: Patience,
 }
 
 /// What a worker needs.
 #[derive(Clone)]
 struct Worker {
-    store: Store,
-    scorer: Arc<dyn Scorer>,
-    lessons: Lessons,
-    work: Work,
+    tools: Tools,
+    /// The embedded model for batches that ask an LLM.
+    aside: Arc<dyn Scorer>,
+    asking: Asking,
     owner: Arc<str>,
+}
+
+/// A batch that is held, and what it is read by.
+struct Held {
+    tenant: TenantId,
+    module: Module,
+    knowledge: Arc<Knowledge>,
+    chosen: Chosen,
+    local: Arc<dyn Scorer>,
+    claimed: Vec<Claimed>,
 }
 
 impl Pipeline {
     /// Starts `workers` workers, and a task that looks for work nobody told of.
-    pub fn start(
-        store: &Store,
-        scorer: &Arc<dyn Scorer>,
-        lessons: &Lessons,
-        work: &Work,
-        workers: usize,
-        ending: &watch::Receiver<bool>,
-    ) -> Self {
+    pub fn start(tools: &Tools, workers: usize, ending: &watch::Receiver<bool>) -> Self {
         let owner: Arc<str> = uuid::Uuid::new_v4().to_string().into();
+        let asking = Asking::new(&tools.work);
         let worker = Worker {
-            store: store.clone(),
-            scorer: scorer.clone(),
-            lessons: lessons.clone(),
-            work: work.clone(),
+            tools: tools.clone(),
+            aside: Arc::new(Aside::new(tools.local.clone(), BATCH)),
+            asking: asking.clone(),
             owner: owner.clone(),
         };
         let mut tasks = JoinSet::new();
         for _ in 0..workers {
             tasks.spawn(worker.clone().serve(ending.clone()));
         }
+        if workers > 0 {
+            tasks.spawn(Driver::new(tools, owner.clone()).serve(ending.clone()));
+        }
         tasks.spawn(worker.look_around(workers > 0, ending.clone()));
-        Self { tasks, store: store.clone(), owner }
+        Self { tasks, asking, store: tools.store.clone(), owner }
     }
 
-    /// Waits for the workers, who were told to end, at most `patience`; gives back what they did not finish.
+    /// Waits for the workers, who were told to end, and for the batches that ask an LLM, at most `patience`; gives back what they did not
+    /// finish.
     pub async fn end(mut self, patience: Duration) {
+        let until = tokio::time::Instant::now() + patience;
         let all = async { while self.tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(patience, all).await.is_err() {
+        if tokio::time::timeout_at(until, all).await.is_err() {
             self.tasks.shutdown().await;
         }
+        // Nobody starts another now.
+        self.asking.end(until.saturating_duration_since(tokio::time::Instant::now())).await;
+        Driver::let_go(&self.store, &self.owner).await;
         for tenant in self.store.tenants().await.unwrap_or_default() {
             match self.store.release(tenant.id, &self.owner).await {
                 Ok(0) => {}
@@ -104,11 +143,11 @@ impl Worker {
             let tenant = tokio::select! {
                 biased;
                 _ = ending.wait_for(|end| *end) => return,
-                tenant = self.work.next() => tenant,
+                tenant = self.tools.work.next() => tenant,
             };
             turn += 1;
             match self.serve_tenant(tenant, turn).await {
-                Ok(true) => self.work.wake(tenant),
+                Ok(true) => self.tools.work.wake(tenant),
                 Ok(false) => {}
                 Err(error) => {
                     let told = "scoring stopped for a moment";
@@ -130,6 +169,11 @@ impl Worker {
             if let Err(error) = self.look(scores).await {
                 tracing::warn!(%error, "looking for work failed: {error}");
             }
+            if looks % EXPIRE_EVERY == 0
+                && let Err(error) = self.expire_calls().await
+            {
+                tracing::warn!(%error, "looking for lost LLM calls failed: {error}");
+            }
             if looks % CLEAN_EVERY == 0
                 && let Err(error) = self.clean().await
             {
@@ -138,66 +182,135 @@ impl Worker {
         }
     }
 
-    /// Removes events nobody waits for any more.
+    /// Removes events nobody waits for any more, and LLM calls nobody asks about any more.
     async fn clean(&self) -> Result<(), StoreError> {
-        for tenant in self.store.tenants().await? {
-            while self.store.remove_old_events(tenant.id, KEEP_EVENTS).await? {}
+        let store = &self.tools.store;
+        for tenant in store.tenants().await? {
+            while store.remove_old_events(tenant.id, KEEP_EVENTS).await? {}
+            while store.remove_old_calls(tenant.id, KEEP_CALLS).await? {}
+            Driver::clean(store, tenant.id).await?;
+        }
+        Ok(())
+    }
+
+    /// Counts LLM calls of which nothing was heard again as if they had taken their most.
+    async fn expire_calls(&self) -> Result<(), StoreError> {
+        let store = &self.tools.store;
+        for tenant in store.tenants_with_lost_calls().await? {
+            let caps = Caps::of(&store.module(tenant).await?.settings);
+            let lost = store.expire_calls(tenant, &caps).await?;
+            tracing::warn!(lost, tenant = tenant.0, "{lost} LLM calls of tenant {} are lost; their most counts as used", tenant.0);
         }
         Ok(())
     }
 
     async fn look(&self, scores: bool) -> Result<(), StoreError> {
+        let store = &self.tools.store;
         if scores {
-            for tenant in self.store.tenants_with_work().await? {
-                self.work.wake(tenant);
+            for tenant in store.tenants_with_work().await? {
+                self.tools.work.wake(tenant);
             }
         }
-        for tenant in self.store.tenants_changing_zone().await? {
-            self.store.move_days(tenant).await?;
+        for tenant in store.tenants_changing_zone().await? {
+            store.move_days(tenant).await?;
         }
         Ok(())
     }
 
     /// Serves one tenant once; answers whether there may be more.
     async fn serve_tenant(&self, tenant: TenantId, turn: u64) -> Result<bool, StoreError> {
-        let claim = Claim { owner: &self.owner, lease: LEASE, limit: BATCH, suspect: turn.is_multiple_of(8) };
-        let mut claimed = self.store.claim(tenant, claim).await?;
+        let Tools { store, lessons, llms, work, local, .. } = &self.tools;
+        let (module, knowledge) = lessons.knowledge(store, tenant).await?;
+        let chosen = llms.choose(tenant, &module.settings, &self.aside).await?;
+        let (place, limit) = match &chosen {
+            Chosen::Local | Chosen::Unusable(_) => (None, BATCH),
+            Chosen::Llm(_) => {
+                // Whoever is turned away is woken when there is a place.
+                let Some(place) = self.asking.place(tenant) else { return Ok(false) };
+                // As many as fill whole requests.
+                let together = u16::from(module.settings.llm_together).max(1);
+                (Some(place), together * (BATCH / together).max(1))
+            }
+        };
+        let claim = Claim { owner: &self.owner, lease: LEASE, limit, suspect: turn.is_multiple_of(8) };
+        let mut claimed = store.claim(tenant, claim).await?;
         if claimed.is_empty() {
-            claimed = self.store.claim(tenant, Claim { suspect: !claim.suspect, ..claim }).await?;
+            claimed = store.claim(tenant, Claim { suspect: !claim.suspect, ..claim }).await?;
         }
         if claimed.is_empty() {
             return Ok(false);
         }
-        if claimed.len() == usize::from(BATCH) {
+        if claimed.len() == usize::from(limit) {
             // Others may help while this one reads.
-            self.work.wake(tenant);
+            work.wake(tenant);
         }
-        let (module, knowledge) = self.lessons.knowledge(&self.store, tenant).await?;
+        let local = if place.is_some() { &self.aside } else { local }.clone();
+        let held = Held { tenant, module, knowledge, chosen, local, claimed };
+        match place {
+            None => {
+                self.score(held).await?;
+                Ok(true)
+            }
+            Some(place) => {
+                self.asking.spawn(self.clone().score_beside(held, place));
+                Ok(false)
+            }
+        }
+    }
+
+    /// Scores a batch that asks an LLM, beside the workers.
+    async fn score_beside(self, held: Held, place: Place) {
+        let tenant = held.tenant;
+        if let Err(error) = self.score(held).await {
+            // It is due again when its lease ends.
+            tracing::error!(%error, tenant = tenant.0, "a batch of tenant {} could not be scored: {error}", tenant.0);
+        }
+        drop(place);
+        self.tools.work.wake(tenant);
+    }
+
+    /// Scores a batch and records what came of it.
+    async fn score(&self, held: Held) -> Result<(), StoreError> {
+        let Held { tenant, module, knowledge, chosen, local, claimed } = held;
+        let store = &self.tools.store;
         let arrived: Vec<_> = claimed.iter().map(|one| one.received_at).collect();
-        let rules = Rules { active: module.active, settings: &module.settings, knowledge };
-        let held = claimed.iter().map(|one| (one.id.clone(), one.attempts)).collect();
+        let ids = claimed.iter().map(|one| (one.id.clone(), one.attempts)).collect();
+        let rules = Rules {
+            active: module.active,
+            settings: &module.settings,
+            knowledge,
+            local: local.as_ref(),
+            chosen: &chosen,
+        };
+        let concluded = async {
+            let people = match &chosen {
+                Chosen::Llm(_) => store.people_of(tenant, &claimed).await?,
+                Chosen::Local | Chosen::Unusable(_) => People::default(),
+            };
+            Ok::<_, StoreError>(conclude(&rules, &|| store.now(), &people, claimed).await)
+        };
         let finished = tokio::select! {
-            finished = conclude(self.scorer.as_ref(), &rules, self.store.now(), claimed) => finished,
-            never = self.keep(tenant, held) => match never {},
+            finished = concluded => finished?,
+            never = self.keep(tenant, ids) => match never {},
         };
         let recorded = self.record(tenant, &module, finished).await?;
         metrics::counter!("undertone_scored_total").increment(recorded.scored as u64);
         metrics::counter!("undertone_skipped_total").increment(recorded.skipped as u64);
         metrics::counter!("undertone_retried_total").increment(recorded.deferred as u64);
         metrics::counter!("undertone_failed_total").increment(recorded.failed as u64);
-        let now = self.store.now();
+        let now = store.now();
         for received_at in arrived {
             let seconds = (now - received_at).as_seconds_f64();
             metrics::histogram!("undertone_arrival_to_verdict_seconds").record(seconds);
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Renews the lease of what takes long.
     async fn keep(&self, tenant: TenantId, held: Vec<(String, i64)>) -> Infallible {
         loop {
             tokio::time::sleep(RENEW_EVERY).await;
-            if let Err(error) = self.store.renew(tenant, &self.owner, LEASE, &held).await {
+            if let Err(error) = self.tools.store.renew(tenant, &self.owner, LEASE, &held).await {
                 tracing::warn!(%error, "a lease could not be renewed; another node may read the same texts: {error}");
             }
         }
@@ -226,7 +339,7 @@ impl Worker {
             let recorded = match self.record_patiently(tenant, events, std::slice::from_ref(&one)).await {
                 Err(error) if !error.is_passing() => {
                     let told = format!("the verdict could not be kept: {error}");
-                    let outcome = broke(told, &one.claimed, self.store.now());
+                    let outcome = broke(told, &one.claimed, self.tools.store.now());
                     let failed = Finished { outcome, claimed: one.claimed };
                     self.record_patiently(tenant, events, &[failed]).await?
                 }
@@ -250,7 +363,7 @@ impl Worker {
         let mut tries = 0;
         loop {
             tries += 1;
-            match self.store.record(tenant, &self.owner, events, finished).await {
+            match self.tools.store.record(tenant, &self.owner, events, finished).await {
                 Err(error) if error.is_passing() && tries < RECORD_TRIES => {
                     tracing::debug!(%error, "recording is tried again: {error}");
                     tokio::time::sleep(Duration::from_millis(20 << tries)).await;

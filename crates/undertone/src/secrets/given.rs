@@ -27,6 +27,8 @@ pub struct Given {
     /// What seals and opens the keys that tenants set.
     pub keyring: Keyring,
     installation: Vec<InstallationKey>,
+    /// Variables of a provider's own clients that can not be used, and why.
+    passed_over: Vec<(Provider, String)>,
 }
 
 /// Where one key may stand.
@@ -49,35 +51,37 @@ struct Names<'a> {
     usual_base_url: &'static str,
 }
 
-fn names(config: &Config, provider: Provider) -> Names<'_> {
+/// Our variable for a key, the setting that names a file with it, and the variable of the provider's own clients.
+fn places(provider: Provider) -> (&'static str, &'static str, &'static str) {
     match provider {
-        Provider::Claude => Names {
-            key: Place {
-                variable: "UNDERTONE_CLAUDE_API_KEY",
-                setting: "claude_api_key_file",
-                file: &config.claude_api_key_file,
-            },
-            base_url: &config.claude_base_url,
-            usual_key: "ANTHROPIC_API_KEY",
-            usual_base_url: "ANTHROPIC_BASE_URL",
-        },
-        Provider::Openai => Names {
-            key: Place {
-                variable: "UNDERTONE_OPENAI_API_KEY",
-                setting: "openai_api_key_file",
-                file: &config.openai_api_key_file,
-            },
-            base_url: &config.openai_base_url,
-            usual_key: "OPENAI_API_KEY",
-            usual_base_url: "OPENAI_BASE_URL",
-        },
+        Provider::Claude => ("UNDERTONE_CLAUDE_API_KEY", "claude_api_key_file", "ANTHROPIC_API_KEY"),
+        Provider::Openai => ("UNDERTONE_OPENAI_API_KEY", "openai_api_key_file", "OPENAI_API_KEY"),
     }
+}
+
+fn names(config: &Config, provider: Provider) -> Names<'_> {
+    let (variable, setting, usual_key) = places(provider);
+    let (file, base_url, usual_base_url) = match provider {
+        Provider::Claude => {
+            (&config.claude_api_key_file, &config.claude_base_url, "ANTHROPIC_BASE_URL")
+        }
+        Provider::Openai => (&config.openai_api_key_file, &config.openai_base_url, "OPENAI_BASE_URL"),
+    };
+    Names { key: Place { variable, setting, file }, base_url, usual_key, usual_base_url }
+}
+
+/// What was found where a key may stand.
+enum Found {
+    Nothing,
+    Key(InstallationKey),
+    /// A key that was not set for us and can not be used, and why.
+    PassedOver(String),
 }
 
 impl Given {
     /// These.
     pub fn new(keyring: Keyring, installation: Vec<InstallationKey>) -> Self {
-        Self { keyring, installation }
+        Self { keyring, installation, passed_over: Vec::new() }
     }
 
     /// What the machine's environment and the files of `config` hold.
@@ -107,16 +111,33 @@ impl Given {
             file: &config.previous_master_key_file,
         };
         let keyring = Keyring::new(master_key(&current, environment)?, master_key(&previous, environment)?);
-        let mut installation = Vec::new();
+        let mut given = Self { keyring, ..Self::default() };
         for provider in Provider::ALL {
-            installation.extend(installation_key(provider, &names(config, provider), environment)?);
+            match installation_key(provider, &names(config, provider), environment)? {
+                Found::Nothing => {}
+                Found::Key(key) => given.installation.push(key),
+                Found::PassedOver(told) => {
+                    tracing::warn!(provider = provider.as_str(), "{told}");
+                    given.passed_over.push((provider, told));
+                }
+            }
         }
-        Ok(Self::new(keyring, installation))
+        Ok(given)
     }
 
     /// The installation's key for a provider.
     pub fn installation(&self, provider: Provider) -> Option<&InstallationKey> {
         self.installation.iter().find(|given| given.credentials.provider() == provider)
+    }
+
+    /// Where a key for a provider can be given, for a person who has given none that can be used.
+    pub fn missing(&self, provider: Provider) -> String {
+        let (ours, setting, usual) = places(provider);
+        let passed_over = self.passed_over.iter().find(|(of, _)| *of == provider);
+        let passed_over = passed_over.map(|(_, told)| format!(" ({told})")).unwrap_or_default();
+        format!(
+            "set the variable {usual} or {ours}, or name a file with the key as {setting} in the configuration{passed_over}"
+        )
     }
 
     /// What there is, in a line for people: names, no keys.
@@ -162,30 +183,26 @@ fn installation_key(
     provider: Provider,
     names: &Names<'_>,
     environment: Environment<'_>,
-) -> Result<Option<InstallationKey>, CliError> {
+) -> Result<Found, CliError> {
     let own = find(&names.key, environment)?;
     let is_ours = own.is_some() || !names.base_url.is_empty();
     let usual = || Some((set(environment, names.usual_key)?, names.usual_key.to_owned()));
-    let Some((key, from)) = own.or_else(usual) else { return Ok(None) };
+    let Some((key, from)) = own.or_else(usual) else { return Ok(Found::Nothing) };
     let base_url = if names.base_url.is_empty() {
         set(environment, names.usual_base_url)
     } else {
         Some(Secret::new(names.base_url.to_owned()))
     };
     match Credentials::new(provider, &key, base_url.as_ref().map(Secret::expose)) {
-        Ok(credentials) => Ok(Some(InstallationKey { credentials, from })),
+        Ok(credentials) => Ok(Found::Key(InstallationKey { credentials, from })),
         Err(unusable) if is_ours => Err(CliError::Failed(format!(
             "the {} key of {from} can not be used: {unusable}",
             provider.as_str()
         ))),
+        // It was not set for us, and nothing but this provider needs it.
         Err(unusable) => {
-            // It was not set for us, and nothing but this provider needs it.
-            tracing::warn!(
-                variable = from,
-                "{from} is passed over, with {}: {unusable}",
-                names.usual_base_url
-            );
-            Ok(None)
+            let with = names.usual_base_url;
+            Ok(Found::PassedOver(format!("{from} is passed over, with {with}: {unusable}")))
         }
     }
 }
@@ -349,6 +366,11 @@ mod tests {
         assert_eq!(used(&given, Provider::Claude), None);
         let given = read(&[("ANTHROPIC_API_KEY", "fine"), ("ANTHROPIC_BASE_URL", bad)], json!({})).unwrap();
         assert_eq!(used(&given, Provider::Claude), None);
+        let told = given.missing(Provider::Claude);
+        assert!(told.starts_with("set the variable ANTHROPIC_API_KEY or UNDERTONE_CLAUDE_API_KEY"), "{told}");
+        assert!(told.contains("is passed over") && !told.contains("marker"), "{told}");
+        let told = given.missing(Provider::Openai);
+        assert!(told.ends_with("openai_api_key_file in the configuration"), "{told}");
     }
 
     #[test]

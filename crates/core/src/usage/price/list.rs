@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::ops::Bound::{Excluded, Unbounded};
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -62,7 +63,8 @@ fn built_in_rates(thousandths: [u64; 5]) -> Rates {
 /// long = { over = 100000, input = 0.50, output = 2.50, cache_read = 0.05 }
 /// ```
 ///
-/// A model named there has the prices given there and none of the built-in ones. A model that costs nothing is given the rates 0.
+/// A model named there has the prices given there from the first of their days on. What is built in holds before that day, so that a price
+/// announced for next year can be entered today. A model that costs nothing is given the rates 0.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PriceEntry {
@@ -125,9 +127,32 @@ pub struct PriceError {
     pub message: String,
 }
 
+/// A price in the list, with the days it holds on and where it comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listed<'p> {
+    /// The model.
+    pub model: &'p str,
+    /// The UTC day from which on it holds; `None`: always.
+    pub from: Option<NaiveDate>,
+    /// The UTC day from which on another one holds; `None`: there is none yet.
+    pub until: Option<NaiveDate>,
+    /// The price.
+    pub price: &'p Price,
+    /// It came with the program, and not from the configuration.
+    pub built_in: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Kept {
+    price: Price,
+    built_in: bool,
+}
+
+type ByDay = BTreeMap<NaiveDate, Kept>;
+
 /// The prices in force, by model and day.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Prices(BTreeMap<String, BTreeMap<NaiveDate, Price>>);
+pub struct Prices(BTreeMap<String, ByDay>);
 
 impl Default for Prices {
     fn default() -> Self {
@@ -139,7 +164,7 @@ impl Prices {
     /// What is known without any configuration.
     #[must_use]
     pub fn built_in() -> Self {
-        let mut models: BTreeMap<String, BTreeMap<NaiveDate, Price>> = BTreeMap::new();
+        let mut models: BTreeMap<String, ByDay> = BTreeMap::new();
         for (model, (year, month, day), rates) in BUILT_IN {
             let long = LongPrompt { over: LONG.1, rates: built_in_rates(LONG.2) };
             let price = Price {
@@ -148,14 +173,14 @@ impl Prices {
                 batch_percent: BATCH_PERCENT,
             };
             let from = NaiveDate::from_ymd_opt(year, month, day).unwrap_or(NaiveDate::MIN);
-            models.entry(model.to_owned()).or_default().insert(from, price);
+            models.entry(model.to_owned()).or_default().insert(from, Kept { price, built_in: true });
         }
         Self(models)
     }
 
-    /// The built-in prices, and `entries` in place of those of every model they name; or everything that is wrong with them.
+    /// The built-in prices, and `entries` in place of them from the first day of each model on; or everything that is wrong with them.
     pub fn with(entries: &[PriceEntry]) -> Result<Self, Vec<PriceError>> {
-        let mut own: BTreeMap<String, BTreeMap<NaiveDate, Price>> = BTreeMap::new();
+        let mut own: BTreeMap<String, ByDay> = BTreeMap::new();
         let mut errors = Vec::new();
         for (n, entry) in entries.iter().enumerate() {
             let mut reading = Reading { entry: n, errors: &mut errors };
@@ -165,7 +190,7 @@ impl Prices {
             }
             match own.entry(entry.model.clone()).or_default().entry(from) {
                 Entry::Vacant(place) => {
-                    place.insert(price);
+                    place.insert(Kept { price, built_in: false });
                 }
                 Entry::Occupied(_) => {
                     reading
@@ -177,7 +202,12 @@ impl Prices {
             return Err(errors);
         }
         let Self(mut models) = Self::built_in();
-        models.extend(own);
+        for (model, prices) in own {
+            let all = models.entry(model).or_default();
+            let first = prices.keys().next().copied().unwrap_or(NaiveDate::MIN);
+            all.retain(|from, _| *from < first);
+            all.extend(prices);
+        }
         Ok(Self(models))
     }
 
@@ -185,16 +215,27 @@ impl Prices {
     /// `claude-haiku-4-5-20251001`, has the price of the name without, unless there is one of its own.
     #[must_use]
     pub fn of(&self, model: &str, on: NaiveDate) -> Option<&Price> {
-        let prices = self.0.get(model).or_else(|| self.0.get(without_day(model)?))?;
-        prices.range(..=on).next_back().map(|(_, price)| price)
+        let of = |name: &str| self.0.get(name)?.range(..=on).next_back().map(|(_, kept)| &kept.price);
+        of(model).or_else(|| of(without_day(model)?))
     }
 
-    /// Every model with a price, and each of its prices with the day it holds from; `None`: always.
-    pub fn all(&self) -> impl Iterator<Item = (&str, Option<NaiveDate>, &Price)> {
+    /// Every model with a price, and each of its prices, the earliest first.
+    pub fn all(&self) -> impl Iterator<Item = Listed<'_>> {
         self.0.iter().flat_map(|(model, prices)| {
-            prices.iter().map(|(from, price)| {
-                (model.as_str(), Some(*from).filter(|from| *from > NaiveDate::MIN), price)
+            prices.iter().map(|(from, kept)| Listed {
+                model,
+                from: Some(*from).filter(|from| *from > NaiveDate::MIN),
+                until: prices.range((Excluded(*from), Unbounded)).next().map(|(later, _)| *later),
+                price: &kept.price,
+                built_in: kept.built_in,
             })
+        })
+    }
+
+    /// Every model with a price on a day, in UTC, and that price.
+    pub fn on(&self, day: NaiveDate) -> impl Iterator<Item = Listed<'_>> {
+        self.all().filter(move |listed| {
+            listed.from.is_none_or(|from| from <= day) && listed.until.is_none_or(|until| day < until)
         })
     }
 }

@@ -109,6 +109,9 @@ fn a_day_of_release_in_the_name_changes_no_price() {
     }
     let own = Prices::with(&[entry("claude-haiku-4-5-20251001", 7.0, 7.0)]).unwrap();
     assert_ne!(own.of("claude-haiku-4-5-20251001", on), own.of("claude-haiku-4-5", on));
+    let later = PriceEntry { from: Some("2027-01-01".to_owned()), ..entry("claude-haiku-4-5-20251001", 7.0, 7.0) };
+    let own = Prices::with(&[later]).unwrap();
+    assert_eq!(own.of("claude-haiku-4-5-20251001", on), own.of("claude-haiku-4-5", on), "not yet");
 }
 
 #[derive(serde::Deserialize)]
@@ -121,7 +124,7 @@ fn read(toml: &str) -> Vec<PriceEntry> {
 }
 
 #[test]
-fn a_configuration_replaces_all_prices_of_the_models_it_names() {
+fn a_configuration_replaces_the_prices_of_the_models_it_names() {
     let entries = read(
         r#"
         [[prices]]
@@ -179,9 +182,36 @@ fn a_configuration_replaces_all_prices_of_the_models_it_names() {
     let free = prices.of("qwen", november()).unwrap();
     assert_eq!(free.cost(Usage { input: 1_000_000, output: 7, ..Usage::default() }, false), 0);
     assert_eq!(prices.of("claude-opus-5-5", november()), Some(&price("claude-opus-5-5")), "others stay");
-    let listed: Vec<_> =
-        prices.all().filter(|(model, ..)| *model == "claude-sonnet-5-5").map(|(_, from, _)| from).collect();
-    assert_eq!(listed, [None, NaiveDate::from_ymd_opt(2027, 1, 1)]);
+    let listed: Vec<_> = prices
+        .all()
+        .filter(|listed| listed.model == "claude-sonnet-5-5")
+        .map(|listed| (listed.from, listed.until, listed.built_in))
+        .collect();
+    let next_year = NaiveDate::from_ymd_opt(2027, 1, 1);
+    assert_eq!(listed, [(None, next_year, false), (next_year, None, false)]);
+}
+
+#[test]
+fn what_is_built_in_holds_until_the_first_day_given() {
+    let day = |year, month, day| NaiveDate::from_ymd_opt(year, month, day).unwrap();
+    let dearer = PriceEntry { from: Some("2027-01-01".to_owned()), ..entry("claude-sonnet-5-5", 3.0, 15.0) };
+    let prices = Prices::with(std::slice::from_ref(&dearer)).unwrap();
+    let built_in = Prices::built_in();
+    for before in [day(2026, 1, 1), day(2026, 10, 7), day(2026, 12, 31)] {
+        assert_eq!(prices.of(&dearer.model, before), built_in.of(&dearer.model, before), "{before}");
+    }
+    assert_eq!(prices.of(&dearer.model, day(2027, 1, 1)).unwrap().rates.output, 15_000_000);
+    let on = |day| {
+        prices.on(day).find(|listed| listed.model == dearer.model).map(|l| (l.from, l.until, l.built_in)).unwrap()
+    };
+    assert_eq!(on(day(2026, 10, 6)), (None, Some(day(2026, 10, 7)), true));
+    assert_eq!(on(day(2026, 12, 31)), (Some(day(2026, 10, 7)), Some(day(2027, 1, 1)), true));
+    assert_eq!(on(day(2027, 1, 1)), (Some(day(2027, 1, 1)), None, false));
+    // One of every model holds on any day, and a price given from an early day on ends all that came with the program.
+    assert_eq!(prices.on(november()).count(), built_in.on(november()).count());
+    let early = PriceEntry { from: Some("2026-09-28".to_owned()), ..dearer };
+    let prices = Prices::with(&[early]).unwrap();
+    assert_eq!(prices.of("claude-sonnet-5-5", november()).unwrap().rates.output, 15_000_000);
 }
 
 #[test]

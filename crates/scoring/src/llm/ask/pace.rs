@@ -1,5 +1,6 @@
-//! How many requests are under way at once: one more after a round that went well, half as many when the provider complains, none while it
-//! says that its window is full.
+//! How many requests are under way at once. The first goes alone: a provider can read a prompt from its cache only once an answer to it has
+//! begun, and refuses whoever comes with many at once. Then one more for each answer, until the provider complains; from there on half as
+//! many at each complaint and one more after a round that went well. None while it says that its window is full.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +21,8 @@ pub(super) struct Pace {
 struct State {
     /// So many may be under way; a fraction is on its way to the next whole one.
     limit: f64,
+    /// The provider has not complained yet.
+    starting: bool,
     under_way: usize,
     waiting: VecDeque<oneshot::Sender<Turn>>,
     /// The provider's window is full until then.
@@ -34,9 +37,9 @@ pub(super) struct Turn(Pace);
 impl Pace {
     /// At most `most` at once.
     pub(super) fn new(most: usize) -> Self {
-        let limit = most as f64;
-        let state = State { limit, under_way: 0, waiting: VecDeque::new(), full_until: None };
-        Self { most: limit, state: Arc::new(Mutex::new(state)) }
+        let waiting = VecDeque::new();
+        let state = State { limit: 1.0, starting: true, under_way: 0, waiting, full_until: None };
+        Self { most: most as f64, state: Arc::new(Mutex::new(state)) }
     }
 
     /// Waits for a place; who came first goes first. `None` only where the pace itself is gone.
@@ -57,7 +60,8 @@ impl Pace {
     /// An answer came.
     pub(super) fn faster(&self) {
         let mut state = self.lock();
-        state.limit = (state.limit + 1.0 / state.limit).min(self.most);
+        let more = if state.starting { 1.0 } else { 1.0 / state.limit };
+        state.limit = (state.limit + more).min(self.most);
         drop(state);
         self.hand_out();
     }
@@ -65,6 +69,7 @@ impl Pace {
     /// The provider complained.
     pub(super) fn slower(&self) {
         let mut state = self.lock();
+        state.starting = false;
         state.limit = (state.limit / 2.0).max(1.0);
     }
 
@@ -128,9 +133,32 @@ mod tests {
         pace.turn().now_or_never().flatten()
     }
 
+    /// As many as can go now.
+    fn all_now(pace: &Pace) -> usize {
+        let turns: Vec<_> = std::iter::from_fn(|| now(pace)).collect();
+        turns.len()
+    }
+
+    /// A pace that has come up to its most.
+    fn running(most: usize) -> Pace {
+        let pace = Pace::new(most);
+        (0..most).for_each(|_| pace.faster());
+        pace
+    }
+
+    #[test]
+    fn the_first_goes_alone_and_each_answer_brings_one_more() {
+        let pace = Pace::new(4);
+        assert_eq!(all_now(&pace), 1);
+        for wanted in [2, 3, 4, 4] {
+            pace.faster();
+            assert_eq!(all_now(&pace), wanted);
+        }
+    }
+
     #[test]
     fn no_more_go_than_may_and_the_next_goes_when_one_is_back() {
-        let pace = Pace::new(2);
+        let pace = running(2);
         let first = now(&pace).expect("a place");
         let second = now(&pace).expect("a place");
         let mut third = Box::pin(pace.turn());
@@ -144,7 +172,7 @@ mod tests {
 
     #[test]
     fn complaints_halve_and_answers_add() {
-        let pace = Pace::new(8);
+        let pace = running(8);
         pace.slower();
         pace.slower();
         let turns: Vec<_> = std::iter::from_fn(|| now(&pace)).collect();

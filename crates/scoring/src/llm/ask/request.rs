@@ -9,7 +9,7 @@ use undertone_core::usage::price::Caching;
 use undertone_core::{SkipReason, Usage};
 
 use super::purse::{Ending, Planned, Refused};
-use super::{Api, Asked, Call, Endpoint, LlmScorer, Response, Unreachable};
+use super::{Api, Asked, Call, Endpoint, LlmScorer, Method, Response, Unreachable};
 use crate::llm::prompt::{Item, Question};
 use crate::llm::{
     Failure, FailureKind, Headers, Outcome, RateLimits, Reply, Retry, Unreadable, claude, openai, schema,
@@ -270,7 +270,7 @@ impl Endpoint {
             max_tokens: max_tokens.into(),
         };
         let texts = u32::try_from(items).unwrap_or(u32::MAX);
-        (Call { url, headers, body }, Planned { scorer, model, texts, size, caching })
+        (Call { method: Method::Post, url, headers, body }, Planned { scorer, model, texts, size, caching })
     }
 
     fn reply(&self, response: &Response) -> Result<Reply, Unreadable> {

@@ -43,6 +43,7 @@ async fn answers_are_what_the_document_says() {
         )
         .await;
     bench.settled(&bench.mine).await;
+    super::ai_usage::some_calls(&bench, &bench.mine).await;
     let id =
         bench.get("/api/v1/interactions?external_id=1").await["items"][0]["id"].as_str().unwrap().to_owned();
     for (method, path, query, body) in [
@@ -59,6 +60,11 @@ async fn answers_are_what_the_document_says() {
         ("PUT", "/api/v1/conversations/{id}", "", Some(json!({"tags": ["vip"]}))),
         ("GET", "/api/v1/escalations", "", None),
         ("GET", "/api/v1/overview", "", None),
+        ("GET", "/api/v1/ai-usage", "?group=model", None),
+        ("GET", "/api/v1/ai-budget", "", None),
+        ("GET", "/api/v1/ai-calls", "", None),
+        ("GET", "/api/v1/cascade", "", None),
+        ("GET", "/api/v1/cascade/advice", "?daily_tokens=50000", None),
         ("GET", "/api/v1/settings", "", None),
         ("PUT", "/api/v1/settings", "", Some(json!({"alert_threshold": -40}))),
         ("DELETE", "/api/v1/settings", "", None),

@@ -1,0 +1,522 @@
+//! Runs that score what was not scored, or score again.
+//!
+//! A run takes interactions from the newest to the oldest, a slice at a time, and each becomes an item: a job of its own beside the
+//! interaction, which keeps its state and verdict until there is another. One node drives a run at a time, by a lease; what it does not
+//! finish stands there for whoever drives it next. [`slice`] opens slices and hands items out, [`finish`] says what became of them inside
+//! [`crate::record`], [`report`] tells what a run changed, [`batch`] is about those that go through a provider's batches.
+
+mod batch;
+mod finish;
+mod report;
+mod slice;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, FromQueryResult, Value};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+use undertone_core::backfill::{Asked, Mode};
+
+use crate::audit::{self, Act};
+use crate::rows::word;
+use crate::statement::{for_update, sql};
+use crate::{Result, Store, StoreError, TenantId};
+
+pub use batch::{Again, BatchRow, BatchState, NewBatch, NewRequest, RequestItem, RequestResult, RequestRow};
+pub(crate) use finish::Fence;
+pub use report::{Counted, Pair};
+pub use slice::{Slice, Waiting};
+
+/// The columns of the table, for what can not be read.
+const TABLE: &str = "backfill_run";
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunState {
+    /// It goes on by itself.
+    Running,
+    /// Somebody stopped it for now.
+    Paused,
+    /// It did all there was to do.
+    Done,
+    /// Somebody ended it.
+    Cancelled,
+    /// It can not go on, for the reason in its detail.
+    Failed,
+}
+
+impl RunState {
+    /// The word used in the store and the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Done => "done",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Run {
+    /// Its id.
+    pub id: String,
+    /// Where it stands.
+    pub state: RunState,
+    /// Why it failed.
+    pub detail: Option<String>,
+    /// What it was asked to do.
+    pub asked: Asked,
+    /// What was expected of it before it began.
+    pub estimate: Json,
+    /// Nothing is left to be looked at, only to be finished.
+    pub exhausted: bool,
+    /// No slice is begun before this.
+    #[serde(skip)]
+    pub rests_until: DateTime<Utc>,
+    /// Interactions it took in hand.
+    pub opened: i64,
+    /// Of them those that have a new verdict.
+    pub scored: i64,
+    /// Those that were looked at and have none, for a reason.
+    pub skipped: i64,
+    /// Those that failed each time.
+    pub failed: i64,
+    /// Those whose text was revised or removed meanwhile.
+    pub superseded: i64,
+    /// Tokens that the new verdicts took.
+    pub tokens: i64,
+    /// What they cost, in millionths of a US dollar.
+    pub cost_micros: i64,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// Who began it.
+    pub started_by: String,
+    /// Since when it runs without a break.
+    pub running_since: DateTime<Utc>,
+    /// How many were decided before that.
+    #[serde(skip)]
+    pub decided_before: i64,
+    /// When it ended.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// Who ended it, where somebody did.
+    pub ended_by: Option<String>,
+    /// What came of it.
+    pub report: Option<Json>,
+    /// When a node last had it in hand; `None`: no service works on it yet.
+    pub driven_at: Option<DateTime<Utc>>,
+}
+
+impl Run {
+    /// Interactions that are decided about.
+    #[must_use]
+    pub fn decided(&self) -> i64 {
+        self.scored + self.skipped + self.failed + self.superseded
+    }
+
+    /// The mode it runs in.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.asked.mode
+    }
+}
+
+#[derive(FromQueryResult)]
+struct Row {
+    id: String,
+    state: String,
+    detail: Option<String>,
+    asked: Json,
+    estimate: Json,
+    exhausted: bool,
+    rests_until: DateTime<Utc>,
+    opened: i64,
+    scored: i64,
+    skipped: i64,
+    failed: i64,
+    superseded: i64,
+    tokens: i64,
+    cost_micros: i64,
+    started_at: DateTime<Utc>,
+    started_by: String,
+    running_since: DateTime<Utc>,
+    decided_before: i64,
+    ended_at: Option<DateTime<Utc>>,
+    ended_by: Option<String>,
+    report: Option<Json>,
+    driven_at: Option<DateTime<Utc>>,
+}
+
+impl TryFrom<Row> for Run {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self> {
+        let asked = serde_json::from_value(row.asked)
+            .map_err(|e| StoreError::Unreadable { table: TABLE, detail: e.to_string() })?;
+        Ok(Self {
+            id: row.id,
+            state: word(TABLE, &row.state)?,
+            detail: row.detail,
+            asked,
+            estimate: row.estimate,
+            exhausted: row.exhausted,
+            rests_until: row.rests_until,
+            opened: row.opened,
+            scored: row.scored,
+            skipped: row.skipped,
+            failed: row.failed,
+            superseded: row.superseded,
+            tokens: row.tokens,
+            cost_micros: row.cost_micros,
+            started_at: row.started_at,
+            started_by: row.started_by,
+            running_since: row.running_since,
+            decided_before: row.decided_before,
+            ended_at: row.ended_at,
+            ended_by: row.ended_by,
+            report: row.report,
+            driven_at: row.driven_at,
+        })
+    }
+}
+
+const COLUMNS: &str = "SELECT id, state, detail, asked, estimate, exhausted, rests_until, opened, scored, skipped, failed, superseded, tokens, \
+    cost_micros, started_at, started_by, running_since, decided_before, ended_at, ended_by, report, driven_at FROM backfill_run \
+    WHERE tenant_id = ?";
+
+/// What a person does with a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Pause,
+    Resume,
+    Cancel,
+}
+
+impl Store {
+    /// Starts a run over what the tenant has at this moment; what arrives later is not part of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where another one runs or is paused.
+    pub async fn start_backfill(&self, act: &Act<'_>, asked: &Asked, estimate: &Json) -> Result<Run> {
+        let tx = self.begin().await?;
+        let newest = sql("SELECT id FROM interaction WHERE tenant_id = ? ORDER BY id DESC LIMIT 1")
+            .bind(act.tenant.0)
+            .value::<String>(&tx)
+            .await?;
+        // Before every id and the newest itself: no character of an id sorts after it.
+        let cursor = newest.map(|id| id + "~").unwrap_or_default();
+        let Some(id) = self.enter(&tx, act, asked, estimate, &cursor, false).await? else {
+            return Err(StoreError::Conflict(
+                "a backfill is running or paused; wait for its end, or cancel it".to_owned(),
+            ));
+        };
+        tx.commit().await?;
+        self.run_as_it_is(act.tenant, &id).await
+    }
+
+    /// Starts a run over one interaction; `None` where there is no such interaction.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where it waits for its verdict already.
+    pub async fn start_rescore(
+        &self,
+        act: &Act<'_>,
+        interaction: &str,
+        asked: &Asked,
+    ) -> Result<Option<Run>> {
+        let tx = self.begin().await?;
+        let state = sql("SELECT score_state FROM interaction WHERE tenant_id = ? AND id = ?")
+            .bind(act.tenant.0)
+            .bind(interaction)
+            .then(for_update(self.backend()))
+            .value::<String>(&tx)
+            .await?;
+        let Some(state) = state else { return Ok(None) };
+        if state == "pending" {
+            return Err(StoreError::Conflict("it waits for its verdict already".to_owned()));
+        }
+        if self.is_open(&tx, act.tenant, interaction).await? {
+            return Err(StoreError::Conflict("it is being scored again already".to_owned()));
+        }
+        let asked = Asked { mode: Mode::Single, ..asked.clone() };
+        let Some(id) = self.enter(&tx, act, &asked, &json!({"rows": 1}), "", true).await? else {
+            return Err(StoreError::Conflict("it could not be begun; try again".to_owned()));
+        };
+        self.make_items(&tx, act.tenant, &id, &[interaction.to_owned()]).await?;
+        tx.commit().await?;
+        self.run_as_it_is(act.tenant, &id).await.map(Some)
+    }
+
+    /// Enters a run; `None` where another one is in its place.
+    async fn enter(
+        &self,
+        tx: &DatabaseTransaction,
+        act: &Act<'_>,
+        asked: &Asked,
+        estimate: &Json,
+        cursor: &str,
+        exhausted: bool,
+    ) -> Result<Option<String>> {
+        let at = self.now();
+        let id = self.new_id(at);
+        let asked_json = json!(asked);
+        let row: [Value; 23] = [
+            act.tenant.0.into(),
+            id.as_str().into(),
+            asked.mode.as_str().into(),
+            RunState::Running.as_str().into(),
+            asked_json.clone().into(),
+            estimate.clone().into(),
+            asked.notify.into(),
+            cursor.into(),
+            exhausted.into(),
+            true.into(),
+            at.into(),
+            0_i64.into(),
+            0_i64.into(),
+            0_i64.into(),
+            0_i64.into(),
+            0_i64.into(),
+            0_i64.into(),
+            0_i64.into(),
+            at.into(),
+            act.actor.into(),
+            at.into(),
+            0_i64.into(),
+            at.into(),
+        ];
+        let entered = sql("INSERT INTO backfill_run (tenant_id, id, mode, state, asked, estimate, notify, cursor, exhausted, to_do, rests_until, \
+             opened, scored, skipped, failed, superseded, tokens, cost_micros, started_at, started_by, running_since, decided_before, lease_until) \
+             VALUES ? ON CONFLICT DO NOTHING")
+            .rows([row])
+            .run(tx)
+            .await?;
+        if entered == 0 {
+            return Ok(None);
+        }
+        let payload = json!({"asked": asked_json, "estimate": estimate});
+        audit::note(self, tx, act, ("backfill_started", &id), &payload).await?;
+        Ok(Some(id))
+    }
+
+    async fn run_as_it_is(&self, tenant: TenantId, id: &str) -> Result<Run> {
+        self.backfill(tenant, id)
+            .await?
+            .ok_or_else(|| StoreError::Conflict("the run is gone; look at the list".to_owned()))
+    }
+
+    /// The run with this id.
+    pub async fn backfill(&self, tenant: TenantId, id: &str) -> Result<Option<Run>> {
+        let row = sql(COLUMNS).bind(tenant.0).then(" AND id = ?").bind(id).one::<Row>(&self.reader).await?;
+        row.map(Run::try_from).transpose()
+    }
+
+    /// Runs, the latest first, from the one before `before` on; those over one interaction only where `single` says so.
+    pub async fn backfills(
+        &self,
+        tenant: TenantId,
+        single: bool,
+        before: Option<&str>,
+        limit: u16,
+    ) -> Result<Vec<Run>> {
+        let mut query = sql(COLUMNS).bind(tenant.0);
+        if !single {
+            query = query.then(" AND mode <> 'single'");
+        }
+        if let Some(before) = before {
+            query = query.then(" AND id < ?").bind(before);
+        }
+        let rows: Vec<Row> =
+            query.then(" ORDER BY id DESC LIMIT ?").bind(i64::from(limit)).all(&self.reader).await?;
+        rows.into_iter().map(Run::try_from).collect()
+    }
+
+    /// Stops a run after what is under way; `None` where there is no such run.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where it has ended.
+    pub async fn pause_backfill(&self, act: &Act<'_>, id: &str) -> Result<Option<Run>> {
+        self.order(act, id, Order::Pause).await
+    }
+
+    /// Lets a run go on where it was; `None` where there is no such run.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where it has ended.
+    pub async fn resume_backfill(&self, act: &Act<'_>, id: &str) -> Result<Option<Run>> {
+        self.order(act, id, Order::Resume).await
+    }
+
+    /// Ends a run; `None` where there is no such run. What is under way, a provider's batch for example, is still recorded: it is paid for.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where it has ended.
+    pub async fn cancel_backfill(&self, act: &Act<'_>, id: &str) -> Result<Option<Run>> {
+        self.order(act, id, Order::Cancel).await
+    }
+
+    async fn order(&self, act: &Act<'_>, id: &str, order: Order) -> Result<Option<Run>> {
+        let tx = self.begin().await?;
+        let row = sql(COLUMNS)
+            .bind(act.tenant.0)
+            .then(" AND id = ?")
+            .bind(id)
+            .then(for_update(self.backend()))
+            .one::<Row>(&tx)
+            .await?;
+        let Some(run) = row.map(Run::try_from).transpose()? else { return Ok(None) };
+        if !matches!(run.state, RunState::Running | RunState::Paused) {
+            let state = run.state.as_str();
+            return Err(StoreError::Conflict(format!("this run is {state}; there is nothing to stop or resume")));
+        }
+        let at = self.now();
+        let (state, action) = match order {
+            Order::Pause => (RunState::Paused, "backfill_paused"),
+            Order::Resume => (RunState::Running, "backfill_resumed"),
+            Order::Cancel => (RunState::Cancelled, "backfill_cancelled"),
+        };
+        if state == run.state {
+            return Ok(Some(run));
+        }
+        let ended = order == Order::Cancel;
+        // What runs from now on is measured from now on.
+        let (since, before) = if order == Order::Resume {
+            (at, run.decided())
+        } else {
+            (run.running_since, run.decided_before)
+        };
+        sql("UPDATE backfill_run SET state = ?, running_since = ?, decided_before = ?, ended_at = ?, ended_by = ? \
+             WHERE tenant_id = ? AND id = ?")
+        .bind(state.as_str())
+        .bind(since)
+        .bind(before)
+        .bind(ended.then_some(at))
+        .bind(ended.then_some(act.actor))
+        .bind(act.tenant.0)
+        .bind(id)
+        .run(&tx)
+        .await?;
+        audit::note(self, &tx, act, (action, id), &json!({"decided": run.decided()})).await?;
+        tx.commit().await?;
+        self.run_as_it_is(act.tenant, id).await.map(Some)
+    }
+}
+
+impl Store {
+    /// The runs that have something to do and that nobody else drives, of all tenants.
+    pub async fn backfills_to_drive(&self, owner: &str) -> Result<Vec<(TenantId, String)>> {
+        #[derive(FromQueryResult)]
+        struct Due {
+            tenant_id: i64,
+            id: String,
+        }
+        let due = sql("SELECT tenant_id, id FROM backfill_run WHERE to_do AND (lease_until <= ? OR lease_owner = ?) ORDER BY tenant_id, id")
+            .bind(self.now())
+            .bind(owner)
+            .all::<Due>(&self.reader)
+            .await?;
+        Ok(due.into_iter().map(|row| (TenantId(row.tenant_id), row.id)).collect())
+    }
+
+    /// Takes a run in hand for `lease`, or keeps it so; answers it as it is. `None`: somebody else has it, or there is nothing to do.
+    pub async fn hold_backfill(
+        &self,
+        tenant: TenantId,
+        id: &str,
+        owner: &str,
+        lease: TimeDelta,
+    ) -> Result<Option<Run>> {
+        let at = self.now();
+        let tx = self.begin().await?;
+        let held = sql("UPDATE backfill_run SET lease_owner = ?, lease_until = ?, driven_at = ? \
+             WHERE tenant_id = ? AND id = ? AND to_do AND (lease_until <= ? OR lease_owner = ?)")
+        .bind(owner)
+        .bind(at + lease)
+        .bind(at)
+        .bind(tenant.0)
+        .bind(id)
+        .bind(at)
+        .bind(owner)
+        .run(&tx)
+        .await?;
+        if held == 0 {
+            return Ok(None);
+        }
+        let row = sql(COLUMNS).bind(tenant.0).then(" AND id = ?").bind(id).one::<Row>(&tx).await?;
+        tx.commit().await?;
+        row.map(Run::try_from).transpose()
+    }
+
+    /// Lets go of every run `owner` has in hand; what it began and did not finish counts as not begun. Answers how many runs there were.
+    pub async fn let_go_of_backfills(&self, owner: &str) -> Result<u64> {
+        let tx = self.begin().await?;
+        sql("UPDATE backfill_item SET attempts = attempts - 1, begun_by = NULL WHERE (tenant_id, run_id) IN \
+             (SELECT tenant_id, id FROM backfill_run WHERE to_do AND lease_owner = ?) AND outcome IS NULL AND begun_by = ?")
+            .bind(owner)
+            .bind(owner)
+            .run(&tx)
+            .await?;
+        let let_go = sql("UPDATE backfill_run SET lease_owner = NULL, lease_until = ? WHERE to_do AND lease_owner = ?")
+            .bind(self.now())
+            .bind(owner)
+            .run(&tx)
+            .await?;
+        tx.commit().await?;
+        Ok(let_go)
+    }
+
+    /// Removes some items of runs that ended `age` ago or earlier; answers whether there may be more. Runs and their reports stay.
+    pub async fn remove_old_items(&self, tenant: TenantId, age: TimeDelta) -> Result<bool> {
+        const SOME: i64 = 1000;
+        let tx = self.begin().await?;
+        let removed = sql("DELETE FROM backfill_item WHERE tenant_id = ? AND (run_id, interaction_id) IN (SELECT i.run_id, i.interaction_id \
+             FROM backfill_run r JOIN backfill_item i ON i.tenant_id = r.tenant_id AND i.run_id = r.id \
+             WHERE r.tenant_id = ? AND r.ended_at < ? AND r.to_do = ? LIMIT ?)")
+        .bind(tenant.0)
+        .bind(tenant.0)
+        .bind(self.now() - age)
+        .bind(false)
+        .bind(SOME)
+        .run(&tx)
+        .await?;
+        tx.commit().await?;
+        Ok(removed == SOME.cast_unsigned())
+    }
+}
+
+/// What of a tenant's runs waits for an LLM is due now: something changed that it may have waited for.
+pub(crate) async fn hasten(on: &impl ConnectionTrait, tenant: TenantId, now: DateTime<Utc>) -> Result<u64> {
+    sql("UPDATE backfill_item SET next_attempt_at = ? WHERE tenant_id = ? AND run_id IN \
+         (SELECT id FROM backfill_run WHERE tenant_id = ? AND to_do) AND outcome IS NULL AND next_attempt_at > ? \
+         AND reason IN ('daily_token_cap', 'monthly_budget', 'no_key', 'llm_unavailable')")
+    .bind(now)
+    .bind(tenant.0)
+    .bind(tenant.0)
+    .bind(now)
+    .run(on)
+    .await
+}
+
+impl Store {
+    /// The run with this id as `tx` sees it, held until the transaction ends; `None` where `owner` does not drive it.
+    async fn driven(
+        &self,
+        tx: &DatabaseTransaction,
+        tenant: TenantId,
+        id: &str,
+        owner: &str,
+    ) -> Result<Option<Run>> {
+        let row = sql(COLUMNS)
+            .bind(tenant.0)
+            .then(" AND id = ? AND lease_owner = ? AND to_do")
+            .bind(id)
+            .bind(owner)
+            .then(for_update(self.backend()))
+            .one::<Row>(tx)
+            .await?;
+        row.map(Run::try_from).transpose()
+    }
+}

@@ -1,0 +1,484 @@
+//! Batches at a provider's: their rows are written before they are sent, so that a node that dies in between leaves something to look for.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::{FromQueryResult, Value};
+use serde::{Deserialize, Serialize};
+
+use super::RunState;
+use crate::queue::{CLAIMED, Claimed, Row, SUSPECT_AFTER};
+use crate::rows::word;
+use crate::statement::{pieces, sql};
+use crate::{Result, Store, TenantId};
+
+/// Where a batch stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchState {
+    /// Its rows are there; it may be at the provider's.
+    Made,
+    /// The provider works on it.
+    InProgress,
+    /// The provider was told to stop.
+    Canceling,
+    /// The provider is done with it.
+    Ended,
+    /// Everything in it is dealt with.
+    Read,
+    /// Nobody can know what became of it any more.
+    Lost,
+}
+
+impl BatchState {
+    /// The word used in the store and the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Made => "made",
+            Self::InProgress => "in_progress",
+            Self::Canceling => "canceling",
+            Self::Ended => "ended",
+            Self::Read => "read",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// How a request of a batch ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RequestResult {
+    /// With a message.
+    Succeeded,
+    /// With an error; nothing was charged.
+    Errored,
+    /// It was not begun; nothing was charged.
+    Canceled,
+    /// It was not begun in time; nothing was charged.
+    Expired,
+    /// Nobody knows.
+    Lost,
+}
+
+impl RequestResult {
+    /// The word used in the store.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Errored => "errored",
+            Self::Canceled => "canceled",
+            Self::Expired => "expired",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// A batch that is to be sent.
+#[derive(Debug, Clone)]
+pub struct NewBatch<'a> {
+    /// Its id, our own.
+    pub id: &'a str,
+    /// Where it is sent.
+    pub base_url: &'a str,
+    /// The model.
+    pub model: &'a str,
+    /// What its verdicts say of the prompt.
+    pub prompt_version: &'a str,
+    /// When it is first looked for.
+    pub next_look_at: DateTime<Utc>,
+    /// What is in it.
+    pub requests: Vec<NewRequest>,
+}
+
+/// A request of it.
+#[derive(Debug, Clone)]
+pub struct NewRequest {
+    /// Its id, which is also its `custom_id`: 1 to 64 letters, digits, `_` and `-`.
+    pub id: String,
+    /// The call in the ledger that its money is set aside with.
+    pub call_id: String,
+    /// Of what it asks.
+    pub digest: String,
+    /// The interactions it is about, in its order, as they were handed out.
+    pub items: Vec<(String, i64)>,
+}
+
+/// A batch as it is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BatchRow {
+    /// Our id.
+    pub id: String,
+    /// The provider's; `None` until it is known.
+    pub provider_id: Option<String>,
+    /// Where it stands.
+    pub state: BatchState,
+    /// Where it was sent.
+    #[serde(skip)]
+    pub base_url: String,
+    /// The model.
+    pub model: String,
+    /// What its verdicts say of the prompt.
+    #[serde(skip)]
+    pub prompt_version: String,
+    /// Requests in it.
+    pub requests: i64,
+    /// When its rows were written.
+    pub made_at: DateTime<Utc>,
+    /// When it is looked at next.
+    #[serde(skip)]
+    pub next_look_at: DateTime<Utc>,
+    /// When the provider gives up what it has not begun.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// What is to be told of it.
+    pub detail: Option<String>,
+    /// When everything in it was dealt with.
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+/// A request of a batch whose end is not dealt with yet.
+#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
+pub struct RequestRow {
+    /// Its id and `custom_id`.
+    pub id: String,
+    /// The call in the ledger.
+    pub call_id: String,
+    /// Texts in it.
+    pub texts: i64,
+    /// Of what it asks.
+    pub digest: String,
+}
+
+/// An interaction that a request is about, with the text it was asked about.
+#[derive(Debug, Clone)]
+pub struct RequestItem {
+    /// The interaction as it is, but for its text, which is that of the revision that was asked about.
+    pub claimed: Claimed,
+    /// It is as it was: not revised meanwhile, and not decided about.
+    pub stands: bool,
+    /// It was asked about alone.
+    pub alone: bool,
+}
+
+#[derive(FromQueryResult)]
+struct Found {
+    id: String,
+    provider_id: Option<String>,
+    state: String,
+    base_url: String,
+    model: String,
+    prompt_version: String,
+    requests: i64,
+    made_at: DateTime<Utc>,
+    next_look_at: DateTime<Utc>,
+    expires_at: Option<DateTime<Utc>>,
+    detail: Option<String>,
+    ended_at: Option<DateTime<Utc>>,
+}
+
+impl TryFrom<Found> for BatchRow {
+    type Error = crate::StoreError;
+
+    fn try_from(row: Found) -> Result<Self> {
+        Ok(Self {
+            id: row.id,
+            provider_id: row.provider_id,
+            state: word("message_batch", &row.state)?,
+            base_url: row.base_url,
+            model: row.model,
+            prompt_version: row.prompt_version,
+            requests: row.requests,
+            made_at: row.made_at,
+            next_look_at: row.next_look_at,
+            expires_at: row.expires_at,
+            detail: row.detail,
+            ended_at: row.ended_at,
+        })
+    }
+}
+
+impl Store {
+    /// Items that may become part of a batch: at most `limit` that are due, the newest first. They are begun when the batch is entered. Those
+    /// whose interaction was revised meanwhile are out of it.
+    pub async fn items_for_batch(
+        &self,
+        tenant: TenantId,
+        run: &str,
+        owner: &str,
+        limit: u16,
+    ) -> Result<Vec<(Claimed, bool)>> {
+        #[derive(FromQueryResult)]
+        struct Due {
+            id: String,
+            alone: bool,
+        }
+        let tx = self.begin().await?;
+        let Some(held) = self.driven(&tx, tenant, run, owner).await? else { return Ok(Vec::new()) };
+        if held.state != RunState::Running {
+            return Ok(Vec::new());
+        }
+        self.supersede(&tx, tenant, run).await?;
+        let due: Vec<Due> = sql("SELECT interaction_id AS id, alone FROM backfill_item WHERE tenant_id = ? AND run_id = ? AND outcome IS NULL \
+             AND request_id IS NULL AND next_attempt_at <= ? ORDER BY interaction_id DESC LIMIT ?")
+        .bind(tenant.0)
+        .bind(run)
+        .bind(self.now())
+        .bind(i64::from(limit))
+        .all(&tx)
+        .await?;
+        let ids: Vec<super::slice::Id> = due.iter().map(|row| super::slice::Id { id: row.id.clone() }).collect();
+        let mut claimed = Vec::with_capacity(ids.len());
+        for piece in pieces(&ids) {
+            claimed.extend(self.items(&tx, tenant, run, piece).await?);
+        }
+        tx.commit().await?;
+        Ok(claimed
+            .into_iter()
+            .map(|one| {
+                let alone = due.iter().any(|row| row.id == one.id && row.alone) || one.attempts >= SUSPECT_AFTER;
+                (one, alone)
+            })
+            .collect())
+    }
+
+    /// Enters a batch before it is sent. Its items are begun. Answers false where `owner` does not drive the run, or it does not run any more.
+    pub async fn enter_batch(
+        &self,
+        tenant: TenantId,
+        (run, owner): (&str, &str),
+        batch: &NewBatch<'_>,
+    ) -> Result<bool> {
+        let tx = self.begin().await?;
+        let held = self.driven(&tx, tenant, run, owner).await?;
+        if !held.is_some_and(|held| held.state == RunState::Running) {
+            return Ok(false);
+        }
+        sql("INSERT INTO message_batch (tenant_id, id, run_id, state, base_url, model, prompt_version, requests, made_at, next_look_at) VALUES ?")
+            .rows([[
+                tenant.0.into(),
+                batch.id.into(),
+                run.into(),
+                BatchState::Made.as_str().into(),
+                batch.base_url.into(),
+                batch.model.into(),
+                batch.prompt_version.into(),
+                (batch.requests.len() as i64).into(),
+                self.now().into(),
+                batch.next_look_at.into(),
+            ]])
+            .run(&tx)
+            .await?;
+        let rows: Vec<[Value; 6]> = batch
+            .requests
+            .iter()
+            .map(|request| {
+                [
+                    tenant.0.into(),
+                    request.id.as_str().into(),
+                    batch.id.into(),
+                    request.call_id.as_str().into(),
+                    (request.items.len() as i64).into(),
+                    request.digest.as_str().into(),
+                ]
+            })
+            .collect();
+        for piece in pieces(&rows) {
+            sql("INSERT INTO message_batch_request (tenant_id, id, batch_id, call_id, texts, digest) VALUES ?")
+                .rows(piece.iter().cloned())
+                .run(&tx)
+                .await?;
+        }
+        for request in &batch.requests {
+            for (place, (interaction, attempts)) in request.items.iter().enumerate() {
+                sql("UPDATE backfill_item SET request_id = ?, place = ?, attempts = attempts + 1 WHERE tenant_id = ? AND run_id = ? \
+                     AND interaction_id = ? AND attempts = ? AND outcome IS NULL AND request_id IS NULL")
+                    .bind(&request.id)
+                    .bind(place as i64)
+                    .bind(tenant.0)
+                    .bind(run)
+                    .bind(interaction)
+                    .bind(*attempts)
+                    .run(&tx)
+                    .await?;
+            }
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// The batches of a run that are not dealt with, in the order they were made.
+    pub async fn open_batches(&self, tenant: TenantId, run: &str) -> Result<Vec<BatchRow>> {
+        let batches = self.batches(tenant, run).await?;
+        Ok(batches.into_iter().filter(|b| !matches!(b.state, BatchState::Read | BatchState::Lost)).collect())
+    }
+
+    /// Every batch of a run, in the order they were made.
+    pub async fn batches(&self, tenant: TenantId, run: &str) -> Result<Vec<BatchRow>> {
+        let rows = sql("SELECT id, provider_id, state, base_url, model, prompt_version, requests, made_at, next_look_at, expires_at, detail, \
+             ended_at FROM message_batch WHERE tenant_id = ? AND run_id = ? ORDER BY id")
+        .bind(tenant.0)
+        .bind(run)
+        .all::<Found>(&self.reader)
+        .await?;
+        rows.into_iter().map(BatchRow::try_from).collect()
+    }
+
+    /// Whether a batch of the tenant's has this id at the provider.
+    pub async fn knows_batch(&self, tenant: TenantId, provider_id: &str) -> Result<bool> {
+        let known = sql("SELECT id FROM message_batch WHERE tenant_id = ? AND provider_id = ?")
+            .bind(tenant.0)
+            .bind(provider_id)
+            .value::<String>(&self.reader)
+            .await?;
+        Ok(known.is_some())
+    }
+
+    /// Notes what became known of a batch.
+    pub async fn note_batch(&self, tenant: TenantId, batch: &BatchRow) -> Result<()> {
+        let tx = self.begin().await?;
+        sql("UPDATE message_batch SET provider_id = ?, state = ?, next_look_at = ?, expires_at = ?, detail = ?, ended_at = ? \
+             WHERE tenant_id = ? AND id = ?")
+        .bind(batch.provider_id.clone())
+        .bind(batch.state.as_str())
+        .bind(batch.next_look_at)
+        .bind(batch.expires_at)
+        .bind(batch.detail.clone())
+        .bind(batch.ended_at)
+        .bind(tenant.0)
+        .bind(&batch.id)
+        .run(&tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The requests of a batch that are not dealt with.
+    pub async fn open_requests(&self, tenant: TenantId, batch: &str) -> Result<Vec<RequestRow>> {
+        sql("SELECT id, call_id, texts, digest FROM message_batch_request WHERE tenant_id = ? AND batch_id = ? AND result IS NULL ORDER BY id")
+            .bind(tenant.0)
+            .bind(batch)
+            .all(&self.reader)
+            .await
+    }
+
+    /// The interactions a request is about, in its order.
+    pub async fn request_items(&self, tenant: TenantId, run: &str, request: &str) -> Result<Vec<RequestItem>> {
+        #[derive(FromQueryResult)]
+        struct Item {
+            #[sea_orm(nested)]
+            row: Row,
+            alone: bool,
+            stands: bool,
+        }
+        let rows = sql("SELECT b.attempts, b.alone, (CASE WHEN b.outcome IS NULL AND i.revision = b.revision AND i.score_state <> 'pending' \
+             THEN true ELSE false END) AS stands, ")
+        .then(CLAIMED)
+        .then(
+            " FROM backfill_item b JOIN interaction i ON i.tenant_id = b.tenant_id AND i.id = b.interaction_id \
+             LEFT JOIN interaction_text t ON t.tenant_id = i.tenant_id AND t.interaction_id = i.id AND t.revision = b.revision \
+             LEFT JOIN customer c ON c.tenant_id = i.tenant_id AND c.id = i.customer_id WHERE b.tenant_id = ? AND b.run_id = ? \
+             AND b.request_id = ? ORDER BY b.place",
+        )
+        .bind(tenant.0)
+        .bind(run)
+        .bind(request)
+        .all::<Item>(&self.reader)
+        .await?;
+        rows.into_iter()
+            .map(|item| {
+                Ok(RequestItem { claimed: item.row.try_into()?, stands: item.stands, alone: item.alone })
+            })
+            .collect()
+    }
+
+    /// A request is dealt with: its items that are still open are open again, to be asked about another way, `alone` or not, from `at` on.
+    pub async fn end_request(
+        &self,
+        tenant: TenantId,
+        (run, owner): (&str, &str),
+        (request, result): (&str, RequestResult),
+        again: Again<'_>,
+    ) -> Result<()> {
+        let tx = self.begin().await?;
+        if self.driven(&tx, tenant, run, owner).await?.is_none() {
+            return Ok(());
+        }
+        sql("UPDATE backfill_item SET request_id = NULL, place = NULL, next_attempt_at = ?, reason = ?, detail = ?, \
+             attempts = attempts - ?, alone = (CASE WHEN ? THEN true ELSE alone END) \
+             WHERE tenant_id = ? AND run_id = ? AND request_id = ? AND outcome IS NULL")
+        .bind(self.now() + again.rest)
+        .bind(again.reason)
+        .bind(again.detail)
+        .bind(i64::from(again.forgiven))
+        .bind(again.alone)
+        .bind(tenant.0)
+        .bind(run)
+        .bind(request)
+        .run(&tx)
+        .await?;
+        sql("UPDATE message_batch_request SET result = ? WHERE tenant_id = ? AND id = ?")
+            .bind(result.as_str())
+            .bind(tenant.0)
+            .bind(request)
+            .run(&tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// What of a run is neither begun nor part of a batch waits until `until`: the LLM can not be asked before.
+    pub async fn defer_items(
+        &self,
+        tenant: TenantId,
+        (run, owner): (&str, &str),
+        (reason, detail): (&str, &str),
+        until: DateTime<Utc>,
+    ) -> Result<()> {
+        let tx = self.begin().await?;
+        if self.driven(&tx, tenant, run, owner).await?.is_some() {
+            sql("UPDATE backfill_item SET reason = ?, detail = ?, next_attempt_at = ? WHERE tenant_id = ? AND run_id = ? \
+                 AND outcome IS NULL AND request_id IS NULL AND next_attempt_at < ?")
+            .bind(reason)
+            .bind(detail)
+            .bind(until)
+            .bind(tenant.0)
+            .bind(run)
+            .bind(until)
+            .run(&tx)
+            .await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// How the requests of a run's batches ended, by the word.
+    pub async fn batch_results(&self, tenant: TenantId, run: &str) -> Result<Vec<(String, i64)>> {
+        #[derive(FromQueryResult)]
+        struct Count {
+            result: String,
+            count: i64,
+        }
+        let rows = sql("SELECT COALESCE(q.result, 'open') AS result, COUNT(*) AS count FROM message_batch b \
+             JOIN message_batch_request q ON q.tenant_id = b.tenant_id AND q.batch_id = b.id WHERE b.tenant_id = ? AND b.run_id = ? \
+             GROUP BY COALESCE(q.result, 'open') ORDER BY 1")
+        .bind(tenant.0)
+        .bind(run)
+        .all::<Count>(&self.reader)
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.result, row.count)).collect())
+    }
+}
+
+/// How items of a request that did not serve them are asked about again.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Again<'a> {
+    /// After this long.
+    pub rest: TimeDelta,
+    /// Each by itself.
+    pub alone: bool,
+    /// The attempt does not count: nothing was begun.
+    pub forgiven: bool,
+    /// Why they wait, as a word.
+    pub reason: Option<&'a str>,
+    /// The same for a person.
+    pub detail: Option<&'a str>,
+}

@@ -1,0 +1,197 @@
+//! Scoring what was not scored, and scoring again.
+
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use undertone_core::backfill::{Asked, AskedError};
+use undertone_core::text;
+use undertone_store::StoreError;
+use undertone_store::backfill::Run;
+
+use super::body::{Json, Query};
+use super::caller::Caller;
+use super::problem::{ApiError, FieldError, INVALID_QUERY};
+use crate::app::App;
+use crate::backfill::{self, Means};
+
+/// How much of the text of a pair is told, in bytes.
+const SHOWN: usize = 400;
+/// Runs in an answer, where nothing is said, and at most.
+const RUNS: (u16, u16) = (20, 100);
+
+fn means(app: &App) -> Means<'_> {
+    Means { store: &app.store, llms: &app.llms, prices: &app.prices, local: app.reader.clone() }
+}
+
+impl From<AskedError> for FieldError {
+    fn from(error: AskedError) -> Self {
+        Self { field: error.field, code: "invalid".to_owned(), message: error.message }
+    }
+}
+
+fn invalid(errors: Vec<AskedError>) -> ApiError {
+    ApiError::invalid(errors.into_iter().map(FieldError::from).collect())
+}
+
+/// What is asked for, and whether it is confirmed.
+async fn read(app: &App, caller: &Caller, mut body: Value) -> Result<(Asked, bool), ApiError> {
+    let confirm = body.as_object_mut().and_then(|object| object.remove("confirm"));
+    let mut asked = Asked::from_json(&body);
+    let confirmed = match confirm {
+        None | Some(Value::Null) => false,
+        Some(Value::Bool(confirmed)) => confirmed,
+        Some(_) => {
+            let message = "`confirm` must be true or false".to_owned();
+            let wrong = AskedError { field: "confirm".to_owned(), message };
+            asked = Err(asked.err().into_iter().flatten().chain([wrong]).collect());
+            false
+        }
+    };
+    let mut asked = asked.map_err(invalid)?;
+    if let Some(customer) = &asked.customer {
+        asked.customer = Some(super::customers::find(app, caller, customer).await?.id);
+    }
+    Ok((asked, confirmed))
+}
+
+/// Says what a run will take; with `confirm`, starts it.
+pub async fn start(
+    State(app): State<App>,
+    caller: Caller,
+    Json(body): Json<Value>,
+) -> Result<Response, ApiError> {
+    let (asked, confirmed) = read(&app, &caller, body).await?;
+    let means = means(&app);
+    let estimate = means.estimate(&caller.tenant, &asked).await?;
+    if !confirmed {
+        let told = json!({"estimate": estimate, "asked": asked, "run": null});
+        return Ok(axum::Json(told).into_response());
+    }
+    let run = backfill::start(&app.store, &caller.act(), &asked, &estimate).await?;
+    let told = json!({"estimate": estimate, "asked": asked, "run": told(&app, &caller, &run).await?});
+    Ok(accepted(&run, told))
+}
+
+fn accepted(run: &Run, told: Value) -> Response {
+    let address = format!("/api/v1/backfills/{}", run.id);
+    (StatusCode::ACCEPTED, [(header::LOCATION, address)], axum::Json(told)).into_response()
+}
+
+async fn told(app: &App, caller: &Caller, run: &Run) -> Result<Value, StoreError> {
+    backfill::progress(&app.store, &caller.tenant, run).await
+}
+
+/// Which runs to list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Page {
+    /// Those before the run of this id.
+    before: Option<String>,
+    limit: Option<u16>,
+    /// Also those over one interaction.
+    single: Option<bool>,
+}
+
+/// Runs, the latest first.
+pub async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Query(page): Query<Page>,
+) -> Result<axum::Json<Value>, ApiError> {
+    let limit = page.limit.unwrap_or(RUNS.0);
+    if !(1..=RUNS.1).contains(&limit) {
+        return Err(ApiError::new(INVALID_QUERY, format!("limit must be 1 to {}", RUNS.1)));
+    }
+    let single = page.single.unwrap_or_default();
+    let runs = app.store.backfills(caller.tenant_id(), single, page.before.as_deref(), limit).await?;
+    let mut items = Vec::with_capacity(runs.len());
+    for run in &runs {
+        items.push(told(&app, &caller, run).await?);
+    }
+    Ok(axum::Json(json!({"items": items})))
+}
+
+/// How far a run is, and once it has ended, what came of it.
+pub async fn show(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<axum::Json<Value>, ApiError> {
+    let run = app.store.backfill(caller.tenant_id(), &id).await?;
+    let run = run.ok_or_else(|| ApiError::not_found("backfill"))?;
+    let mut told = told(&app, &caller, &run).await?;
+    // Texts stay where they are erased; the report only names them.
+    let pairs = told["report"]["pairs"].as_array_mut().map(std::mem::take).unwrap_or_default();
+    if !pairs.is_empty() {
+        let mut shown = Vec::with_capacity(pairs.len());
+        for mut pair in pairs {
+            let id = pair["interaction_id"].as_str().unwrap_or_default();
+            let body = app.store.text(caller.tenant_id(), id).await?;
+            pair["text"] = json!(body.map(|body| body[..text::cut(&body, SHOWN)].to_owned()));
+            shown.push(pair);
+        }
+        told["report"]["pairs"] = json!(shown);
+    }
+    Ok(axum::Json(told))
+}
+
+/// Stops a run after what is under way.
+pub async fn pause(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<axum::Json<Value>, ApiError> {
+    let run = app.store.pause_backfill(&caller.act(), &id).await?;
+    answer(&app, &caller, run).await
+}
+
+/// Lets a run go on where it was.
+pub async fn resume(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<axum::Json<Value>, ApiError> {
+    let run = app.store.resume_backfill(&caller.act(), &id).await?;
+    answer(&app, &caller, run).await
+}
+
+/// Ends a run after what is under way.
+pub async fn cancel(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<axum::Json<Value>, ApiError> {
+    let run = app.store.cancel_backfill(&caller.act(), &id).await?;
+    answer(&app, &caller, run).await
+}
+
+async fn answer(app: &App, caller: &Caller, run: Option<Run>) -> Result<axum::Json<Value>, ApiError> {
+    let run = run.ok_or_else(|| ApiError::not_found("backfill"))?;
+    Ok(axum::Json(told(app, caller, &run).await?))
+}
+
+/// How one interaction is scored again.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Again {
+    scorer: Option<Value>,
+    include: Option<Value>,
+    notify: Option<Value>,
+}
+
+/// Scores one interaction again.
+pub async fn rescore(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Json(again): Json<Again>,
+) -> Result<Response, ApiError> {
+    let asked = json!({"scorer": again.scorer, "include": again.include, "notify": again.notify});
+    let asked = Asked::from_json(&asked).map_err(invalid)?;
+    let run = backfill::rescore(&means(&app), &caller.act(), &id, &asked).await?;
+    let run = run.ok_or_else(|| ApiError::not_found("interaction"))?;
+    let told = told(&app, &caller, &run).await?;
+    Ok(accepted(&run, told))
+}

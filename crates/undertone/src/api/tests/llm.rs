@@ -1,0 +1,482 @@
+//! Tenants whose texts an LLM reads, from intake to verdict and bill, against a local server that speaks the providers' wire formats.
+
+mod cascade;
+
+use std::collections::BTreeSet;
+use std::ops::Deref;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use undertone_core::usage::price::Prices;
+use undertone_core::usage::sums::{Group, Sums};
+use undertone_core::usage::{Feature, Usage};
+use undertone_core::{Clock, verdict::ScorerKind};
+use undertone_llm_server::{Failure, Fault, Item, Script, Server, items};
+use undertone_store::interactions::Listed;
+
+use super::*;
+use crate::clock::MachineClock;
+
+/// The server's own key.
+const KEY: &str = "local-key";
+const MODEL: &str = "claude-haiku-5-5";
+
+struct LlmBench {
+    bench: Bench,
+    server: Server,
+}
+
+impl Deref for LlmBench {
+    type Target = Bench;
+
+    fn deref(&self) -> &Bench {
+        &self.bench
+    }
+}
+
+impl LlmBench {
+    /// A server for both APIs, and what a tenant of mine sets.
+    async fn open(settings: Value) -> Self {
+        Self::with(Script::new(Arc::new(|| MachineClock.now())), settings).await
+    }
+
+    async fn with(script: Script, settings: Value) -> Self {
+        let server = Server::start(Script { items: items::fenced(), ..script }).unwrap();
+        let key = |provider, url: &str| {
+            let key = Secret::new(KEY.to_owned());
+            let credentials = Credentials::new(provider, &key, Some(url)).unwrap();
+            InstallationKey { credentials, from: "a test".to_owned() }
+        };
+        let keys =
+            vec![key(Provider::Claude, &server.url()), key(Provider::Openai, &server.chat_url())];
+        let bench = Bench::with(Given::new(Keyring::default(), keys)).await;
+        let llm = Self { bench, server };
+        llm.set(settings).await;
+        llm
+    }
+
+    async fn set(&self, settings: Value) {
+        let answer = self.call("PUT", "/api/v1/settings", "ut_mine", Some(&settings)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+
+    /// Hands in texts, by numbers from 0.
+    async fn hand_in(&self, key: &str, texts: impl IntoIterator<Item = String>) {
+        let line = |(n, text)| json!({"external_id": n, "text": text, "customer": format!("c{n}")}).to_string();
+        let lines: Vec<String> = texts.into_iter().enumerate().map(line).collect();
+        let request = Request::post("/api/v1/interactions")
+            .header(header::AUTHORIZATION, format!("Bearer {key}"))
+            .header(header::CONTENT_TYPE, "application/x-ndjson")
+            .body(Body::from(lines.join("\n")));
+        let answer = self.send(request.unwrap()).await;
+        assert_eq!(answer.json()["accepted"], lines.len(), "{}", answer.text);
+    }
+
+    /// The interactions of mine, the first handed in first.
+    async fn all(&self) -> Vec<Listed> {
+        let filter = undertone_store::interactions::Filter { limit: 1000, ..Default::default() };
+        let mut all = self.store().interactions(self.mine.id, &filter).await.unwrap();
+        all.sort_by_key(|one| one.external_id.parse::<i64>().unwrap_or(0));
+        all
+    }
+
+    /// Waits until `done` says so of the interactions of mine.
+    async fn until(&self, what: &str, done: impl Fn(&[Listed]) -> bool) -> Vec<Listed> {
+        let begun = Instant::now();
+        loop {
+            let all = self.all().await;
+            if done(&all) {
+                return all;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "not within 30 s: {what}; {all:#?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn scored(&self) -> Vec<Listed> {
+        self.until("all scored", |all| all.iter().all(|one| one.state == "scored")).await
+    }
+
+    async fn scorer_of(&self, one: &Listed) -> (String, String) {
+        let sentiment = self.store().sentiment(self.mine.id, &one.id).await.unwrap().unwrap();
+        (sentiment.scorer, sentiment.model)
+    }
+
+    async fn total(&self) -> Sums {
+        let now = self.store().now();
+        let day = now.with_timezone(&self.mine.zone).date_naive();
+        self.store().ai_usage(&self.mine, day.pred_opt().unwrap(), day, Group::Scorer).await.unwrap().total
+    }
+
+    /// What the product counted is what the server did: to the token, and to the millionth of a dollar.
+    async fn assert_adds_up(&self) {
+        let billed = self.server.ledger().billed;
+        let (prices, mut usage, mut cost) = (Prices::built_in(), Usage::default(), 0);
+        for one in &billed {
+            let used = Usage {
+                input: one.usage.input,
+                cache_read: one.usage.cache_read,
+                cache_write_5m: one.usage.cache_write_5m,
+                cache_write_1h: one.usage.cache_write_1h,
+                output: one.usage.output,
+            };
+            usage = usage.plus(used);
+            cost += prices.of(&one.model, one.at.date_naive()).map_or(0, |price| price.cost(used, false));
+        }
+        let total = self.total().await;
+        assert_eq!((total.calls, total.usage, total.cost_micros), (billed.len() as u64, usage, cost));
+        let budget = self.store().budget(&self.mine).await.unwrap();
+        assert_eq!((budget.day.held.tokens, budget.day.assumed.tokens), (0, 0));
+        assert_eq!((budget.day.spent.tokens, budget.day.spent.micros), (usage.total(), cost));
+        assert_eq!(self.get("/api/v1/overview").await["today"]["tokens_used"], usage.total());
+    }
+}
+
+fn complaints(count: usize) -> impl Iterator<Item = String> {
+    (0..count).map(|n| format!("The parcel {n} came late and broken, nobody answers me."))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_llm_scores_and_its_bill_adds_up() {
+    let bench = LlmBench::open(json!({"scorer": "claude", "daily_token_cap": 0})).await;
+    bench.hand_in("ut_mine", complaints(100)).await;
+    let all = bench.scored().await;
+    assert_eq!(all.len(), 100);
+    for one in &all {
+        assert_eq!((one.reason.as_deref(), one.label.as_deref()), (None, Some("negative")), "{one:?}");
+        assert_eq!(bench.scorer_of(one).await, ("claude".to_owned(), MODEL.to_owned()));
+    }
+    let verdict = bench.store().revisions(bench.mine.id, &all[0].id).await.unwrap().remove(0).verdict;
+    let made = &verdict.provenance;
+    assert_eq!((made.scorer, &*made.model), (ScorerKind::Claude, MODEL));
+    assert!(made.prompt_version.as_deref().is_some_and(|version| version.starts_with("score-1+")), "{made:?}");
+    bench.assert_adds_up().await;
+    // Packed: not a request for each. Several workers' worth at once, and no text twice.
+    let total = bench.total().await;
+    assert_eq!(total.texts, 100);
+    assert!(total.calls < 40, "{} requests for 100 texts", total.calls);
+    assert!(total.saved.packing_tokens > 0);
+    let calls = bench.store().calls(bench.mine.id, None, 500).await.unwrap();
+    assert!(calls.iter().all(|call| call.state == "settled" && call.feature == Feature::Scoring.as_str()));
+    assert_eq!(bench.store().verify(bench.mine.id).await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_of_ones_own_scores_once_a_model_is_named() {
+    let bench = LlmBench::open(json!({"scorer": "openai"})).await;
+    bench.hand_in("ut_mine", complaints(1)).await;
+    let one = bench.scored().await.remove(0);
+    assert_eq!((bench.scorer_of(&one).await.0, one.reason.as_deref()), ("local".to_owned(), Some("no_key")));
+    assert!(one.detail.as_deref().unwrap().contains("name one in the setting `model`"), "{one:?}");
+    bench.set(json!({"model": "local-model"})).await;
+    let item = json!({"external_id": 7, "text": "The second parcel came late and broken as well."});
+    bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&item)).await;
+    let two = bench.scored().await.remove(1);
+    assert_eq!(bench.scorer_of(&two).await, ("openai".to_owned(), "local-model".to_owned()));
+    let total = bench.total().await;
+    assert_eq!((total.calls, total.unpriced_calls, total.cost_micros), (1, 1, 0));
+    bench.assert_adds_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_llm_the_embedded_model_scores_and_says_so() {
+    let bench = LlmBench::open(json!({"scorer": "claude"})).await;
+    bench.server.unplug().unwrap();
+    bench.hand_in("ut_mine", complaints(3)).await;
+    for one in bench.scored().await {
+        assert_eq!(one.reason.as_deref(), Some("llm_unavailable"), "{one:?}");
+        let detail = one.detail.as_deref().unwrap();
+        assert!(detail.starts_with("the LLM could not be asked: the provider can not be reached"), "{detail}");
+        assert_eq!(bench.scorer_of(&one).await.0, "local");
+    }
+    let shown = bench.get("/api/v1/interactions?external_id=0").await["items"][0].clone();
+    assert_eq!((&shown["state"], &shown["explanation"]), (&json!("scored"), &json!("the LLM did not answer")));
+    bench.assert_adds_up().await;
+    assert_eq!(bench.total().await, Sums::default());
+    // Without it, what the embedded model does not read stays unscored, with both reasons.
+    let finnish = "Tämä on jo kolmas kerta kun kirjoitan teille eikä kukaan vastaa minulle mitään";
+    bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&json!({"external_id": 7, "text": finnish}))).await;
+    let all = bench.until("skipped", |all| all.iter().any(|one| one.state == "skipped")).await;
+    let one = all.last().unwrap();
+    assert_eq!(one.reason.as_deref(), Some("language_not_validated"));
+    assert!(one.detail.as_deref().unwrap().contains("“fi”; the LLM could not be asked: "), "{one:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_for_the_llm_is_scored_by_it() {
+    let bench = LlmBench::open(json!({"scorer": "claude", "when_unavailable": "wait"})).await;
+    bench.server.unplug().unwrap();
+    bench.hand_in("ut_mine", complaints(3)).await;
+    let waiting =
+        bench.until("waiting", |all| all.iter().all(|one| one.reason.as_deref() == Some("llm_unavailable"))).await;
+    for one in waiting {
+        assert_eq!((&*one.state, one.attempts), ("pending", 0), "waiting is no attempt");
+        let wait = one.next_attempt_at.unwrap() - bench.store().now();
+        assert!((1..=120).contains(&wait.num_seconds()), "{wait}");
+        assert!(one.detail.as_deref().unwrap().starts_with("the provider can not be reached"), "{one:?}");
+    }
+    bench.server.plug_in().unwrap();
+    // Any change of the settings has it looked at at once.
+    bench.set(json!({"alert_threshold": -60})).await;
+    for one in bench.scored().await {
+        assert_eq!((bench.scorer_of(&one).await.0, one.detail), ("claude".to_owned(), None));
+    }
+    bench.assert_adds_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_would_rather_have_none_has_the_reason() {
+    let bench = LlmBench::open(json!({"scorer": "claude", "when_unavailable": "skip"})).await;
+    bench.server.unplug().unwrap();
+    bench.hand_in("ut_mine", complaints(2)).await;
+    for one in bench.until("skipped", |all| all.iter().all(|one| one.state == "skipped")).await {
+        assert_eq!(one.reason.as_deref(), Some("llm_unavailable"));
+        assert!(one.detail.as_deref().unwrap().starts_with("the provider can not be reached"), "{one:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cap_stops_the_llm_and_a_raised_one_lets_it_go_on_at_once() {
+    let settings = json!({"scorer": "claude", "when_unavailable": "wait", "daily_token_cap": 1000, "llm_together": 2});
+    let bench = LlmBench::open(settings).await;
+    bench.hand_in("ut_mine", complaints(6)).await;
+    let stopped = |all: &[Listed]| all.iter().all(|one| one.reason.as_deref() == Some("daily_token_cap"));
+    for one in bench.until("stopped by the cap", stopped).await {
+        assert!(one.detail.as_deref().unwrap().contains("more than the whole daily token cap of 1000"), "{one:?}");
+    }
+    assert!(bench.server.requests().is_empty(), "nothing is sent that may exceed the cap");
+
+    // A cap under which some fit: the others wait for the tenant's midnight, or for a higher one.
+    bench.set(json!({"daily_token_cap": 30_000})).await;
+    let some = |all: &[Listed]| {
+        let waits = |one: &&Listed| one.detail.as_deref().is_some_and(|d| d.contains("free again at"));
+        all.iter().any(|one| one.state == "scored") && all.iter().filter(waits).count() > 0
+    };
+    bench.set(json!({"daily_token_cap": 21_000})).await;
+    let all = bench.until("some are scored and some wait for midnight", some).await;
+    for one in all.iter().filter(|one| one.state == "pending" && one.reason.is_some()) {
+        let wait = one.next_attempt_at.unwrap() - bench.store().now();
+        assert!(wait.num_seconds() <= 300, "{wait}");
+    }
+    let spent = bench.store().budget(&bench.mine).await.unwrap().day.used().tokens;
+    assert!(spent <= 21_000, "{spent}");
+
+    let raised = Instant::now();
+    bench.set(json!({"daily_token_cap": 0})).await;
+    for one in bench.scored().await {
+        assert_eq!(bench.scorer_of(&one).await.0, "claude");
+    }
+    assert!(raised.elapsed() < Duration::from_secs(5), "{:?}", raised.elapsed());
+    bench.assert_adds_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_llm_holds_nobody_up() {
+    let bench = LlmBench::open(json!({"scorer": "claude", "daily_token_cap": 0})).await;
+    bench.server.set(Fault::always(Failure::Hold));
+    let begun = Instant::now();
+    bench.hand_in("ut_mine", complaints(400)).await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "intake waits for no LLM: {:?}", begun.elapsed());
+    for _ in 0..500 {
+        if bench.server.in_flight() > 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // One worker, and it is not the LLM's.
+    bench.hand_in("ut_theirs", complaints(40)).await;
+    bench.settled(&bench.theirs).await;
+    assert!(bench.all().await.iter().all(|one| one.state == "pending"), "the LLM has not answered yet");
+    assert!((1..=64).contains(&bench.server.in_flight()), "{}", bench.server.in_flight());
+    // Nobody else takes what is held, however long it takes.
+    tokio::time::sleep(Duration::from_secs(16)).await;
+    assert!(bench.all().await.iter().all(|one| one.attempts <= 1));
+    bench.server.clear();
+    bench.server.release();
+    for one in bench.scored().await {
+        assert_eq!((bench.scorer_of(&one).await.0, one.attempts), ("claude".to_owned(), 1));
+    }
+    bench.assert_adds_up().await;
+    assert_eq!(bench.total().await.texts, 400, "each once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_says_who_it_is_leaves() {
+    let bench = LlmBench::open(json!({"scorer": "claude"})).await;
+    for n in 0..4 {
+        let text = format!(
+            "Marlene Ostrowska here, customer kd-{n}-77. Your Bertil Nyqvist promised to call +49 30 901820{n} or write to \
+             marlene{n}@ostrowska.example, and bertil.nyqvist@helpdesk.example never did. I am furious!"
+        );
+        let item = json!({
+            "external_id": format!("ticket-{n}-4711"), "text": text, "channel": "email", "conversation": {"id": format!("thread-{n}-99")},
+            "customer": {"id": format!("kd-{n}-77"), "name": "Marlene Ostrowska", "email": format!("marlene{n}@ostrowska.example"),
+                         "phone": format!("030 901820{n}")},
+            "agent": {"id": "ag-5150", "name": "Bertil Nyqvist", "email": "bertil.nyqvist@helpdesk.example"},
+        });
+        let answer = bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&item)).await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+    }
+    let all = bench.scored().await;
+    let requests = bench.server.requests();
+    assert!(!requests.is_empty());
+    for request in &requests {
+        let body = request.body.to_lowercase();
+        for told in ["marlene", "ostrowska", "bertil", "nyqvist", "helpdesk", "901820", "ticket-", "thread-", "ag-5150"] {
+            assert!(!body.contains(told), "{told} left: {body}");
+        }
+        for one in &all {
+            for id in [Some(&one.id), one.customer_id.as_ref(), one.agent_id.as_ref(), one.conversation_id.as_ref()] {
+                assert!(!body.contains(id.unwrap()), "an id left: {body}");
+            }
+        }
+        assert!(body.contains("furious"), "{body}");
+    }
+    // What stands in the verdict is the customer's own text again.
+    let text = bench.store().text(bench.mine.id, &all[0].id).await.unwrap().unwrap();
+    let verdict = bench.store().revisions(bench.mine.id, &all[0].id).await.unwrap().remove(0).verdict;
+    verdict.check(&text).unwrap();
+    assert_eq!(verdict.provenance.scorer, ScorerKind::Claude);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_llm_weighs_the_tenants_phrases_and_nobody_weighs_them_again() {
+    let script = Script::new(Arc::new(|| MachineClock.now()));
+    let phrases = json!([{"phrase": "came late", "shift": -40}]);
+    let bench = LlmBench::with(script, json!({"scorer": "claude", "phrases": phrases})).await;
+    bench.server.set(Fault::always(Failure::Edit(Arc::new(|mut answer| {
+        for item in answer["answers"].as_array_mut().unwrap() {
+            item["score"] = json!(-30);
+        }
+        answer
+    }))));
+    bench.hand_in("ut_mine", complaints(1)).await;
+    let one = bench.scored().await.remove(0);
+    assert_eq!(one.score, Some(-30));
+    assert!(bench.server.requests()[0].body.contains("moves the score by -40"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cascade_asks_about_some_and_always_about_the_segments_it_is_told() {
+    let settings = json!({"scorer": "cascade", "cascade_threshold": 0, "cascade_segments": ["vip"]});
+    let bench = LlmBench::open(settings).await;
+    for (n, segment) in [(0, "vip"), (1, "standard")] {
+        let customer = json!({"id": format!("c{n}"), "segment": segment});
+        let item = json!({"external_id": n, "customer": customer, "text": "Third week without an answer. I am about to give up on you."});
+        let answer = bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&item)).await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+    }
+    let all = bench.scored().await;
+    assert_eq!(bench.scorer_of(&all[0]).await.0, "claude");
+    assert_eq!(bench.scorer_of(&all[1]).await.0, "local");
+    let verdict = bench.store().revisions(bench.mine.id, &all[0].id).await.unwrap().remove(0).verdict;
+    let cascade = verdict.cascade.unwrap();
+    assert!(cascade.first.is_some_and(|first| first.scorer == ScorerKind::Local));
+    assert_eq!(bench.total().await.texts, 1);
+    bench.assert_adds_up().await;
+
+    // Without the LLM its verdicts are the embedded model's, unless the tenant would rather have none.
+    bench.server.unplug().unwrap();
+    let vip = |n: u32| json!({"external_id": n, "customer": "c0", "text": "And again nobody has answered me, I am furious!"});
+    bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&vip(2))).await;
+    let one = bench.scored().await.remove(2);
+    assert_eq!((bench.scorer_of(&one).await.0, one.reason.as_deref()), ("local".to_owned(), Some("llm_unavailable")));
+    bench.set(json!({"when_unavailable": "skip"})).await;
+    bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&vip(3))).await;
+    let all = bench.until("skipped", |all| all[3].state == "skipped").await;
+    assert_eq!(all[3].reason.as_deref(), Some("llm_unavailable"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_that_is_tried_out_is_read_and_paid_for_as_any_other() {
+    let bench = LlmBench::open(json!({"scorer": "claude"})).await;
+    let text = json!({"text": "Third week without an answer, I am furious about this."});
+    let score = async || bench.call("POST", "/api/v1/score", "ut_mine", Some(&text)).await;
+    let answer = score().await.json();
+    assert_eq!(answer["verdict"]["provenance"]["scorer"], "claude", "{answer}");
+    assert_eq!(bench.total().await.calls, 1);
+    bench.assert_adds_up().await;
+
+    bench.set(json!({"daily_token_cap": 1000})).await;
+    let answer = score().await.json();
+    assert_eq!((&answer["verdict"]["provenance"]["scorer"], &answer["reason"]), (&json!("local"), &json!("daily_token_cap")));
+    assert!(answer["detail"].as_str().unwrap().starts_with("the LLM could not be asked: the request can take up to"), "{answer}");
+    bench.set(json!({"when_unavailable": "skip"})).await;
+    let answer = score().await.json();
+    assert_eq!((&answer["verdict"], &answer["reason"]), (&Value::Null, &json!("daily_token_cap")));
+    bench.set(json!({"when_unavailable": "wait"})).await;
+    let answer = score().await;
+    assert_eq!((answer.status, &answer.json()["code"]), (503, &json!("llm_unavailable")));
+    assert!(answer.json()["detail"].as_str().unwrap().contains("daily token cap of 1000"), "{}", answer.text);
+    assert_eq!(answer.header("retry-after"), "30");
+
+    // Without a key there is nobody to ask.
+    let none = Bench::open().await;
+    none.call("PUT", "/api/v1/settings", "ut_mine", Some(&json!({"scorer": "claude"}))).await;
+    let answer = none.call("POST", "/api/v1/score", "ut_mine", Some(&text)).await.json();
+    assert_eq!((&answer["verdict"]["provenance"]["scorer"], &answer["reason"]), (&json!("local"), &json!("no_key")));
+    assert!(answer["detail"].as_str().unwrap().contains("PUT /api/v1/provider-keys/claude"), "{answer}");
+    none.call("PUT", "/api/v1/settings", "ut_mine", Some(&json!({"when_unavailable": "wait"}))).await;
+    assert_eq!(none.call("POST", "/api/v1/score", "ut_mine", Some(&text)).await.status, 503);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_set_is_used_at_once() {
+    let bench = LlmBench::open(json!({})).await;
+    let none = Bench::open().await;
+    none.call("PUT", "/api/v1/settings", "ut_mine", Some(&json!({"scorer": "claude", "when_unavailable": "wait"}))).await;
+    let item = json!({"external_id": 1, "text": "Third week without an answer, I am furious about this."});
+    none.call("POST", "/api/v1/interactions", "ut_mine", Some(&item)).await;
+    let waits = async |reason: &str| {
+        for _ in 0..500 {
+            let one = none.get("/api/v1/interactions?external_id=1").await["items"][0].clone();
+            if one["reason"] == reason || one["state"] == reason {
+                return one;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("not {reason} within ten seconds");
+    };
+    let one = waits("no_key").await;
+    assert!(one["detail"].as_str().unwrap().contains("there is no key for claude"), "{one}");
+    let key = json!({"key": KEY, "base_url": bench.server.url()});
+    let answer = none.call("PUT", "/api/v1/provider-keys/claude", "ut_mine", Some(&key)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let one = waits("scored").await;
+    assert_eq!(one["reason"], Value::Null);
+    assert_eq!(bench.server.ledger().billed.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_end_what_waits_for_the_llm_is_given_back() {
+    let bench = LlmBench::open(json!({"scorer": "claude", "daily_token_cap": 0})).await;
+    bench.server.set(Fault::always(Failure::Hold));
+    bench.hand_in("ut_mine", complaints(80)).await;
+    while bench.server.in_flight() == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let LlmBench { bench: Bench { app, _pipeline, _end, mine, .. }, server } = bench;
+    _end.send(true).unwrap();
+    let begun = Instant::now();
+    _pipeline.end(Duration::from_millis(300)).await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let filter = undertone_store::interactions::Filter { limit: 1000, ..Default::default() };
+    let now = app.store.now();
+    let ids: BTreeSet<String> = app
+        .store
+        .interactions(mine.id, &filter)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|one| {
+            assert_eq!((&*one.state, one.attempts), ("pending", 0), "{one:?}");
+            assert!(one.next_attempt_at.unwrap() <= now, "{one:?} was not given back");
+            one.id
+        })
+        .collect();
+    assert_eq!(ids.len(), 80);
+    // Nobody knows whether those under way were charged: they stay reserved until their lease ends.
+    let budget = app.store.budget(&mine).await.unwrap();
+    assert!(budget.day.held.tokens > 0 && budget.day.spent.tokens == 0);
+    drop(server);
+}

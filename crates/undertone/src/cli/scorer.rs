@@ -1,0 +1,321 @@
+//! Which scorer a command's texts are put to, and what it may use: the flags, and what they make.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+use undertone_core::usage::price::Prices;
+use undertone_core::verdict::ScorerKind;
+use undertone_core::{Clock, Settings};
+use undertone_scoring::cascade::Cascade;
+use undertone_scoring::llm::ask::{Api, Endpoint, LlmScorer, Manner};
+use undertone_scoring::llm::claude::CacheTime;
+use undertone_scoring::Scorer;
+use undertone_scoring::local::{Artifact, ArtifactError, LocalScorer};
+use undertone_store::secrets::{Credentials, Provider, Secret};
+
+use crate::clock::MachineClock;
+use crate::config::{Config, ConfigArguments};
+use crate::error::CliError;
+use crate::llm::meter::{Caps, Meter};
+use crate::llm::{CLAUDE_MODEL, Web};
+use crate::prices;
+use crate::secrets::Given;
+
+/// Texts the cascade is handed at once, for each text of a request: it asks its LLM about a part of them, and a request should be full.
+const CASCADE_PACK: usize = 8;
+
+/// A scorer, as it is named on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Who {
+    /// The embedded model: nothing leaves the machine and nothing is charged
+    Local,
+    /// Claude, with a key of Anthropic's
+    Claude,
+    /// OpenAI, or any server that speaks its chat completions
+    Openai,
+    /// The embedded model, and an LLM for what it is unsure of
+    Cascade,
+}
+
+impl Who {
+    /// The same in the domain's words.
+    pub fn kind(self) -> ScorerKind {
+        match self {
+            Self::Local => ScorerKind::Local,
+            Self::Claude => ScorerKind::Claude,
+            Self::Openai => ScorerKind::Openai,
+            Self::Cascade => ScorerKind::Cascade,
+        }
+    }
+}
+
+/// Flags of commands that may ask an LLM.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "With an LLM")]
+pub struct LlmArguments {
+    /// The LLM's model (default: the settings' model, else claude-haiku-5-5 for Claude). With --scorer local: the folder of another
+    /// embedded model
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+
+    /// Where the LLM is asked, in place of the configured address: for Claude without /v1, for openai with it
+    #[arg(long, value_name = "URL")]
+    pub base_url: Option<String>,
+
+    /// Stop run before more tokens than this are used, read and written together
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_tokens: Option<u64>,
+
+    /// Stop run before it costs more than this, in US dollars
+    #[arg(long, value_name = "USD", value_parser = micros)]
+    pub max_cost: Option<u64>,
+
+    /// Requests under way at once, at most
+    #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub at_once: u16,
+
+    /// Configuration file, for keys, addresses and prices (default: undertone.toml in the data directory, where there is one)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Dollars as millionths: "0.50", at most six decimals.
+fn micros(text: &str) -> Result<u64, String> {
+    let wrong = || "give an amount in US dollars such as 0.50, more than 0 and at most 1000000".to_owned();
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    if !digits(whole) || !digits(decimals) || decimals.len() > 6 || (whole.is_empty() && decimals.is_empty()) {
+        return Err(wrong());
+    }
+    let part = |text: &str| if text.is_empty() { Some(0) } else { text.parse::<u64>().ok() };
+    let micros = part(whole)
+        .and_then(|whole| whole.checked_mul(1_000_000))
+        .and_then(|whole| Some(whole + part(&format!("{decimals:0<6}"))?));
+    micros.filter(|micros| (1..=1_000_000_000_000).contains(micros)).ok_or_else(wrong)
+}
+
+/// What a file of settings holds; an empty object without one.
+///
+/// # Errors
+/// Where it can not be read or is no JSON.
+pub fn settings_json(path: Option<&Path>) -> Result<Value, CliError> {
+    let Some(path) = path else { return Ok(json!({})) };
+    let failed = |told: String| CliError::Failed(format!("{} {told}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|e| failed(format!("can not be read: {e}")))?;
+    serde_json::from_str(&text).map_err(|e| failed(format!("is not JSON: {e}")))
+}
+
+/// The settings in it.
+///
+/// # Errors
+/// With everything that is wrong with them.
+pub fn settings(json: &Value) -> Result<Settings, CliError> {
+    Settings::from_json(json).map_err(|errors| {
+        let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        CliError::Failed(format!("the settings can not be used:\n  {}", told.join("\n  ")))
+    })
+}
+
+/// Keys, addresses and prices of the configuration.
+pub struct Means {
+    given: Given,
+    prices: Prices,
+    web: Arc<Web>,
+}
+
+impl Means {
+    /// Those of the configuration `arguments` name.
+    ///
+    /// # Errors
+    /// With what of it can not be used.
+    pub fn load(arguments: &LlmArguments) -> Result<Self, CliError> {
+        let flags = ConfigArguments { config: arguments.config.clone(), ..ConfigArguments::default() };
+        let config = Config::load(&flags, json!({}))?;
+        let given = Given::to_this_process(&config)?;
+        Ok(Self { given, prices: prices::load(&config)?, web: Arc::new(Web::new()?) })
+    }
+
+    /// The key for a provider, and the address it is used at: the person's own, where they named one.
+    fn credentials(&self, provider: Provider, base_url: Option<&str>) -> Result<Option<Credentials>, CliError> {
+        let given = self.given.installation(provider).map(|given| &given.credentials);
+        let Some(address) = base_url else { return Ok(given.cloned()) };
+        let Some(given) = given else { return Ok(None) };
+        Credentials::new(provider, given.key(), Some(address)).map(Some).map_err(unusable)
+    }
+
+    /// Whose API `who` asks. The cascade asks Claude where there is a key for it; a server at an address of one's own may need no key, and
+    /// speaks chat completions then.
+    pub fn provider(&self, who: Who, base_url: Option<&str>) -> Provider {
+        let has = |provider| self.given.installation(provider).is_some();
+        let other = has(Provider::Openai) || base_url.is_some();
+        match who {
+            Who::Openai => Provider::Openai,
+            Who::Cascade if !has(Provider::Claude) && other => Provider::Openai,
+            _ => Provider::Claude,
+        }
+    }
+}
+
+fn unusable(told: impl std::fmt::Display) -> CliError {
+    CliError::Failed(format!("--base-url can not be used: {told}"))
+}
+
+/// A scorer that asks an LLM, alone or behind the embedded model.
+pub struct LlmRun {
+    /// The scorer.
+    pub scorer: Arc<dyn Scorer>,
+    /// Counts what it takes.
+    pub meter: Arc<Meter>,
+    /// The model that is asked.
+    pub model: String,
+    /// Where.
+    pub host: String,
+    /// Texts to hand over at once.
+    pub pack: usize,
+    /// Packs to hand over at once.
+    pub packs: usize,
+}
+
+impl LlmRun {
+    /// `who`, with what `arguments` and `settings` say.
+    ///
+    /// # Errors
+    /// Where there is no key, no model, or no price for a cap on cost. The message says what to do.
+    pub fn new(
+        who: Who,
+        arguments: &LlmArguments,
+        settings: &Settings,
+        means: &Means,
+        local: &Arc<LocalScorer>,
+    ) -> Result<Self, CliError> {
+        let provider = means.provider(who, arguments.base_url.as_deref());
+        let endpoint = endpoint(who, provider, arguments, settings, means)?;
+        let caps = Caps { tokens: arguments.max_tokens, micros: arguments.max_cost };
+        let meter = Arc::new(Meter::new(means.prices.clone(), MachineClock.now().date_naive(), caps));
+        let model = endpoint.model.clone();
+        if caps.micros.is_some() && meter.price(&model).is_none() {
+            return Err(CliError::Failed(format!(
+                "no price is known for {model}, so --max-cost can not be kept; use --max-tokens, or put its price into the file that \
+                 prices_file of the configuration names"
+            )));
+        }
+        let manner = Manner {
+            together: settings.llm_together.into(),
+            at_once: arguments.at_once.into(),
+            ..Manner::default()
+        };
+        let host = host(&endpoint.base_url).to_owned();
+        let llm = LlmScorer::new(endpoint, manner, means.web.clone(), meter.clone());
+        let scorer: Arc<dyn Scorer> = if who == Who::Cascade {
+            let (local, threshold) = (local.clone(), settings.cascade_threshold);
+            Arc::new(Cascade { local, llm: Arc::new(llm), threshold })
+        } else {
+            Arc::new(llm)
+        };
+        let (pack, packs) = packs(who, arguments, settings);
+        Ok(Self { scorer, meter, model, host, pack, packs })
+    }
+}
+
+/// The embedded model beside `who`: alone it may be another one, from a folder.
+pub fn artifact(who: Who, arguments: &LlmArguments) -> Result<Artifact, ArtifactError> {
+    match &arguments.model {
+        Some(folder) if who == Who::Local => Artifact::from_folder(Path::new(folder)),
+        _ => Artifact::embedded(),
+    }
+}
+
+/// Texts in a pack, and packs under way at once: one more than requests, so that the next one is ready when there is room.
+fn packs(who: Who, arguments: &LlmArguments, settings: &Settings) -> (usize, usize) {
+    let together = usize::from(settings.llm_together);
+    let pack = if who == Who::Cascade { together * CASCADE_PACK } else { together };
+    (pack, usize::from(arguments.at_once) + 1)
+}
+
+/// Texts that the embedded model can be handed at once where `who` is asked.
+pub fn most_texts(who: Who, arguments: &LlmArguments, settings: &Settings) -> usize {
+    let (pack, packs) = packs(who, arguments, settings);
+    pack * packs
+}
+
+fn endpoint(
+    who: Who,
+    provider: Provider,
+    arguments: &LlmArguments,
+    settings: &Settings,
+    means: &Means,
+) -> Result<Endpoint, CliError> {
+    let credentials = means.credentials(provider, arguments.base_url.as_deref())?;
+    let (base_url, key) = match (credentials, provider, &arguments.base_url) {
+        (Some(credentials), ..) => {
+            let key = Secret::expose(credentials.key()).to_owned();
+            (credentials.address().to_owned(), Some(key))
+        }
+        // A server of one's own may ask for none.
+        (None, Provider::Openai, Some(address)) => {
+            (undertone_store::secrets::usable_address(provider, address).map_err(unusable)?, None)
+        }
+        (None, ..) => return Err(CliError::Failed(no_key(who, provider, means))),
+    };
+    let chosen = arguments.model.clone().or_else(|| settings.model.clone());
+    let (api, model) = match provider {
+        Provider::Claude => {
+            let api = Api::Claude { cache: Some(CacheTime::FiveMinutes) };
+            (api, chosen.unwrap_or_else(|| CLAUDE_MODEL.to_owned()))
+        }
+        Provider::Openai => (Api::Openai, chosen.ok_or_else(no_model)?),
+    };
+    Ok(Endpoint { api, base_url, key, model })
+}
+
+fn no_model() -> CliError {
+    CliError::Failed("which model shall be asked? Name it with --model, as the server calls it".to_owned())
+}
+
+fn no_key(who: Who, provider: Provider, means: &Means) -> String {
+    let missing = match who {
+        Who::Cascade => format!(
+            "for Claude, {}; for openai, {}",
+            means.given.missing(Provider::Claude),
+            means.given.missing(Provider::Openai)
+        ),
+        _ => means.given.missing(provider),
+    };
+    let whose = match (who, provider) {
+        (Who::Cascade, _) => "an LLM",
+        (_, Provider::Claude) => "Claude",
+        (_, Provider::Openai) => "openai",
+    };
+    format!("there is no key for {whose}: {missing}. --scorer local needs none, and sends nothing anywhere")
+}
+
+/// The host of an address, with its port.
+fn host(address: &str) -> &str {
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dollars_are_exact() {
+        for (text, wanted) in
+            [("0.50", 500_000), ("2", 2_000_000), (".000001", 1), ("1.", 1_000_000), ("1000000", 1_000_000_000_000)]
+        {
+            assert_eq!(micros(text), Ok(wanted), "{text}");
+        }
+        for text in ["", ".", "0", "0.0000001", "-1", "1,50", "1e3", "$1", "1000000.000001", "99999999999999999999"] {
+            assert!(micros(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_told_without_the_rest() {
+        assert_eq!(host("https://api.anthropic.com"), "api.anthropic.com");
+        assert_eq!(host("http://127.0.0.1:8000/v1"), "127.0.0.1:8000");
+    }
+}

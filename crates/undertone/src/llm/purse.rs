@@ -1,0 +1,219 @@
+//! The purse of a tenant: its budget in the database, asked before each request to an LLM and told after it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::sync::{Mutex, Notify};
+use tokio::time::Instant;
+use undertone_core::Usage;
+use undertone_core::gate::DeferReason;
+use undertone_core::usage::Feature;
+use undertone_core::usage::price::{Made, Price, Prices};
+use undertone_scoring::llm::ask::{Ending, Hold, Planned, Purse, Refused};
+use undertone_store::budget::{Bill, Caps, Frees, Refusal, Reservation, ReserveRequest, Reserved};
+use undertone_store::{Store, StoreError, TenantId};
+
+/// A request is one exchange of at most two minutes. One of which nothing was heard for so long is lost.
+const LEASE: TimeDelta = TimeDelta::minutes(5);
+/// How long a request waits for others to be settled that hold what it needs.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often the budget is looked at meanwhile: requests of other nodes are settled without a word to this one.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// When asking again may be worth it, where requests under way hold the rest of a budget.
+const SETTLES_WITHIN: TimeDelta = TimeDelta::seconds(10);
+/// How often the database is tried at most before a request is given up, or left to the end of its lease.
+const TRIES: u32 = 8;
+/// The pause after a try that failed: this, and twice as long each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// A tenant's purse. Its clones are the same purse.
+///
+/// Requests ask for money one after the other, in the order they came: the database lets them do nothing else, and so nobody who waits for
+/// others to be settled is overtaken.
+#[derive(Clone)]
+pub struct TenantPurse(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    tenant: TenantId,
+    prices: Arc<Prices>,
+    owner: Arc<str>,
+    patience: Duration,
+    line: Mutex<()>,
+    settled: Notify,
+}
+
+impl TenantPurse {
+    /// The purse of `tenant`; `owner` is this process's name in the ledger.
+    pub fn new(store: &Store, tenant: TenantId, prices: Arc<Prices>, owner: Arc<str>) -> Self {
+        Self::patient(store, tenant, prices, owner, PATIENCE)
+    }
+
+    fn patient(
+        store: &Store,
+        tenant: TenantId,
+        prices: Arc<Prices>,
+        owner: Arc<str>,
+        patience: Duration,
+    ) -> Self {
+        let (line, settled) = (Mutex::default(), Notify::new());
+        Self(Arc::new(Inner { store: store.clone(), tenant, prices, owner, patience, line, settled }))
+    }
+}
+
+impl Purse for TenantPurse {
+    fn reserve<'a>(&'a self, planned: Planned<'a>) -> BoxFuture<'a, Result<Hold, Refused>> {
+        self.0.reserve(planned).boxed()
+    }
+
+    fn settle<'a>(&'a self, hold: Hold, planned: Planned<'a>, ending: Ending) -> BoxFuture<'a, u64> {
+        let Some((day, call)) = named(&hold) else { return std::future::ready(0).boxed() };
+        let price = self.0.prices.of(planned.model, day).copied();
+        let bill = match ending {
+            Ending::Charged(usage) => Some(bill(usage, price.as_ref(), planned.texts)),
+            Ending::Free => None,
+            // The most it can have taken counts as spent once its lease has ended, until somebody knows better.
+            Ending::Unknown => return std::future::ready(0).boxed(),
+        };
+        let cost = bill.and_then(|bill| bill.micros).unwrap_or_default();
+        let (inner, call) = (self.0.clone(), call.to_owned());
+        // Whoever waits for the verdict may go away; what the request took is counted all the same.
+        let settling = tokio::spawn(async move { inner.settle(&call, bill).await });
+        async move {
+            // It logs its own failures, and what a request cost is known without it.
+            let _ = settling.await;
+            cost
+        }
+        .boxed()
+    }
+}
+
+impl Inner {
+    async fn reserve(&self, planned: Planned<'_>) -> Result<Hold, Refused> {
+        let begun = Instant::now();
+        let _turn = self.line.lock().await;
+        let mut failed = 0;
+        loop {
+            // Before the look, so that nothing is missed that is settled in between.
+            let settled = self.settled.notified();
+            let day = self.store.now().date_naive();
+            match self.ask(planned, day).await {
+                Ok(Reserved::Granted(Reservation { id, .. })) => return Ok(Hold(format!("{day} {id}"))),
+                Ok(Reserved::Refused(refusal)) => {
+                    let waits = refusal.frees == Frees::WhenCallsSettle;
+                    if !waits || begun.elapsed() >= self.patience {
+                        return Err(refused(&refusal, planned.texts, self.store.now()));
+                    }
+                    // Whichever comes first.
+                    let _ = tokio::time::timeout(LOOK_EVERY, settled).await;
+                }
+                Err(error) if may_pass(&error) && failed < TRIES => {
+                    tokio::time::sleep(FIRST_PAUSE * (1 << failed)).await;
+                    failed += 1;
+                }
+                Err(error) => {
+                    let tenant = self.tenant.0;
+                    tracing::error!(%error, tenant, "the budget of tenant {tenant} can not be asked: {error}");
+                    return Err(Refused {
+                        reason: DeferReason::LlmUnavailable,
+                        detail: "the budget can not be asked; the cause is in the log".to_owned(),
+                        until: None,
+                        smaller_may_fit: false,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Caps are those of this moment: one that was raised a moment ago holds.
+    async fn ask(&self, planned: Planned<'_>, day: NaiveDate) -> Result<Reserved, StoreError> {
+        let gone = || StoreError::Invalid("the tenant is gone".to_owned());
+        let tenant = self.store.tenant(self.tenant).await?.ok_or_else(gone)?;
+        let Planned { scorer, model, texts, size, caching } = planned;
+        let price = self.prices.of(model, day);
+        let most = |price: &Price| price.most_cost(size.most_prompt(), size.max_tokens, caching, false);
+        let request = ReserveRequest {
+            feature: Feature::Scoring,
+            model,
+            scorer,
+            owner: &self.owner,
+            texts,
+            batched: false,
+            most_tokens: size.most_tokens(),
+            most_micros: price.map(most),
+            lease: LEASE,
+        };
+        self.store.reserve_call(&tenant, &self.caps().await?, &request).await
+    }
+
+    async fn caps(&self) -> Result<Caps, StoreError> {
+        Ok(Caps::of(&self.store.module(self.tenant).await?.settings))
+    }
+
+    /// Counts `bill`, or gives back what was set aside where there is none.
+    async fn settle(&self, call: &str, bill: Option<Bill>) {
+        for tried in 0.. {
+            let Err(error) = self.end(call, bill.as_ref()).await else { break };
+            if tried == TRIES || !may_pass(&error) {
+                let tenant = self.tenant.0;
+                tracing::error!(
+                    %error, tenant, call,
+                    "call {call} of tenant {tenant} could not be settled; its most counts as spent when its lease ends: {error}"
+                );
+                return;
+            }
+            tokio::time::sleep(FIRST_PAUSE * (1 << tried)).await;
+        }
+        self.settled.notify_waiters();
+    }
+
+    async fn end(&self, call: &str, bill: Option<&Bill>) -> Result<(), StoreError> {
+        let caps = self.caps().await?;
+        match bill {
+            Some(bill) => self.store.settle_call(self.tenant, &caps, call, bill).await.map(drop),
+            None => self.store.release_call(self.tenant, &caps, call).await.map(drop),
+        }
+    }
+}
+
+/// The UTC day whose prices hold for a request, and its id in the ledger.
+fn named(hold: &Hold) -> Option<(NaiveDate, &str)> {
+    let (day, call) = hold.0.split_once(' ')?;
+    Some((day.parse().ok()?, call))
+}
+
+fn bill(usage: Usage, price: Option<&Price>, texts: u32) -> Bill {
+    // What all texts of a request share is what the provider kept of it, by its own count. Without a cache nobody counted it.
+    let shared_tokens = usage.prompt().saturating_sub(usage.input);
+    let made = Made { batched: false, texts: texts.into(), shared_tokens };
+    Bill {
+        usage,
+        micros: price.map(|price| price.cost(usage, false)),
+        saved: price.map(|price| price.saved(usage, made)).unwrap_or_default(),
+    }
+}
+
+/// Trying again may help. A conflict is a budget that somebody changed while it was read.
+fn may_pass(error: &StoreError) -> bool {
+    error.is_passing() || matches!(error, StoreError::Conflict(_))
+}
+
+fn refused(refusal: &Refusal, texts: u32, now: DateTime<Utc>) -> Refused {
+    let until = match refusal.frees {
+        Frees::At(at) => Some(at),
+        Frees::WhenCallsSettle => Some(now + SETTLES_WITHIN),
+        Frees::WithHigherCap => None,
+    };
+    Refused {
+        reason: refusal.reason(),
+        detail: refusal.to_string(),
+        until,
+        smaller_may_fit: refusal.frees == Frees::WithHigherCap && texts > 1,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,232 @@
+//! Whom a tenant's texts are put to: the embedded model, an LLM that is asked with the tenant's key and pays from its budget, or both one
+//! after the other.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use undertone_core::gate::DeferReason;
+use undertone_core::{Settings, Verdict};
+use undertone_core::usage::price::Prices;
+use undertone_core::verdict::ScorerKind;
+use undertone_scoring::{Batch, NoVerdict, Scorer};
+use undertone_scoring::cascade::Cascade;
+use undertone_scoring::llm::ask::{Api, Endpoint, LlmScorer, Manner, Outside};
+use undertone_scoring::llm::claude::CacheTime;
+use undertone_store::secrets::{KeyError, Provider};
+use undertone_store::{Store, StoreError, TenantId};
+
+use super::{CLAUDE_MODEL, TenantPurse, Unavailable};
+use crate::secrets::{ProviderKey, ProviderKeys};
+
+/// Requests at once with one key, while the provider does not complain.
+const AT_ONCE: usize = 64;
+/// The same for chat completions, which may be a server of the tenant's own with a single graphics card.
+const AT_ONCE_OWN: usize = 8;
+/// How long somebody waits for the answer about a single text.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// So many wait at once; more are turned away.
+const MOST_WAITING: usize = 64;
+/// Tenants whose scorer stays at hand. One more, and all are made anew when next asked for.
+const MOST_TENANTS: usize = 1024;
+
+/// Whom texts are put to.
+#[derive(Clone)]
+pub enum Chosen {
+    /// The embedded model, as the tenant wants it.
+    Local,
+    /// An LLM, alone or after the embedded model.
+    Llm(Arc<dyn Scorer>),
+    /// The tenant wants an LLM, and there is none that could be asked. Why, for a person.
+    Unusable(String),
+}
+
+impl Chosen {
+    /// Why there is no LLM that could be asked, where the tenant wants one.
+    pub fn unusable(&self) -> Option<Unavailable> {
+        match self {
+            Self::Unusable(why) => {
+                Some(Unavailable { reason: DeferReason::NoKey, detail: why.clone(), until: None })
+            }
+            Self::Local | Self::Llm(_) => None,
+        }
+    }
+}
+
+/// The LLM scorers of this process. Its clones share them.
+#[derive(Clone)]
+pub struct Llms(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    keys: ProviderKeys,
+    outside: Arc<dyn Outside>,
+    prices: Arc<Prices>,
+    owner: Arc<str>,
+    kept: Mutex<Kept>,
+    /// Places of those who wait for an answer.
+    waiting: Arc<Semaphore>,
+}
+
+#[derive(Default)]
+struct Kept {
+    scorers: HashMap<(TenantId, Provider), Known>,
+    purses: HashMap<TenantId, TenantPurse>,
+}
+
+/// A scorer, and what it was made for. While that stays the same it is kept, because it knows how its provider does: how many requests it
+/// bears at once, and whether it is to be left alone.
+struct Known {
+    key: ProviderKey,
+    together: u8,
+    scorer: Arc<LlmScorer>,
+}
+
+impl Known {
+    fn is_for(&self, key: &ProviderKey, together: u8) -> bool {
+        self.together == together
+            && self.key.base_url == key.base_url
+            && self.key.key.expose() == key.key.expose()
+    }
+}
+
+impl Llms {
+    /// Scorers that ask with `keys` over `outside` and pay by `prices`.
+    pub fn new(store: &Store, keys: &ProviderKeys, outside: Arc<dyn Outside>, prices: &Arc<Prices>) -> Self {
+        Self(Arc::new(Inner {
+            store: store.clone(),
+            keys: keys.clone(),
+            outside,
+            prices: prices.clone(),
+            owner: uuid::Uuid::new_v4().to_string().into(),
+            kept: Mutex::default(),
+            waiting: Arc::new(Semaphore::new(MOST_WAITING)),
+        }))
+    }
+
+    /// Whom texts of `tenant` are put to under `settings`; `local` is the embedded model for the cascade.
+    pub async fn choose(
+        &self,
+        tenant: TenantId,
+        settings: &Settings,
+        local: &Arc<dyn Scorer>,
+    ) -> Result<Chosen, StoreError> {
+        let wanted: &[Provider] = match settings.scorer {
+            ScorerKind::Local => return Ok(Chosen::Local),
+            ScorerKind::Claude => &[Provider::Claude],
+            ScorerKind::Openai => &[Provider::Openai],
+            ScorerKind::Cascade => &[Provider::Claude, Provider::Openai],
+        };
+        let (provider, key) = match self.key(tenant, wanted).await? {
+            Ok(found) => found,
+            Err(why) => return Ok(Chosen::Unusable(why)),
+        };
+        if provider == Provider::Openai && settings.model.is_none() {
+            let why = "no model is chosen: openai has no default, so name one in the setting `model`";
+            return Ok(Chosen::Unusable(why.to_owned()));
+        }
+        let llm: Arc<dyn Scorer> = self.scorer(tenant, provider, key, settings.llm_together);
+        Ok(Chosen::Llm(if settings.scorer == ScorerKind::Cascade {
+            Arc::new(Cascade { local: local.clone(), llm, threshold: settings.cascade_threshold })
+        } else {
+            llm
+        }))
+    }
+
+    /// Puts a text to `llm` for somebody who waits for the answer, a minute at most. What it takes is counted even if they go away.
+    pub async fn ask(&self, llm: &Arc<dyn Scorer>, batch: Batch) -> Result<Verdict, NoVerdict> {
+        let Ok(place) = self.0.waiting.clone().try_acquire_owned() else { return Err(NoVerdict::Busy) };
+        let llm = llm.clone();
+        let asking = tokio::spawn(async move {
+            let _place = place;
+            llm.score(batch).await.pop()
+        });
+        let nothing = || Err(NoVerdict::Failed { detail: "the LLM gave no answer".to_owned() });
+        match tokio::time::timeout(PATIENCE, asking).await {
+            Ok(answered) => answered.ok().flatten().unwrap_or_else(nothing),
+            Err(_) => Err(NoVerdict::Unavailable {
+                reason: DeferReason::LlmUnavailable,
+                detail: format!("it did not answer within {} seconds", PATIENCE.as_secs()),
+                until: None,
+            }),
+        }
+    }
+
+    /// Claude's key of `tenant`, or why none can be used: for what is asked there besides single requests.
+    pub async fn claude_key(&self, tenant: TenantId) -> Result<Result<ProviderKey, String>, StoreError> {
+        Ok(self.key(tenant, &[Provider::Claude]).await?.map(|(_, key)| key))
+    }
+
+    /// What requests go through.
+    pub fn outside(&self) -> &dyn Outside {
+        self.0.outside.as_ref()
+    }
+
+    /// What they cost.
+    pub fn prices(&self) -> &Prices {
+        &self.0.prices
+    }
+
+    /// This process's name in the ledger.
+    pub fn owner(&self) -> &str {
+        &self.0.owner
+    }
+
+    /// The first provider of `wanted` for which there is a key, or why none can be used.
+    async fn key(
+        &self,
+        tenant: TenantId,
+        wanted: &[Provider],
+    ) -> Result<Result<(Provider, ProviderKey), String>, StoreError> {
+        for provider in wanted {
+            match self.0.keys.provider_key(tenant, *provider).await {
+                Ok(Some(key)) => return Ok(Ok((*provider, key))),
+                Ok(None) => {}
+                Err(KeyError::Store(error)) => return Err(error),
+                // Another one is not used in its place: it would go elsewhere, and be billed to somebody else.
+                Err(unusable) => return Ok(Err(unusable.to_string())),
+            }
+        }
+        let names: Vec<&str> = wanted.iter().map(|provider| provider.as_str()).collect();
+        let first = names.first().copied().unwrap_or_default();
+        Ok(Err(format!(
+            "there is no key for {}: set the tenant's own with PUT /api/v1/provider-keys/{first}, or have the operator give the installation one",
+            names.join(" or ")
+        )))
+    }
+
+    fn scorer(&self, tenant: TenantId, provider: Provider, key: ProviderKey, together: u8) -> Arc<LlmScorer> {
+        let mut kept = self.kept();
+        let known = kept.scorers.get(&(tenant, provider)).filter(|known| known.is_for(&key, together));
+        if let Some(known) = known {
+            return known.scorer.clone();
+        }
+        if kept.scorers.len() >= MOST_TENANTS {
+            *kept = Kept::default();
+        }
+        let purse = kept.purses.entry(tenant).or_insert_with(|| {
+            TenantPurse::new(&self.0.store, tenant, self.0.prices.clone(), self.0.owner.clone())
+        });
+        let (api, model, at_once) = match provider {
+            // An hour, since interactions of one company come now and then: writing the rubric anew every time costs more.
+            Provider::Claude => (Api::Claude { cache: Some(CacheTime::OneHour) }, CLAUDE_MODEL, AT_ONCE),
+            Provider::Openai => (Api::Openai, "", AT_ONCE_OWN),
+        };
+        let endpoint = Endpoint {
+            api,
+            base_url: key.base_url.clone(),
+            key: Some(key.key.expose().to_owned()),
+            model: model.to_owned(),
+        };
+        let manner = Manner { together: together.into(), at_once, ..Manner::default() };
+        let purse = Arc::new(purse.clone());
+        let scorer = Arc::new(LlmScorer::new(endpoint, manner, self.0.outside.clone(), purse));
+        kept.scorers.insert((tenant, provider), Known { key, together, scorer: scorer.clone() });
+        scorer
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,295 @@
+//! Putting a run's items into batches for the provider: what they ask, what they may take, and the way there.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+use undertone_core::usage::Feature;
+use undertone_core::usage::price::Price;
+use undertone_core::verdict::ScorerKind;
+use undertone_core::{Settings, SkipReason};
+use undertone_scoring::llm::ask::batch::{Prepared, group, prepare, prompt_version};
+use undertone_scoring::{Knowledge, Utterance};
+use undertone_store::backfill::{Again, BatchRow, BatchState, NewBatch, NewRequest, RequestResult, Run, Waiting};
+use undertone_store::budget::{Caps, Frees, Refusal, ReserveRequest, Reserved};
+use undertone_store::queue::Claimed;
+use undertone_store::record::{Finished, Outcome};
+use undertone_store::{StoreError, Tenant};
+
+use super::Driver;
+use super::post::{Post, Trouble};
+use crate::llm::CLAUDE_MODEL;
+use crate::pipeline::decide::{MAX_ATTEMPTS, Rules, to_ask};
+use crate::secrets::ProviderKey;
+
+/// Interactions of a run that become items at a time, where they go into batches.
+pub(super) const SLICE: u16 = 500;
+/// Texts that are looked at for one batch.
+const MOST_TEXTS: u16 = 2000;
+/// Requests in one batch, so that its results are read in one piece.
+const MOST_REQUESTS: usize = 250;
+/// Batches of a run at the provider's at a time.
+const MOST_OPEN: usize = 4;
+/// What is reserved for a request is held until its batch must have ended and been read, results being kept for 29 days.
+const LEASE: TimeDelta = TimeDelta::days(30);
+/// Where the LLM can not be asked, it is tried again after this long.
+const REST: TimeDelta = TimeDelta::seconds(30);
+/// Where there is no money or no key, this often: a cap may be raised, a key be set.
+const LOOK_AGAIN: TimeDelta = TimeDelta::minutes(5);
+
+/// A request that is paid for.
+struct Paid {
+    row: NewRequest,
+    params: Value,
+}
+
+/// What there is to make a batch of.
+struct Making<'a> {
+    tenant: &'a Tenant,
+    run: &'a Run,
+    settings: &'a Settings,
+    knowledge: &'a Knowledge,
+    model: &'a str,
+}
+
+impl Driver {
+    /// Puts what is due into a batch and sends it. Where nothing is due, answers what of the run waits.
+    pub(super) async fn fill_batches(
+        &self,
+        tenant: &Tenant,
+        run: &Run,
+        settings: &Settings,
+        open: usize,
+    ) -> Result<Option<Waiting>, StoreError> {
+        let store = &self.tools.store;
+        let waiting = store.backfill_waiting(tenant.id, &run.id).await?;
+        if open >= MOST_OPEN {
+            return Ok(Some(waiting));
+        }
+        // What fills a batch is gathered first.
+        if !run.exhausted && waiting.items - waiting.in_batches < i64::from(MOST_TEXTS) {
+            let slice = store.open_slice(tenant, &run.id, &self.owner, settings, SLICE).await?;
+            if slice.is_some_and(|slice| slice.opened > 0 || !slice.exhausted) {
+                return Ok(None);
+            }
+        }
+        if waiting.until.is_none_or(|until| until > store.now()) {
+            return Ok(Some(waiting));
+        }
+        let key = match self.tools.llms.claude_key(tenant.id).await? {
+            Ok(key) => key,
+            Err(why) => {
+                self.defer(tenant, run, (SkipReason::NoKey, &why), store.now() + LOOK_AGAIN).await?;
+                return Ok(None);
+            }
+        };
+        let (module, knowledge) = self.tools.lessons.knowledge(store, tenant.id).await?;
+        let settings = run.asked.over(&module.settings);
+        let texts = self.texts(tenant, run, &settings, &knowledge).await?;
+        let model = settings.model.clone().unwrap_or_else(|| CLAUDE_MODEL.to_owned());
+        let making = Making { tenant, run, settings: &settings, knowledge: &knowledge, model: &model };
+        let (paid, refused) = self.pay(&making, &texts).await?;
+        if !paid.is_empty() {
+            self.send(&making, &key, paid).await?;
+        }
+        if let Some(refusal) = refused {
+            let now = store.now();
+            let until = match refusal.frees {
+                Frees::At(at) => at.min(now + LOOK_AGAIN),
+                Frees::WhenCallsSettle | Frees::WithHigherCap => now + LOOK_AGAIN,
+            };
+            let reason = SkipReason::from(refusal.reason());
+            self.defer(tenant, run, (reason, &refusal.to_string()), until).await?;
+        }
+        Ok(None)
+    }
+
+    async fn defer(
+        &self,
+        tenant: &Tenant,
+        run: &Run,
+        (reason, detail): (SkipReason, &str),
+        until: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let why = (reason.as_str(), detail);
+        self.tools.store.defer_items(tenant.id, (&run.id, &self.owner), why, until).await
+    }
+
+    /// What is due, as it is asked about; what the gate leaves out, and what was tried too often, is recorded.
+    async fn texts(
+        &self,
+        tenant: &Tenant,
+        run: &Run,
+        settings: &Settings,
+        knowledge: &std::sync::Arc<Knowledge>,
+    ) -> Result<Vec<(Claimed, bool, Utterance)>, StoreError> {
+        let store = &self.tools.store;
+        let due = store.items_for_batch(tenant.id, &run.id, &self.owner, MOST_TEXTS).await?;
+        let (claimed, alone): (Vec<Claimed>, Vec<bool>) = due.into_iter().unzip();
+        let people = store.people_of(tenant.id, &claimed).await?;
+        let chosen = self.tools.llms.choose(tenant.id, settings, &self.aside).await?;
+        let rules = Rules {
+            active: true,
+            settings,
+            knowledge: knowledge.clone(),
+            local: self.aside.as_ref(),
+            chosen: &chosen,
+        };
+        let now = store.now();
+        let (mut texts, mut left_out) = (Vec::new(), Vec::new());
+        for (claimed, alone) in claimed.into_iter().zip(alone) {
+            if claimed.attempts >= MAX_ATTEMPTS {
+                let detail = format!("asked about {MAX_ATTEMPTS} times, and no answer could be used");
+                left_out.push(Finished { claimed, outcome: Outcome::Failed { detail, retry_at: None } });
+                continue;
+            }
+            match to_ask(&claimed, &rules, &people, now) {
+                Ok(utterance) => texts.push((claimed, alone, utterance)),
+                Err(outcome) => left_out.push(Finished { claimed, outcome }),
+            }
+        }
+        if !left_out.is_empty() {
+            self.record(tenant.id, &run.id, settings, left_out).await?;
+        }
+        Ok(texts)
+    }
+
+    /// Sets money aside for as many requests as there is some for; answers why there was no more.
+    async fn pay(
+        &self,
+        making: &Making<'_>,
+        texts: &[(Claimed, bool, Utterance)],
+    ) -> Result<(Vec<Paid>, Option<Refusal>), StoreError> {
+        let lengths: Vec<(usize, bool)> =
+            texts.iter().map(|(_, alone, utterance)| (utterance.text.len(), *alone)).collect();
+        let mut paid = Vec::new();
+        for range in group(&lengths, making.settings.llm_together.into()) {
+            if paid.len() == MOST_REQUESTS {
+                break;
+            }
+            let of = &texts[range];
+            let whole = self.pay_for(making, of).await?;
+            let refusal = match whole {
+                Ok(request) => {
+                    paid.push(request);
+                    continue;
+                }
+                Err(refusal) => refusal,
+            };
+            // What is more than the whole cap together may fit one by one.
+            if refusal.frees != Frees::WithHigherCap || of.len() == 1 {
+                return Ok((paid, Some(refusal)));
+            }
+            for one in of.chunks(1) {
+                match self.pay_for(making, one).await? {
+                    Ok(request) => paid.push(request),
+                    Err(refusal) => return Ok((paid, Some(refusal))),
+                }
+            }
+        }
+        Ok((paid, None))
+    }
+
+    async fn pay_for(
+        &self,
+        making: &Making<'_>,
+        texts: &[(Claimed, bool, Utterance)],
+    ) -> Result<Result<Paid, Refusal>, StoreError> {
+        let (store, llms) = (&self.tools.store, &self.tools.llms);
+        let utterances: Vec<Utterance> = texts.iter().map(|(_, _, utterance)| utterance.clone()).collect();
+        let Prepared { params, size, caching, digest } =
+            prepare(&utterances, making.knowledge, making.model);
+        let price = llms.prices().of(making.model, store.now().date_naive());
+        let most = |price: &Price| price.most_cost(size.most_prompt(), size.max_tokens, caching, true);
+        let request = ReserveRequest {
+            feature: Feature::Scoring,
+            model: making.model,
+            scorer: ScorerKind::Claude,
+            owner: llms.owner(),
+            texts: u32::try_from(texts.len()).unwrap_or(u32::MAX),
+            batched: true,
+            most_tokens: size.most_tokens(),
+            most_micros: price.map(most),
+            lease: LEASE,
+        };
+        let caps = Caps::of(making.settings);
+        Ok(match store.reserve_call(making.tenant, &caps, &request).await? {
+            Reserved::Refused(refusal) => Err(refusal),
+            Reserved::Granted(reservation) => {
+                let items = texts.iter().map(|(claimed, _, _)| (claimed.id.clone(), claimed.attempts));
+                let id = format!("ut-{}", uuid::Uuid::new_v4().simple());
+                let row = NewRequest { id, call_id: reservation.id, digest, items: items.collect() };
+                Ok(Paid { row, params })
+            }
+        })
+    }
+
+    /// Enters a batch, sends it, and notes what the provider calls it.
+    async fn send(&self, making: &Making<'_>, key: &ProviderKey, paid: Vec<Paid>) -> Result<(), StoreError> {
+        let store = &self.tools.store;
+        let (tenant, run) = (making.tenant, making.run);
+        let id = uuid::Uuid::now_v7().to_string();
+        let (rows, params): (Vec<NewRequest>, Vec<(String, Value)>) =
+            paid.into_iter().map(|paid| (paid.row.clone(), (paid.row.id, paid.params))).unzip();
+        let calls: Vec<String> = rows.iter().map(|row| row.call_id.clone()).collect();
+        let version = prompt_version(making.knowledge);
+        let batch = NewBatch {
+            id: &id,
+            base_url: &key.base_url,
+            model: making.model,
+            prompt_version: &version,
+            next_look_at: store.now() + self.tools.patience.look_every,
+            requests: rows,
+        };
+        if !store.enter_batch(tenant.id, (&run.id, &self.owner), &batch).await? {
+            // Stopped in the meantime, or another node's.
+            let caps = Caps::of(making.settings);
+            for call in calls {
+                store.release_call(tenant.id, &caps, &call).await?;
+            }
+            return Ok(());
+        }
+        let post = Post { outside: self.tools.llms.outside(), key };
+        let made = post.make(params).await;
+        let rows = store.open_batches(tenant.id, &run.id).await?;
+        let Some(mut row) = rows.into_iter().find(|row| row.id == id) else { return Ok(()) };
+        match made {
+            Ok(told) => {
+                tracing::info!(tenant = tenant.slug, batch = told.id, requests = row.requests, "batch {} is made", told.id);
+                row.provider_id = Some(told.id);
+                row.state = BatchState::InProgress;
+                row.expires_at = told.expires_at;
+                store.note_batch(tenant.id, &row).await
+            }
+            Err(Trouble::No { detail, wait, .. }) => {
+                self.unmake(tenant, run, row, (&detail, wait.unwrap_or(REST))).await
+            }
+            // It is looked for: see `batches`.
+            Err(Trouble::Unknown(detail)) => {
+                row.detail = Some(detail);
+                store.note_batch(tenant.id, &row).await
+            }
+        }
+    }
+
+    /// A batch was never made: its money and its items are free again.
+    pub(super) async fn unmake(
+        &self,
+        tenant: &Tenant,
+        run: &Run,
+        mut row: BatchRow,
+        (detail, rest): (&str, TimeDelta),
+    ) -> Result<(), StoreError> {
+        let store = &self.tools.store;
+        let caps = Caps::of(&store.module(tenant.id).await?.settings);
+        let reason = Some(SkipReason::LlmUnavailable.as_str());
+        for request in store.open_requests(tenant.id, &row.id).await? {
+            store.release_call(tenant.id, &caps, &request.call_id).await?;
+            let again = Again { rest, forgiven: true, reason, detail: Some(detail), ..Again::default() };
+            let ended = (request.id.as_str(), RequestResult::Canceled);
+            store.end_request(tenant.id, (&run.id, &self.owner), ended, again).await?;
+        }
+        row.state = BatchState::Read;
+        row.detail = Some(format!("it was not made: {detail}"));
+        row.ended_at = Some(store.now());
+        store.note_batch(tenant.id, &row).await
+    }
+}

@@ -1,0 +1,72 @@
+//! Recording what became of a run's items.
+
+use std::time::Duration;
+
+use undertone_core::Settings;
+use undertone_store::record::{Events, Finished, Recorded};
+use undertone_store::{StoreError, TenantId};
+
+use super::Driver;
+use crate::pipeline::decide::broke;
+
+/// How often recording is tried while the database is busy or away.
+const TRIES: u32 = 6;
+
+impl Driver {
+    /// Records a piece; where that fails for what is in it, one by one, so that nobody suffers for a neighbour.
+    pub(super) async fn record(
+        &self,
+        tenant: TenantId,
+        run: &str,
+        settings: &Settings,
+        finished: Vec<Finished>,
+    ) -> Result<(), StoreError> {
+        let events = Events {
+            to_workflow: settings.emit_workflow_events,
+            to_webhooks: settings.dispatch_webhooks,
+            threshold: settings.alert_threshold,
+        };
+        match self.record_patiently(tenant, run, events, &finished).await {
+            Err(error) if !error.is_passing() => {
+                tracing::warn!(%error, tenant = tenant.0, "a piece of a backfill could not be recorded, now one by one: {error}");
+            }
+            done => return done.map(count),
+        }
+        for one in finished {
+            match self.record_patiently(tenant, run, events, std::slice::from_ref(&one)).await {
+                Err(error) if !error.is_passing() => {
+                    let told = format!("the verdict could not be kept: {error}");
+                    let outcome = broke(told, &one.claimed, self.tools.store.now());
+                    let failed = Finished { outcome, claimed: one.claimed };
+                    count(self.record_patiently(tenant, run, events, &[failed]).await?);
+                }
+                done => count(done?),
+            }
+        }
+        Ok(())
+    }
+
+    async fn record_patiently(
+        &self,
+        tenant: TenantId,
+        run: &str,
+        events: Events,
+        finished: &[Finished],
+    ) -> Result<Recorded, StoreError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.tools.store.record_items(tenant, (run, &self.owner), events, finished).await {
+                Err(error) if error.is_passing() && tries < TRIES => {
+                    tracing::debug!(%error, "recording is tried again: {error}");
+                    tokio::time::sleep(Duration::from_millis(20 << tries)).await;
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
+fn count(recorded: Recorded) {
+    metrics::counter!("undertone_backfilled_total").increment(recorded.scored as u64);
+}

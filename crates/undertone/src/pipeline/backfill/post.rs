@@ -1,0 +1,187 @@
+//! The Message Batches API: what is asked of it, and what it answers (`reference/claude.md` §7).
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use undertone_scoring::llm::ask::{Call, Method, Outside, Response, Unreachable};
+use undertone_scoring::llm::{Failure, Retry, claude};
+
+use crate::secrets::ProviderKey;
+
+/// Batches on one page of the list.
+const PAGE: usize = 100;
+/// Pages that are read at most.
+const MOST_PAGES: usize = 20;
+
+/// A batch as the provider tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct Told {
+    pub id: String,
+    pub processing_status: String,
+    pub created_at: DateTime<Utc>,
+    #[serde(default)]
+    pub expires_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    request_counts: Counts,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+struct Counts {
+    #[serde(default)]
+    processing: u64,
+    #[serde(default)]
+    succeeded: u64,
+    #[serde(default)]
+    errored: u64,
+    #[serde(default)]
+    canceled: u64,
+    #[serde(default)]
+    expired: u64,
+}
+
+impl Told {
+    /// Requests in it.
+    pub fn requests(&self) -> u64 {
+        let of = self.request_counts;
+        [of.processing, of.succeeded, of.errored, of.canceled, of.expired].iter().sum()
+    }
+
+    /// The provider is done with it.
+    pub fn has_ended(&self) -> bool {
+        self.processing_status == "ended"
+    }
+}
+
+/// How one request of a batch ended.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct Line {
+    pub custom_id: String,
+    pub result: Outcome,
+}
+
+/// The provider's word for it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub(super) enum Outcome {
+    /// With a message, which is read like the answer to a single request.
+    Succeeded { message: Value },
+    /// With an error.
+    Errored { error: Value },
+    /// Not begun when the batch was cancelled.
+    Canceled,
+    /// Not begun when the batch expired.
+    Expired,
+}
+
+/// Why a question about batches was not answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Trouble {
+    /// What was asked for is not there, or was not done, for certain.
+    #[error("{detail}")]
+    No { detail: String, gone: bool, wait: Option<TimeDelta> },
+    /// Nobody knows whether it was done.
+    #[error("{0}")]
+    Unknown(String),
+}
+
+impl Trouble {
+    fn unreadable() -> Self {
+        Self::Unknown("the provider's answer about a batch can not be read".to_owned())
+    }
+}
+
+/// Asks about batches, with one key at one address.
+pub(super) struct Post<'a> {
+    pub outside: &'a dyn Outside,
+    pub key: &'a ProviderKey,
+}
+
+impl Post<'_> {
+    /// Makes a batch of `requests`, each `custom_id` and `params`.
+    pub async fn make(&self, requests: Vec<(String, Value)>) -> Result<Told, Trouble> {
+        let requests: Vec<Value> =
+            requests.into_iter().map(|(id, params)| json!({"custom_id": id, "params": params})).collect();
+        let body = json!({"requests": requests}).to_string().into_bytes();
+        self.told(self.send(Method::Post, "", body).await)
+    }
+
+    /// What is known of a batch.
+    pub async fn look(&self, id: &str) -> Result<Told, Trouble> {
+        self.told(self.send(Method::Get, &format!("/{id}"), Vec::new()).await)
+    }
+
+    /// Tells the provider to stop a batch.
+    pub async fn cancel(&self, id: &str) -> Result<Told, Trouble> {
+        self.told(self.send(Method::Post, &format!("/{id}/cancel"), b"{}".to_vec()).await)
+    }
+
+    /// The batches made since then, newest first.
+    pub async fn list(&self, since: DateTime<Utc>) -> Result<Vec<Told>, Trouble> {
+        #[derive(Deserialize)]
+        struct Page {
+            data: Vec<Told>,
+            #[serde(default)]
+            has_more: bool,
+        }
+        let mut all = Vec::new();
+        let mut after = String::new();
+        for _ in 0..MOST_PAGES {
+            let response = self.send(Method::Get, &format!("?limit={PAGE}{after}"), Vec::new()).await?;
+            let page: Page = serde_json::from_slice(&response.body).map_err(|_| Trouble::unreadable())?;
+            let Some(last) = page.data.last() else { break };
+            after = format!("&after_id={}", last.id);
+            let reached = last.created_at < since || !page.has_more;
+            all.extend(page.data.into_iter().filter(|told| told.created_at >= since));
+            if reached {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// How the requests of a batch that has ended, ended; in any order. Lines that can not be read are left out.
+    pub async fn results(&self, id: &str) -> Result<Vec<Line>, Trouble> {
+        let response = self.send(Method::Get, &format!("/{id}/results"), Vec::new()).await?;
+        let lines = response.body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+        Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    }
+
+    fn told(&self, response: Result<Response, Trouble>) -> Result<Told, Trouble> {
+        serde_json::from_slice(&response?.body).map_err(|_| Trouble::unreadable())
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Response, Trouble> {
+        let headers = vec![
+            ("content-type", "application/json".to_owned()),
+            ("anthropic-version", "2023-06-01".to_owned()),
+            ("x-api-key", self.key.key.expose().to_owned()),
+        ];
+        let url = format!("{}/v1/messages/batches{path}", self.key.base_url.trim_end_matches('/'));
+        let response = match self.outside.send(Call { method, url, headers, body }).await {
+            Ok(response) => response,
+            Err(Unreachable { detail, sent: true }) => return Err(Trouble::Unknown(detail)),
+            Err(Unreachable { detail, sent: false }) => {
+                return Err(Trouble::No { detail, gone: false, wait: None });
+            }
+        };
+        if response.status == 200 {
+            return Ok(response);
+        }
+        let header = |name: &str| response.header(name);
+        let failure = claude::failed(response.status, &header, &response.body, self.outside.now());
+        // A server that broke may have done it all the same.
+        if response.status >= 500 {
+            return Err(Trouble::Unknown(failure.to_string()));
+        }
+        let detail = failure.to_string();
+        Err(Trouble::No { detail, gone: response.status == 404, wait: pause(&failure) })
+    }
+}
+
+/// How long the provider wants to be left alone.
+fn pause(failure: &Failure) -> Option<TimeDelta> {
+    match failure.retry {
+        Retry::After(pause) => TimeDelta::from_std(pause).ok(),
+        Retry::Never | Retry::BackOff => None,
+    }
+}

@@ -1,0 +1,54 @@
+//! Items of a run that are scored at once: a piece of a slice, asked about and recorded like what is new.
+
+use chrono::TimeDelta;
+use undertone_core::verdict::ScorerKind;
+use undertone_store::backfill::{Run, Waiting};
+use undertone_store::people::People;
+use undertone_store::{StoreError, Tenant};
+
+use super::Driver;
+use crate::llm::Chosen;
+use crate::pipeline::decide::{Rules, conclude};
+
+/// Texts that are begun together: what is lost with a process that ends, and done again by the next one.
+const PIECE: u16 = 32;
+
+impl Driver {
+    /// Scores a piece of what is due. Where nothing is, answers what of the run waits.
+    pub(super) async fn score_some(&self, tenant: &Tenant, run: &Run) -> Result<Option<Waiting>, StoreError> {
+        let store = &self.tools.store;
+        let (module, knowledge) = self.tools.lessons.knowledge(store, tenant.id).await?;
+        let settings = run.asked.over(&module.settings);
+        let together = u16::from(settings.llm_together).max(1);
+        let piece = match settings.scorer {
+            ScorerKind::Local => PIECE,
+            // As many as fill whole requests.
+            _ => together * (PIECE / together).max(1),
+        };
+        let claimed =
+            store.begin_items(tenant.id, &run.id, &self.owner, piece.min(run.asked.batch_size)).await?;
+        if claimed.is_empty() {
+            return store.backfill_waiting(tenant.id, &run.id).await.map(Some);
+        }
+        let chosen = self.tools.llms.choose(tenant.id, &settings, &self.aside).await?;
+        let people = match &chosen {
+            Chosen::Llm(_) => store.people_of(tenant.id, &claimed).await?,
+            Chosen::Local | Chosen::Unusable(_) => People::default(),
+        };
+        let rules = Rules {
+            active: module.active,
+            settings: &settings,
+            knowledge,
+            local: self.aside.as_ref(),
+            chosen: &chosen,
+        };
+        let finished = conclude(&rules, &|| store.now(), &people, claimed).await;
+        self.record(tenant.id, &run.id, &module.settings, finished).await?;
+        let waiting = store.backfill_waiting(tenant.id, &run.id).await?;
+        if waiting.items == 0 && run.asked.sleep_ms > 0 {
+            let pause = TimeDelta::milliseconds(run.asked.sleep_ms.into());
+            store.rest_backfill(tenant.id, &run.id, pause).await?;
+        }
+        Ok(None)
+    }
+}
