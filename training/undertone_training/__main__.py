@@ -11,19 +11,21 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
-from . import card, data, export, figures, finetune, heads, mix
+from . import card, data, export, figures, finetune, heads, lexicon, mix
 from .features import vectors
 
 LAYERS = 4
 WINDOW = 128
-VERSION = "2.1.0"
+VERSION = "2.2.0"
 SEED = 20261121
 # First so many texts of the public sets, in parts after each of which training can go on; then our own messages again and again, with
 # some of the public ones beside them.
 PUBLIC_FIRST, PUBLIC_PARTS, PUBLIC_BESIDE, ROUNDS, RATE = 60_000, 3, 12_000, 4, 2e-4
 # The encoder never sees these files of our own messages, nor one in so many of the others and of the public texts: on them the message
 # head and the calibrator are fitted, and thresholds chosen, because on what it has learnt by heart a model is surer than it should be.
-HELD_OUT, ONE_IN = ("apps", "notes-chats"), 16
+HELD_OUT, ONE_IN = ("apps", "notes-chats", "at-a-glance", "gold-stars", "kind-words", "turned-corners"), 16
+# The last four came after the encoder was made. Their words mislead more often than an inbox does, so each counts less in the message head.
+MISLEADING, LESS = HELD_OUT[2:], 0.3
 # A negative message counts so much more in the message head: to call it positive is the costly error, because nobody will look. Chosen
 # on the held-out messages: more than this costs macro-F1, and plain praise is then called negative.
 NEGATIVE = 1.6
@@ -50,7 +52,7 @@ def main():
     turns = mix.turns(arguments.data, out) if arguments.data else []
     model = fine_tune(messages, strangers, turns, base, out, cache)
     export.write({name: t.numpy() for name, t in model.tensors().items()}, LAYERS, WINDOW, out / "encoder.safetensors")
-    weights, biases = (t.detach().float().numpy() for t in (model.head.weight, model.head.bias))
+    weights, biases = (t.detach().float().numpy().copy() for t in (model.head.weight, model.head.bias))
     token, category = (weights[:len(heads.OUTPUTS)], biases[:len(heads.OUTPUTS)]), finetune.columns()["category"]
 
     step("vectors")
@@ -61,19 +63,25 @@ def main():
     readings = [heads.Reading.of(t, *token) for t in texts]
     message, (scale, shift), held_out = message_head(rows, readings)
 
+    step("lexicon")
+    table, steps, more = lexicon.fit([r for r in messages if not is_held_out(r)], out)
+    for task, bias in more.items():
+        biases[finetune.columns()[task]] += bias
+
     single = lambda a: np.ascontiguousarray(a, dtype=np.float32)
     save_file({
         "token.weight": single(token[0]), "token.bias": single(token[1][None]),
         "message.weight": single(message[0]), "message.bias": single(message[1][None]),
         "category.weight": single(weights[category]), "category.bias": single(biases[category][None]),
+        "lexicon.table": table, "lexicon.scale": steps,
     }, out / "heads.safetensors")
 
     step("figures")
     manifest = {
-        "format": 3, "name": "undertone-reader", "version": VERSION,
+        "format": 4, "name": "undertone-reader", "version": VERSION,
         "encoder": {"base": f"all-MiniLM-L6-v2 (Apache-2.0), fine-tuned, {LAYERS} layers, int8", "width": export.WIDTH,
                     "layers": LAYERS, "window": WINDOW},
-        "outputs": heads.OUTPUTS, "categories": data.CATEGORIES, "languages": ["en"],
+        "outputs": heads.OUTPUTS, "categories": data.CATEGORIES, "lexicon": {"pairs": lexicon.PAIRS}, "languages": ["en"],
         "calibration": {"version": 3, "scale": round(scale, 6), "shift": round(shift, 6)},
         "figures": {},
         "files": {name: {"sha256": hashlib.sha256((out / name).read_bytes()).hexdigest(), "bytes": (out / name).stat().st_size}
@@ -142,11 +150,12 @@ def message_head(rows, readings, folds=5):
     labels = np.array([data.LABELS.index(r["label"]) for r in rows])
     valences = np.array([r["valence"] for r in rows]) / 100
     fold_of = random.permutation(len(rows)) % folds
+    counts = np.array([LESS if r["group"] in MISLEADING else 1.0 for r in rows])
 
     def fit(inside, notes):
         made = heads.long_notes([readings[i] for i in inside], [rows[i] for i in inside], notes, random)
         told = np.concatenate([labels[inside], [n[1] for n in made]])
-        weight = np.r_[np.ones(len(inside)), np.full(len(made), 0.5)] * np.where(told == data.LABELS.index("negative"), NEGATIVE, 1.0)
+        weight = np.r_[counts[inside], np.full(len(made), 0.5)] * np.where(told == data.LABELS.index("negative"), NEGATIVE, 1.0)
         return heads.message_head(np.concatenate([features[inside], [n[0] for n in made]]), told,
                                   np.concatenate([valences[inside], [n[2] for n in made]]), weight)
 

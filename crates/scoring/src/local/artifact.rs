@@ -1,6 +1,6 @@
 //! The model as files: a manifest that says what is in them, with a checksum for each.
 //!
-//! Format 2 is a folder of `manifest.json`, an encoder (safetensors), a tokenizer (JSON) and heads (safetensors). The manifest names the
+//! Format 4 is a folder of `manifest.json`, an encoder (safetensors), a tokenizer (JSON) and heads (safetensors). The manifest names the
 //! outputs of the heads, so that a model with other emotions or layers is a new folder and no new code. The model shipped is
 //! compiled into the program; another can be read from a folder.
 
@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::heads::logistic;
 
 /// The artifact format this program reads.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 const EMBEDDED: [(&str, &[u8]); 3] = [
     ("encoder.safetensors", include_bytes!("../../artifacts/reader-2/encoder.safetensors")),
@@ -121,7 +121,7 @@ impl Calibration {
     }
 }
 
-/// The manifest of format 3.
+/// The manifest of format 4.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Manifest {
     /// [`FORMAT`].
@@ -140,9 +140,8 @@ pub struct Manifest {
     pub languages: Vec<String>,
     /// How confidence is made.
     pub calibration: Calibration,
-    /// The table of words, where the model has one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lexicon: Option<LexiconEntry>,
+    /// The table of words among the heads.
+    pub lexicon: LexiconEntry,
     /// What was measured when it was made, by name; `model info` prints it.
     pub figures: BTreeMap<String, f64>,
     /// The other files.

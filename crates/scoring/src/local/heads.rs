@@ -125,7 +125,7 @@ pub(crate) struct Heads {
     message_bias: Vec<f32>,
     category: Matrix,
     category_bias: Vec<f32>,
-    lexicon: Option<Lexicon>,
+    lexicon: Lexicon,
     pub columns: Columns,
 }
 
@@ -146,7 +146,7 @@ impl Heads {
             message_bias: vector("message.bias", 2 * Label::ALL.len())?,
             category: matrix("category.weight", categories, width)?,
             category_bias: vector("category.bias", categories)?,
-            lexicon: manifest.lexicon.map(|entry| Lexicon::load(&file, told, entry.pairs)).transpose()?,
+            lexicon: Lexicon::load(&file, told, manifest.lexicon.pairs)?,
             columns,
         })
     }
@@ -167,8 +167,7 @@ impl Heads {
     /// What the words of a stretch say by themselves.
     pub(crate) fn words(&self, pieces: &[Piece], range: Range<usize>) -> Words {
         let (emotions, urgency) = (self.columns.emotions.len(), self.columns.urgency.len());
-        let all = emotions + urgency + self.category_bias.len();
-        let mut told = self.lexicon.as_ref().map_or_else(|| vec![0.0; all], |l| l.of(pieces, range));
+        let mut told = self.lexicon.of(pieces, range);
         let categories = told.split_off(emotions + urgency);
         let urgency = told.split_off(emotions);
         Words { emotions: told, urgency, categories }
