@@ -6,7 +6,7 @@ NEEDS := cc:gcc script:bsdutils initdb:postgresql setpriv:util-linux chromium:ch
 # Debian keeps PostgreSQL's programs where no path leads; the tests look there too.
 export PATH := $(PATH)$(addprefix :,$(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin))))
 
-.PHONY: test check soak bench bench-service bench-llm train demo needs advisories
+.PHONY: test check soak bench bench-service bench-cascade bench-llm train demo needs advisories
 
 ## Every check and every test. Installs what is missing from Debian's packages.
 test: needs check
@@ -58,6 +58,10 @@ bench-service: needs
 ## What asking an LLM costs beside the LLM, against the local server; writes its part of docs/performance.md.
 bench-llm:
 	python3 bench/llm.py
+
+## What the cascade keeps of an LLM's accuracy and what it takes, as Markdown for docs/performance.md.
+bench-cascade:
+	$(CARGO) run --quiet --release -p undertone-scoring --example cascade
 
 ## Makes the embedded model again. DATA is a folder of the public sets, see training/README.md.
 train:

@@ -370,7 +370,9 @@ impl Store {
         let Some(run) = row.map(Run::try_from).transpose()? else { return Ok(None) };
         if !matches!(run.state, RunState::Running | RunState::Paused) {
             let state = run.state.as_str();
-            return Err(StoreError::Conflict(format!("this run is {state}; there is nothing to stop or resume")));
+            return Err(StoreError::Conflict(format!(
+                "this run is {state}; there is nothing to stop or resume"
+            )));
         }
         let at = self.now();
         let (state, action) = match order {
@@ -459,11 +461,13 @@ impl Store {
             .bind(owner)
             .run(&tx)
             .await?;
-        let let_go = sql("UPDATE backfill_run SET lease_owner = NULL, lease_until = ? WHERE to_do AND lease_owner = ?")
-            .bind(self.now())
-            .bind(owner)
-            .run(&tx)
-            .await?;
+        let let_go = sql(
+            "UPDATE backfill_run SET lease_owner = NULL, lease_until = ? WHERE to_do AND lease_owner = ?",
+        )
+        .bind(self.now())
+        .bind(owner)
+        .run(&tx)
+        .await?;
         tx.commit().await?;
         Ok(let_go)
     }

@@ -67,7 +67,12 @@ impl Moves {
     }
 
     /// Moves the counters.
-    pub(crate) async fn apply(self, tx: &DatabaseTransaction, tenant: TenantId, day: NaiveDate) -> Result<()> {
+    pub(crate) async fn apply(
+        self,
+        tx: &DatabaseTransaction,
+        tenant: TenantId,
+        day: NaiveDate,
+    ) -> Result<()> {
         let key = |why: &'static str| [Value::from(tenant.0), day.into(), why.into()];
         let readings: Vec<Vec<Value>> = self
             .readings

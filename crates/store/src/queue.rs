@@ -123,6 +123,20 @@ impl Store {
         Ok(due.into_iter().map(|row| TenantId(row.id)).collect())
     }
 
+    /// How much is due of one tenant, as far as `most`.
+    pub async fn due(&self, tenant: TenantId, most: u16) -> Result<u16> {
+        let due = sql(
+            "SELECT COUNT(*) FROM (SELECT 1 FROM interaction WHERE tenant_id = ? AND score_state = 'pending' \
+             AND next_attempt_at <= ? LIMIT ?) AS counted",
+        )
+        .bind(tenant.0)
+        .bind(self.now())
+        .bind(i64::from(most))
+        .value::<i64>(&self.reader)
+        .await?;
+        Ok(due.and_then(|due| u16::try_from(due).ok()).unwrap_or_default())
+    }
+
     /// Claims what is due of one tenant, the longest waiting first.
     pub async fn claim(&self, tenant: TenantId, claim: Claim<'_>) -> Result<Vec<Claimed>> {
         let now = self.now();

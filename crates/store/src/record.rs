@@ -7,8 +7,8 @@ use sea_orm::{DatabaseTransaction, FromQueryResult, Value};
 use serde_json::json;
 use undertone_core::{SkipReason, Verdict};
 
-use crate::cascade::Moves;
 use crate::backfill;
+use crate::cascade::Moves;
 use crate::queue::Claimed;
 use crate::rollups::{COUNTED, Counted, Days, Deltas, hold_days};
 use crate::rows::{as_word, day_in, zone};

@@ -551,8 +551,14 @@ async fn a_stop_is_told_once(bench: &Bench) {
     // The cap is raised, used up to where nothing fits, and stops anew: that is told anew, once.
     let raised = Caps { day_tokens: 2_000, ..caps };
     for _ in 0..2 {
-        assert_eq!(bench.refused(&tenant, &raised, &call(1_001)).await.frees, Frees::At(at("2026-11-21T00:00:00Z")));
-        assert_eq!(bench.refused(&tenant, &caps, &call(501)).await.frees, Frees::At(at("2026-11-21T00:00:00Z")));
+        assert_eq!(
+            bench.refused(&tenant, &raised, &call(1_001)).await.frees,
+            Frees::At(at("2026-11-21T00:00:00Z"))
+        );
+        assert_eq!(
+            bench.refused(&tenant, &caps, &call(501)).await.frees,
+            Frees::At(at("2026-11-21T00:00:00Z"))
+        );
     }
     assert_eq!(bench.told(&tenant).await[4..], ["day tokens 100"]);
     assert_eq!(bench.events(&tenant).await[4].1["cap"], 2_000);

@@ -4,6 +4,8 @@
 
 #[path = "suite/backfill.rs"]
 mod backfill;
+#[path = "suite/cascade.rs"]
+mod cascade;
 #[path = "suite/provider_keys.rs"]
 mod provider_keys;
 
@@ -173,6 +175,7 @@ async fn suite(url: String) {
     lists_and_overview(&bench).await;
     many_tenants_with_work(&bench).await;
     old_events_go_and_young_ones_stay(&bench).await;
+    cascade::the_cascade_is_counted(&bench).await;
     backfill::what_was_not_scored_is_scored_once(&bench).await;
     backfill::what_is_scored_again_keeps_its_past(&bench).await;
     backfill::a_run_goes_on_where_it_was(&bench).await;
@@ -445,7 +448,10 @@ async fn what_ends_a_process_is_tried_alone(bench: &Bench) {
         .await
         .unwrap();
     for _ in 0..2 {
+        assert_eq!(bench.store.due(tenant.id, 10).await.unwrap(), 2);
+        assert_eq!(bench.store.due(tenant.id, 1).await.unwrap(), 1);
         assert_eq!(bench.claim(&tenant, "dies").await.len(), 2);
+        assert_eq!(bench.store.due(tenant.id, 10).await.unwrap(), 0);
         bench.advance(61);
     }
     assert!(bench.claim(&tenant, "w").await.is_empty());
@@ -540,7 +546,11 @@ async fn people_are_known_by_all_their_names(bench: &Bench) {
         {
             bench.store.save_person(tenant.id, id, &Person::Customer(details, None)).await.unwrap();
         }
-        let agent = AgentDetails { name: Some("Bo B.".to_owned()), email: Some("bo@example.com".to_owned()), ..AgentDetails::default() };
+        let agent = AgentDetails {
+            name: Some("Bo B.".to_owned()),
+            email: Some("bo@example.com".to_owned()),
+            ..AgentDetails::default()
+        };
         bench.store.save_person(tenant.id, "bo", &Person::Agent(agent)).await.unwrap();
         for (kind, value) in [("email", "old@example.com"), ("phone", "3"), ("nickname", "Anka")] {
             let add = format!(

@@ -196,7 +196,8 @@ impl Sorted {
             let known = SkipReason::ALL.into_iter().find(|known| known.as_str() == word);
             let channel = Channel::from_word(channel).unwrap_or(Channel::Other);
             let Some(reason) = known.filter(|_| state == "skipped") else {
-                *sorted.taken.entry(if state == "scored" { state.clone() } else { word }).or_default() += count;
+                *sorted.taken.entry(if state == "scored" { state.clone() } else { word }).or_default() +=
+                    count;
                 continue;
             };
             if asked.takes(reason, channel, settings) {
@@ -248,8 +249,14 @@ mod tests {
         assert_eq!(sorted.rows(), 24);
         let left: Vec<(&str, i64, bool)> =
             sorted.stays_skipped.iter().map(|l| (l.reason.as_str(), l.rows, l.on_request)).collect();
-        assert_eq!(left, [("agent_message", 6, false), ("channel_disabled", 7, true), ("too_short", 5, true)]);
+        assert_eq!(
+            left,
+            [("agent_message", 6, false), ("channel_disabled", 7, true), ("too_short", 5, true)]
+        );
         let refresh = [counted("scored", "", "email", 2), counted("scored", "daily_token_cap", "email", 1)];
-        assert_eq!(Sorted::of(&refresh, &Asked::default(), &settings).taken, [("scored".to_owned(), 3)].into());
+        assert_eq!(
+            Sorted::of(&refresh, &Asked::default(), &settings).taken,
+            [("scored".to_owned(), 3)].into()
+        );
     }
 }

@@ -45,7 +45,8 @@ fn read(path: &Path) -> Result<Vec<PriceEntry>, String> {
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
     if !path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json")) {
-        let file: File = toml::from_str(&text).map_err(|e| format!("it is not a list of prices in TOML: {e}"))?;
+        let file: File =
+            toml::from_str(&text).map_err(|e| format!("it is not a list of prices in TOML: {e}"))?;
         return Ok(file.prices);
     }
     // Asked for by its first sign, so that what is wrong is told of the form that was meant.
@@ -96,19 +97,40 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_the_documentation_can_be_used() {
+        let docs = include_str!("../../../docs/service.md");
+        let example = docs.split("```toml\n").find(|part| part.starts_with("[[prices]]")).unwrap();
+        let prices = load_from("docs.toml", example.split("```").next().unwrap()).unwrap();
+        let on = |year| prices.of("claude-haiku-5-5", NaiveDate::from_ymd_opt(year, 6, 1).unwrap()).unwrap();
+        assert_eq!((on(2026).rates.output, on(2027).rates.output), (500_000, 600_000));
+        assert_eq!(prices.all().filter(|listed| !listed.built_in).count(), 2);
+    }
+
+    #[test]
     fn what_can_not_be_used_is_told_with_its_place() {
         let cases = [
-            ("a.toml", "[[prices]]\nmodel = \"a\"\ninput = \"1\"\noutput = 1\n", &["line 3", "expected f64"][..]),
+            (
+                "a.toml",
+                "[[prices]]\nmodel = \"a\"\ninput = \"1\"\noutput = 1\n",
+                &["line 3", "expected f64"][..],
+            ),
             ("a.toml", "[[prices]]\nmodel = \"a\"\ninput = 1\n", &["missing field `output`"]),
             ("a.toml", "[[price]]\nmodel = \"a\"\ninput = 1\noutput = 1\n", &["unknown field `price`"]),
             ("a.toml", "", &["missing field `prices`"]),
-            ("a.json", "[{\"model\": \"a\", \"input\": 1, \"output\": 1, \"cached\": 1}]", &["unknown field `cached`", "column"]),
+            (
+                "a.json",
+                "[{\"model\": \"a\", \"input\": 1, \"output\": 1, \"cached\": 1}]",
+                &["unknown field `cached`", "column"],
+            ),
             ("a.json", "{\"prices\": 1}", &["in JSON", "expected a sequence"]),
             ("a.json", "", &["in JSON"]),
             (
                 "a.json",
                 "[{\"model\": \"a\", \"input\": -1, \"output\": 1}, {\"model\": \"b\", \"from\": \"soon\", \"input\": 1, \"output\": 1}]",
-                &["/a.json: these prices can not be used:\n  prices[0].input: -1 is not", "\n  prices[1].from: “soon” is no day"],
+                &[
+                    "/a.json: these prices can not be used:\n  prices[0].input: -1 is not",
+                    "\n  prices[1].from: “soon” is no day",
+                ],
             ),
         ];
         for (name, content, told) in cases {

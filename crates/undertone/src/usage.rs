@@ -257,8 +257,7 @@ impl Measure {
     fn of(cap: u64, counter: &Counter, part: fn(Amount) -> u64) -> Self {
         let (used, lost, held) = (part(counter.used()), part(counter.assumed), part(counter.held));
         let cap = Some(cap).filter(|cap| *cap > 0);
-        let percent =
-            |cap: u64| u64::try_from(u128::from(used) * 100 / u128::from(cap)).unwrap_or(u64::MAX);
+        let percent = |cap: u64| u64::try_from(u128::from(used) * 100 / u128::from(cap)).unwrap_or(u64::MAX);
         let left = |cap: u64| cap.saturating_sub(used).saturating_sub(held);
         Self { cap, used, lost, held, left: cap.map(left), percent: cap.map(percent) }
     }
@@ -297,7 +296,8 @@ mod tests {
     #[test]
     fn days_left_out_are_those_of_the_month_until_today() {
         let today = date("2026-11-20");
-        let read = |from, to| Days::read(from, to, today).map(|days| (days.from.to_string(), days.to.to_string()));
+        let read =
+            |from, to| Days::read(from, to, today).map(|days| (days.from.to_string(), days.to.to_string()));
         let days = |from: &str, to: &str| Ok((from.to_owned(), to.to_owned()));
         assert_eq!(read(None, None), days("2026-11-01", "2026-11-20"));
         assert_eq!(read(Some("2026-10-15"), None), days("2026-10-15", "2026-11-20"));
@@ -308,18 +308,35 @@ mod tests {
     #[test]
     fn days_that_can_not_be_used_are_told_by_name() {
         let told = |from, to| Days::read(from, to, date("2026-11-20")).unwrap_err();
-        for wrong in ["", "20.11.2026", "2026-13-01", "2026-02-29", "today", "1969-12-31", "+12026-01-01", "-2026-01-01"] {
-            assert_eq!(told(Some(wrong), None), format!("from is “{wrong}”; it must be a day such as 2026-11-20"));
+        for wrong in [
+            "",
+            "20.11.2026",
+            "2026-13-01",
+            "2026-02-29",
+            "today",
+            "1969-12-31",
+            "+12026-01-01",
+            "-2026-01-01",
+        ] {
+            assert_eq!(
+                told(Some(wrong), None),
+                format!("from is “{wrong}”; it must be a day such as 2026-11-20")
+            );
         }
         assert!(told(None, Some("soon")).starts_with("to is “soon”"));
-        assert_eq!(told(Some("2026-11-21"), None), "from is 2026-11-21 and to is 2026-11-20; from must not be later");
+        assert_eq!(
+            told(Some("2026-11-21"), None),
+            "from is 2026-11-21 and to is 2026-11-20; from must not be later"
+        );
         assert!(told(Some("2016-01-01"), Some("2026-01-09")).contains("more than 3660 days"));
         assert!(Days::read(Some("2016-01-01"), Some("2026-01-07"), date("2026-11-20")).is_ok());
     }
 
     #[test]
     fn money_as_text_loses_nothing() {
-        for (micros, told) in [(0, "0.000000"), (1, "0.000001"), (-200, "-0.000200"), (41_234_567, "41.234567")] {
+        for (micros, told) in
+            [(0, "0.000000"), (1, "0.000001"), (-200, "-0.000200"), (41_234_567, "41.234567")]
+        {
             assert_eq!(usd(micros), told);
         }
         assert_eq!(usd(i64::MIN), "-9223372036854.775808");

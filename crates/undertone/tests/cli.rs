@@ -344,9 +344,14 @@ fn the_model_tells_about_itself_and_a_damaged_one_stops() {
 #[test]
 fn help_reads_well() {
     let mut told = String::new();
-    for arguments in
-        [&["--help"][..], &["score", "--help"], &["explain", "--help"], &["model", "info", "--help"]]
-    {
+    for arguments in [
+        &["--help"][..],
+        &["score", "--help"],
+        &["eval", "--help"],
+        &["demo", "--help"],
+        &["explain", "--help"],
+        &["model", "info", "--help"],
+    ] {
         told += &format!("$ undertone {}\n{}\n", arguments.join(" "), out(&run(arguments)));
     }
     insta::assert_snapshot!(told);

@@ -113,6 +113,15 @@ fn a_tenant_from_nothing_to_a_verdict() {
     assert_eq!(bench.done(&["tenant", "zone", "acme", "America/New_York"]).lines().count(), 1);
     assert_eq!(bench.done(&["verify"]), "no difference\n");
 
+    let report = bench.done(&["cascade", "report", "acme"]);
+    assert!(report.contains("The cascade scored nothing in these days"), "{report}");
+    let advice = bench.done(&["cascade", "advise", "acme", "--daily-tokens", "5000"]);
+    assert!(advice.starts_with("1 text read in 1 day") && advice.contains("a threshold of 100"), "{advice}");
+    let advice = bench.done(&["cascade", "advise", "acme", "--format", "json"]);
+    assert_eq!(serde_json::from_str::<Value>(&advice).unwrap()["daily_tokens"], 100_000);
+    assert!(bench.refused(&["cascade", "report", "acme", "--from", "soon"]).contains("such as 2026-11-20"));
+    assert!(bench.refused(&["cascade", "advise", "nobody"]).contains("nobody"));
+
     let doctor = bench.done(&["doctor"]);
     assert!(doctor.contains("the module is active") && !doctor.contains("LOOK"), "{doctor}");
     assert_eq!(bench.done(&["module", "deactivate", "acme"]), "acme is inactive.\n");

@@ -117,12 +117,8 @@ fn objects(output: &Output) -> Vec<Value> {
 
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
-    let parts: Vec<&str> = digits
-        .as_bytes()
-        .rchunks(3)
-        .rev()
-        .map(|part| std::str::from_utf8(part).unwrap())
-        .collect();
+    let parts: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().map(|part| std::str::from_utf8(part).unwrap()).collect();
     parts.join(",")
 }
 
@@ -134,7 +130,8 @@ fn dollars(micros: u64) -> String {
 #[test]
 fn claude_scores_a_file_and_the_audit_is_the_servers_ledger() {
     let bench = Bench::new();
-    let output = run(&mut bench.claude(&["score", "samples/inbox.csv", "--scorer", "claude", "--format", "jsonl"]));
+    let output =
+        run(&mut bench.claude(&["score", "samples/inbox.csv", "--scorer", "claude", "--format", "jsonl"]));
     let audit = err(&output);
     assert_eq!(output.status.code(), Some(0), "{audit}");
     let rows = objects(&output);
@@ -180,7 +177,10 @@ fn without_a_key_it_says_what_to_do() {
     let bench = Bench::new();
     let file = bench.file("a.txt", "Where is my order? It was due on Monday.\n");
     for (scorer, told) in [
-        ("claude", "there is no key for Claude: set the variable ANTHROPIC_API_KEY or UNDERTONE_CLAUDE_API_KEY"),
+        (
+            "claude",
+            "there is no key for Claude: set the variable ANTHROPIC_API_KEY or UNDERTONE_CLAUDE_API_KEY",
+        ),
         ("openai", "there is no key for openai: set the variable OPENAI_API_KEY or UNDERTONE_OPENAI_API_KEY"),
         ("cascade", "there is no key for an LLM: for Claude, set the variable ANTHROPIC_API_KEY"),
     ] {
@@ -230,8 +230,20 @@ fn nothing_that_says_who_wrote_it_leaves() {
     for request in seen {
         let body = request.body.to_lowercase();
         for word in [
-            "bernadette", "crowhurst", "jolanta", "wrzesniewska", "olaf", "ingebrigtsen", "7946", "example",
-            "t-9", "cust-", "xiomara", "echeverria", "local-key",
+            "bernadette",
+            "crowhurst",
+            "jolanta",
+            "wrzesniewska",
+            "olaf",
+            "ingebrigtsen",
+            "7946",
+            "example.com",
+            "example.org",
+            "t-9",
+            "cust-",
+            "xiomara",
+            "echeverria",
+            "local-key",
         ] {
             assert!(!body.contains(word), "{word} left in {body}");
         }
@@ -239,7 +251,13 @@ fn nothing_that_says_who_wrote_it_leaves() {
         let names: Vec<&str> = request.headers.iter().map(|(name, _)| name.as_str()).collect();
         for name in &names {
             let known = [
-                "accept", "anthropic-version", "content-length", "content-type", "host", "user-agent", "x-api-key",
+                "accept",
+                "anthropic-version",
+                "content-length",
+                "content-type",
+                "host",
+                "user-agent",
+                "x-api-key",
             ];
             assert!(known.contains(name), "{names:?}");
         }
@@ -257,7 +275,16 @@ fn who_stands_in_for_an_llm_that_can_not_be_asked_is_the_tenants_choice() {
     bench.server.set(Fault::always(Failure::Error(Problem::billing())));
     let score = |settings: &str, format: &str| {
         let settings = bench.file("settings.json", settings);
-        run(&mut bench.claude(&["score", &file, "--scorer", "claude", "--settings", &settings, "--format", format]))
+        run(&mut bench.claude(&[
+            "score",
+            &file,
+            "--scorer",
+            "claude",
+            "--settings",
+            &settings,
+            "--format",
+            format,
+        ]))
     };
     let output = score("{}", "jsonl");
     assert_eq!(output.status.code(), Some(1), "it was never heard");
@@ -294,7 +321,8 @@ fn who_stands_in_for_an_llm_that_can_not_be_asked_is_the_tenants_choice() {
 #[test]
 fn a_cap_is_never_exceeded() {
     let bench = Bench::new();
-    let mut arguments = vec!["score", "samples/inbox.csv", "--scorer", "claude", "--format", "jsonl", "--at-once", "16"];
+    let mut arguments =
+        vec!["score", "samples/inbox.csv", "--scorer", "claude", "--format", "jsonl", "--at-once", "16"];
     arguments.extend(["--max-tokens", "60000"]);
     let output = run(&mut bench.claude(&arguments));
     let audit = err(&output);
@@ -317,6 +345,28 @@ fn a_cap_is_never_exceeded() {
 }
 
 #[test]
+fn what_the_settings_tell_goes_along() {
+    let bench = Bench::new();
+    let file = bench.file("three.txt", THREE);
+    let settings = json!({
+        "llm_together": 2,
+        "model": "claude-sonnet-5-5",
+        "categories": [{"id": "lamps", "name": "Lamps and light", "examples": ["My lamp is dark."]}],
+        "phrases": [{"phrase": "wonderful lamp", "shift": 40}],
+    });
+    let settings = bench.file("settings.json", &settings.to_string());
+    let mut command = bench.claude(&["score", &file, "--settings", &settings, "--quiet"]);
+    assert_eq!(run(&mut command).status.code(), Some(0));
+    assert!(bench.server.requests().is_empty(), "a file of settings alone sends nothing");
+    assert_eq!(run(command.args(["--scorer", "claude"])).status.code(), Some(0));
+    assert_eq!(bench.packs(), [2, 1]);
+    let body = bench.server.requests()[0].json();
+    assert_eq!(body["model"], "claude-sonnet-5-5");
+    let own = body["system"][1]["text"].as_str().unwrap();
+    assert!(own.contains("lamps: Lamps and light") && own.contains("“wonderful lamp”"), "{own}");
+}
+
+#[test]
 fn any_chat_completions_server_will_do() {
     let bench = Bench::new();
     let file = bench.file("three.txt", THREE);
@@ -327,7 +377,10 @@ fn any_chat_completions_server_will_do() {
     let output = run(&mut command);
     let table = out(&output);
     assert_eq!(output.status.code(), Some(0), "{}{table}", err(&output));
-    assert!(table.contains("1 request with ") && table.contains("No price is known for local-model"), "{table}");
+    assert!(
+        table.contains("1 request with ") && table.contains("No price is known for local-model"),
+        "{table}"
+    );
     assert_eq!(bench.billed().len(), 1);
 }
 
@@ -377,7 +430,10 @@ fn ctrl_c_still_ends_with_what_was_taken() {
     child.stdout.take().unwrap().read_to_string(&mut rest).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(rest.contains("then interrupted") && rest.contains("1 request with "), "{rest}");
-    assert!(rest.contains("2 requests under way when it was interrupted, which may be charged: up to "), "{rest}");
+    assert!(
+        rest.contains("2 requests under way when it was interrupted, which may be charged: up to "),
+        "{rest}"
+    );
     assert!(rest.contains(&dollars(bench.cost(HAIKU))), "{rest}");
 }
 
@@ -385,12 +441,14 @@ fn ctrl_c_still_ends_with_what_was_taken() {
 fn a_proxy_in_the_environment_is_used() {
     let bench = Bench::new();
     let file = bench.file("three.txt", THREE);
-    let mut command = bench.command(&["score", &file, "--scorer", "claude", "--base-url", "http://llm.invalid"]);
+    let mut command =
+        bench.command(&["score", &file, "--scorer", "claude", "--base-url", "http://llm.invalid"]);
     command.env("ANTHROPIC_API_KEY", KEY).env("HTTP_PROXY", bench.server.url());
     let output = run(&mut command);
     assert_eq!(output.status.code(), Some(0), "{}", out(&output));
     assert_eq!(bench.billed().len(), 1);
-    let mut command = bench.command(&["score", &file, "--scorer", "claude", "--base-url", "http://llm.invalid"]);
+    let mut command =
+        bench.command(&["score", &file, "--scorer", "claude", "--base-url", "http://llm.invalid"]);
     let output = run(command.env("ANTHROPIC_API_KEY", KEY));
     assert!(out(&output).contains("llm.invalid: no connection"), "{}", out(&output));
 }
@@ -398,7 +456,8 @@ fn a_proxy_in_the_environment_is_used() {
 #[test]
 fn the_cascade_asks_about_a_part() {
     let bench = Bench::new();
-    let output = run(&mut bench.claude(&["score", "samples/inbox.csv", "--scorer", "cascade", "--format", "jsonl"]));
+    let output =
+        run(&mut bench.claude(&["score", "samples/inbox.csv", "--scorer", "cascade", "--format", "jsonl"]));
     let audit = err(&output);
     assert_eq!(output.status.code(), Some(0), "{audit}");
     let rows = objects(&output);
@@ -427,13 +486,17 @@ const LABELLED: &str = "text,label,customer_name\n\
 fn eval_tells_what_an_llm_takes() {
     let bench = Bench::new();
     let file = bench.file("labelled.csv", LABELLED);
-    let arguments = ["eval", &file, "--scorer", "claude", "--compare", "local", "--compare", "vader", "--format"];
+    let arguments =
+        ["eval", &file, "--scorer", "claude", "--compare", "local", "--compare", "vader", "--format"];
     let output = run(&mut bench.claude(&[&arguments[..], &["json"]].concat()));
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let names: Vec<&str> =
         report["scorers"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
-    assert!(names[0] == HAIKU && names[1].starts_with("undertone-reader") && names[2] == "VADER", "{names:?}");
+    assert!(
+        names[0] == HAIKU && names[1].starts_with("undertone-reader") && names[2] == "VADER",
+        "{names:?}"
+    );
     let taken = &report["scorers"][0]["taken"];
     assert_eq!((&taken["model"], &taken["requests"], &taken["texts"]), (&json!(HAIKU), &json!(1), &json!(6)));
     let usage = bench.usage();
@@ -455,8 +518,16 @@ fn eval_of_a_cascade_tells_what_was_changed() {
     let bench = Bench::new();
     let file = bench.file("labelled.csv", LABELLED);
     let settings = bench.file("settings.json", "{\"cascade_threshold\": 100}");
-    let arguments =
-        ["eval", &file, "--scorer", "cascade", "--compare", "claude:claude-sonnet-5-5", "--settings", &settings];
+    let arguments = [
+        "eval",
+        &file,
+        "--scorer",
+        "cascade",
+        "--compare",
+        "claude:claude-sonnet-5-5",
+        "--settings",
+        &settings,
+    ];
     let output = run(&mut bench.claude(&[&arguments[..], &["--format", "json"]].concat()));
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -465,7 +536,11 @@ fn eval_of_a_cascade_tells_what_was_changed() {
     assert_eq!((&effect["texts"], &effect["verdicts"]), (&json!(6), &json!(6)));
     let number = |key: &str| effect[key].as_u64().unwrap();
     assert!(number("asked") >= 1 && number("right_before") >= 4, "{effect}");
-    assert_eq!(number("right_after"), number("right_before") + number("mended") - number("spoilt"), "{effect}");
+    assert_eq!(
+        number("right_after"),
+        number("right_before") + number("mended") - number("spoilt"),
+        "{effect}"
+    );
     assert_eq!(report["scorers"][1]["taken"]["model"], "claude-sonnet-5-5");
     let table = out(&run(&mut bench.claude(&arguments)));
     assert!(table.contains("texts put to the LLM") && table.contains("right in the end"), "{table}");
@@ -479,7 +554,10 @@ fn what_can_not_be_asked_about_all_texts_is_not_measured() {
     let output = run(&mut bench.claude(&["eval", &file, "--scorer", "claude"]));
     assert_eq!(output.status.code(), Some(1));
     let error = err(&output);
-    assert!(error.contains("so nothing is measured") && error.contains("0 requests with 0 tokens"), "{error}");
+    assert!(
+        error.contains("so nothing is measured") && error.contains("0 requests with 0 tokens"),
+        "{error}"
+    );
     assert!(out(&output).is_empty());
 }
 
@@ -495,4 +573,70 @@ fn a_key_goes_to_no_other_provider() {
     for seen in bench.server.requests() {
         assert!(!format!("{:?}", seen.headers).contains("marker"), "{:?}", seen.headers);
     }
+}
+
+/// A process that ends with the test.
+struct Process(std::process::Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn get(address: &str, key: &str) -> Value {
+    let request =
+        ureq::http::Request::builder().uri(address).header("Authorization", format!("Bearer {key}"));
+    ureq::Agent::new_with_defaults().run(request.body(()).unwrap()).unwrap().body_mut().read_json().unwrap()
+}
+
+#[test]
+fn the_simulator_of_the_demo_says_what_it_is_wherever_it_shows() {
+    const NAME: &str = "simulator (no model)";
+    let bench = Bench::new();
+    let mut command = bench.command(&["demo", "--llm-simulator", "--listen", "127.0.0.1:0"]);
+    // Keys of whoever starts it are nobody's to spend in a demo.
+    command.env("ANTHROPIC_API_KEY", KEY).env("ANTHROPIC_BASE_URL", bench.server.url());
+    let mut demo = Process(command.stdout(Stdio::piped()).spawn().unwrap());
+    let mut banner = String::new();
+    for line in BufReader::new(demo.0.stdout.take().unwrap()).lines() {
+        banner += &(line.unwrap() + "\n");
+        if banner.contains("Read in ") {
+            break;
+        }
+    }
+    assert!(
+        banner.contains(&format!("a SIMULATED LLM, “{NAME}”")) && banner.contains("It is no model"),
+        "{banner}"
+    );
+    let after =
+        |words: &str| banner.split(words).nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    let (address, key) = (after("demo is at ") + "/api/v1", after("API key"));
+    let asked: u64 = after("The simulator was asked ").parse().unwrap();
+    assert!(asked >= 5, "{banner}");
+
+    let usage = get(&format!("{address}/ai-usage?group=model"), &key);
+    let lines = usage["lines"].as_array().unwrap();
+    assert_eq!(
+        (lines.len(), &lines[0]["key"], &lines[0]["calls"]),
+        (1, &json!(NAME), &json!(asked)),
+        "{usage}"
+    );
+    assert_eq!(lines[0]["cost_micros"], 0);
+    let items = get(&format!("{address}/interactions?limit=100"), &key)["items"].clone();
+    let sentiments =
+        items.as_array().unwrap().iter().filter(|item| item["state"] == "scored").take(40).map(|item| {
+            let one = get(&format!("{address}/interactions/{}", item["id"].as_str().unwrap()), &key);
+            one["sentiment"].clone()
+        });
+    let (simulated, local): (Vec<Value>, Vec<Value>) =
+        sentiments.partition(|sentiment| sentiment["scorer"] == "openai");
+    assert!(!simulated.is_empty() && !local.is_empty());
+    for sentiment in simulated {
+        assert_eq!(sentiment["model"], NAME);
+        assert!(sentiment["summary"].as_str().unwrap().starts_with("Simulated"), "{sentiment}");
+    }
+    assert!(local.iter().all(|sentiment| sentiment["model"] == "undertone-reader"));
+    assert!(bench.server.requests().is_empty(), "the key of the environment was used");
 }

@@ -297,7 +297,17 @@ mod tests {
         let errors = Asked::from_json(&wrong).unwrap_err();
         let fields: BTreeSet<&str> = errors.iter().map(|error| error.field.as_str()).collect();
         let expected = [
-            "mode", "scorer", "batch_size", "sleep_ms", "limit", "from", "customer", "channel", "include", "notify", "via_batch",
+            "mode",
+            "scorer",
+            "batch_size",
+            "sleep_ms",
+            "limit",
+            "from",
+            "customer",
+            "channel",
+            "include",
+            "notify",
+            "via_batch",
         ];
         assert_eq!(fields, expected.into());
         assert_eq!(errors.len(), expected.len());

@@ -133,11 +133,9 @@ impl Step {
             threshold,
             asked_share: if total == 0 { 0.0 } else { asked as f64 / total as f64 },
             tokens_per_day: fit(tokens.div_ceil(divisor)),
-            tokens_on_busiest_day: fit(
-                (tokens / u128::from(total.max(1)))
-                    .saturating_mul(u128::from(readings.busiest_day))
-                    .div_ceil(verdicts),
-            ),
+            tokens_on_busiest_day: fit((tokens / u128::from(total.max(1)))
+                .saturating_mul(u128::from(readings.busiest_day))
+                .div_ceil(verdicts)),
             fits: tokens <= u128::from(daily_tokens).saturating_mul(divisor),
         }
     }

@@ -133,7 +133,10 @@ fn an_effect_counts_each_text_once() {
         cost_micros: 360,
     };
     assert_eq!(told.sums, sums);
-    assert_eq!(told.why, [1, 1, 1, 2].iter().zip(WhyAsked::ALL).map(|(n, why)| (why, *n)).collect::<Vec<_>>());
+    assert_eq!(
+        told.why,
+        [1, 1, 1, 2].iter().zip(WhyAsked::ALL).map(|(n, why)| (why, *n)).collect::<Vec<_>>()
+    );
     assert!((sums.asked_share() - 5.0 / 6.0).abs() < 1e-12 && Sums::default().asked_share() == 0.0);
     assert_eq!(sums.plus(sums).tokens_in, 1600);
     assert_eq!(Sums::of(&verdict(0, Neutral)), Sums::default(), "no cascade, nothing counted");

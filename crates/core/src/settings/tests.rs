@@ -32,15 +32,12 @@ fn settings_survive_json_and_every_key_is_named() {
 
 #[test]
 fn unknown_keys_are_refused_by_name_and_all_errors_are_told_at_once() {
-    let told =
-        errors(json!({"colour": 1, "cooldown_minute": 5, "alert_threshold": -101, "enabled": "yes"}));
+    let told = errors(json!({"colour": 1, "cooldown_minute": 5, "alert_threshold": -101, "enabled": "yes"}));
     assert_eq!(told.len(), 4, "{told:#?}");
     assert!(told[0].starts_with("there is no setting `colour`; the settings are enabled, channels"));
     assert_eq!(told[1], "there is no setting `cooldown_minute`; did you mean `cooldown_minutes`?");
     assert!(
-        told.contains(
-            &"`alert_threshold` is -101; it must be a whole number from -100 to 100".to_owned()
-        )
+        told.contains(&"`alert_threshold` is -101; it must be a whole number from -100 to 100".to_owned())
     );
     assert!(told.contains(&"`enabled` is \"yes\"; it must be true or false".to_owned()));
 }
@@ -109,7 +106,11 @@ fn segments_are_checked() {
     ] {
         let told = errors(json!({"cascade_segments": wrong}));
         assert_eq!(told.len(), 1, "{wrong}");
-        assert!(told[0].contains("a list of at most 100 names of segments, each of 1 to 200 bytes"), "{}", told[0]);
+        assert!(
+            told[0].contains("a list of at most 100 names of segments, each of 1 to 200 bytes"),
+            "{}",
+            told[0]
+        );
     }
 }
 

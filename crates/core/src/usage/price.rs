@@ -104,6 +104,14 @@ pub struct Made {
     pub shared_tokens: u64,
 }
 
+impl Made {
+    /// Tokens of the prompt that were not sent again for each further text.
+    #[must_use]
+    pub fn packing_tokens(self) -> u64 {
+        self.shared_tokens.saturating_mul(self.texts.saturating_sub(1))
+    }
+}
+
 impl Price {
     /// The rates for a prompt of this length.
     fn rates_for(&self, prompt: u64) -> Rates {
@@ -153,7 +161,7 @@ impl Price {
         let rates = self.rates_for(usage.prompt());
         let percent = self.percent(made.batched);
         let uncached = Usage { input: usage.prompt(), output: usage.output, ..Usage::default() };
-        let again = made.shared_tokens.saturating_mul(made.texts.saturating_sub(1));
+        let again = made.packing_tokens();
         let cached = usage.prompt() > usage.input;
         let rate = if cached { rates.cache_read.min(rates.input) } else { rates.input };
         let signed = |micros: u64| i64::try_from(micros).unwrap_or(i64::MAX);

@@ -16,8 +16,8 @@ use std::error::Error;
 use std::sync::Arc;
 
 use futures::executor::block_on;
-use undertone_core::{Label, Settings};
 use undertone_core::accuracy::{Accuracy, Answer, Figure, Truth, measure};
+use undertone_core::{Label, Settings};
 use undertone_scoring::cascade::effect;
 use undertone_scoring::local::LocalScorer;
 use undertone_scoring::{Batch, Scorer, Utterance};
@@ -49,7 +49,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let known = Arc::new(known);
     let gold = Arc::new(Gold::of(&utterances, &labels));
 
-    println!("{} messages of the test part, {AT_ONCE} at a time, {TOGETHER} in a request at most.\n", utterances.len());
+    println!(
+        "{} messages of the test part, {AT_ONCE} at a time, {TOGETHER} in a request at most.\n",
+        utterances.len()
+    );
     println!(
         "| threshold | to the LLM | macro-F1 | negatives found | negatives called positive | labels changed, for the better | input tokens a verdict | once the rubric is kept |"
     );
@@ -81,7 +84,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("|---|---:|---:|---:|---:|---:|---:|");
     let mut runs = vec![("claude alone".to_owned(), Run::alone(gold.clone())?, AT_ONCE)];
     for threshold in [50, 60, default, 80] {
-        runs.push((format!("cascade at {threshold}"), Run::cascade(&known, gold.clone(), threshold)?, AT_ONCE));
+        runs.push((
+            format!("cascade at {threshold}"),
+            Run::cascade(&known, gold.clone(), threshold)?,
+            AT_ONCE,
+        ));
     }
     let alone = format!("cascade at {default}, texts that come one at a time");
     runs.push((alone, Run::cascade(&known, gold, default)?, 1));

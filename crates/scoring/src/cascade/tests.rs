@@ -92,8 +92,7 @@ fn local(text: &str) -> Answer {
     let confidence = text.split(' ').find_map(|word| word.parse().ok()).unwrap();
     let mut verdict = verdict(ScorerKind::Local, if text.contains("calm") { 0 } else { -50 }, confidence);
     if text.contains("torn") {
-        verdict.emotions =
-            vec![EmotionStrength { emotion: Emotion::new("joy").unwrap(), strength: 0.9 }];
+        verdict.emotions = vec![EmotionStrength { emotion: Emotion::new("joy").unwrap(), strength: 0.9 }];
     }
     Ok(verdict)
 }
@@ -158,8 +157,17 @@ use ScorerKind::{Claude, Local};
 #[test]
 fn who_is_asked_and_why() {
     let bench = Bench::new(llm);
-    let answers =
-        bench.score(&["90 a", "70 b", "69 c", "90 torn", "10 torn", "german", "*95 vip", "*10 torn vip", "*german vip"]);
+    let answers = bench.score(&[
+        "90 a",
+        "70 b",
+        "69 c",
+        "90 torn",
+        "10 torn",
+        "german",
+        "*95 vip",
+        "*10 torn vip",
+        "*german vip",
+    ]);
     let unsure = Some(WhyAsked::Unsure);
     let expected = [
         (Local, None),
@@ -210,7 +218,10 @@ fn both_verdicts_are_kept_and_a_contradiction_shows() {
     let first = cascaded(&answers[1]).first.as_ref().unwrap();
     assert_eq!((first.scorer, &*first.model, first.label), (Local, "reader", Label::Neutral));
     assert_eq!((first.score.get(), first.confidence.get()), (0, 20));
-    assert_eq!(answers.iter().map(|a| a.as_ref().unwrap().disagrees()).collect::<Vec<_>>(), [false, true, false]);
+    assert_eq!(
+        answers.iter().map(|a| a.as_ref().unwrap().disagrees()).collect::<Vec<_>>(),
+        [false, true, false]
+    );
     assert_eq!(answers[1].as_ref().unwrap().label, Label::Negative, "the LLM's stands");
     assert_eq!(cascaded(&answers[2]).first, None);
     assert!(answers[1].as_ref().unwrap().needs_review());
@@ -240,7 +251,8 @@ fn without_the_llm_the_first_verdict_stands_and_says_so() {
 #[test]
 fn a_bad_answer_costs_its_neighbours_nothing() {
     let bench = Bench::new(llm);
-    let answers = bench.score(&["20 a", "20 stumble", "20 declined", "german stumble", "german declined", "20 b"]);
+    let answers =
+        bench.score(&["20 a", "20 stumble", "20 declined", "german stumble", "german declined", "20 b"]);
     assert_eq!(told(&answers[0]).0, Claude);
     assert_eq!(told(&answers[5]).0, Claude);
     for (at, reason) in [(1, NoAnswer::Failed), (2, NoAnswer::Refused)] {
@@ -254,8 +266,7 @@ fn a_bad_answer_costs_its_neighbours_nothing() {
 #[test]
 fn a_scorer_that_answers_too_little_is_found_out() {
     let mut bench = Bench::new(llm);
-    let forgetful =
-        Scripted { kind: Claude, says: llm, batches: Mutex::default(), forgets: 1 };
+    let forgetful = Scripted { kind: Claude, says: llm, batches: Mutex::default(), forgets: 1 };
     bench.cascade.llm = Arc::new(forgetful);
     let answers = bench.score(&["20 a", "90 b", "20 c"]);
     assert_eq!(told(&answers[0]).0, Claude);

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::future::{BoxFuture, FutureExt, join_all};
-use undertone_core::verdict::{Aspect, Coverage, Evidence, Provenance, ScorerKind, Span};
 use undertone_core::Verdict;
+use undertone_core::verdict::{Aspect, Coverage, Evidence, Provenance, ScorerKind, Span};
 
 use super::prompt::{Item, VERSION};
 use super::{answer, claude};
@@ -159,12 +159,7 @@ type Answers = Vec<(usize, Result<Verdict, NoVerdict>)>;
 impl LlmScorer {
     /// A scorer that asks `endpoint` for what `purse` grants.
     #[must_use]
-    pub fn new(
-        endpoint: Endpoint,
-        manner: Manner,
-        outside: Arc<dyn Outside>,
-        purse: Arc<dyn Purse>,
-    ) -> Self {
+    pub fn new(endpoint: Endpoint, manner: Manner, outside: Arc<dyn Outside>, purse: Arc<dyn Purse>) -> Self {
         let pace = Pace::new(manner.at_once.max(1));
         Self { endpoint, manner, outside, purse, pace, breaker: Breaker::default() }
     }
@@ -262,7 +257,6 @@ impl LlmScorer {
             duration_us: took.unwrap_or_default(),
         }
     }
-
 }
 
 impl Scorer for LlmScorer {

@@ -225,7 +225,8 @@ impl Store {
         .bind(i64::from(limit))
         .all(&tx)
         .await?;
-        let ids: Vec<super::slice::Id> = due.iter().map(|row| super::slice::Id { id: row.id.clone() }).collect();
+        let ids: Vec<super::slice::Id> =
+            due.iter().map(|row| super::slice::Id { id: row.id.clone() }).collect();
         let mut claimed = Vec::with_capacity(ids.len());
         for piece in pieces(&ids) {
             claimed.extend(self.items(&tx, tenant, run, piece).await?);
@@ -234,7 +235,8 @@ impl Store {
         Ok(claimed
             .into_iter()
             .map(|one| {
-                let alone = due.iter().any(|row| row.id == one.id && row.alone) || one.attempts >= SUSPECT_AFTER;
+                let alone =
+                    due.iter().any(|row| row.id == one.id && row.alone) || one.attempts >= SUSPECT_AFTER;
                 (one, alone)
             })
             .collect())
@@ -361,7 +363,12 @@ impl Store {
     }
 
     /// The interactions a request is about, in its order.
-    pub async fn request_items(&self, tenant: TenantId, run: &str, request: &str) -> Result<Vec<RequestItem>> {
+    pub async fn request_items(
+        &self,
+        tenant: TenantId,
+        run: &str,
+        request: &str,
+    ) -> Result<Vec<RequestItem>> {
         #[derive(FromQueryResult)]
         struct Item {
             #[sea_orm(nested)]
@@ -447,6 +454,14 @@ impl Store {
             .await?;
             tx.commit().await?;
         }
+        Ok(())
+    }
+
+    /// What of the tenant's runs waits for money is due now: some may have come back.
+    pub async fn hasten_items(&self, tenant: TenantId) -> Result<()> {
+        let tx = self.begin().await?;
+        super::hasten(&tx, tenant, self.now()).await?;
+        tx.commit().await?;
         Ok(())
     }
 

@@ -32,13 +32,15 @@ impl<'a> Fence<'a> {
         run: &'a str,
         owner: &str,
     ) -> Result<Option<Self>> {
-        let notify = sql("SELECT notify FROM backfill_run WHERE tenant_id = ? AND id = ? AND lease_owner = ? AND to_do")
-            .bind(tenant.0)
-            .bind(run)
-            .bind(owner)
-            .then(for_update(store.backend()))
-            .value::<bool>(tx)
-            .await?;
+        let notify = sql(
+            "SELECT notify FROM backfill_run WHERE tenant_id = ? AND id = ? AND lease_owner = ? AND to_do",
+        )
+        .bind(tenant.0)
+        .bind(run)
+        .bind(owner)
+        .then(for_update(store.backend()))
+        .value::<bool>(tx)
+        .await?;
         Ok(notify.map(|notify| Self { run, notify }))
     }
 

@@ -45,8 +45,7 @@ pub struct Pair {
 impl Store {
     /// How many interactions a run would look at, by state, reason and channel; those that wait for a verdict anyway are not among them.
     pub async fn count_for_backfill(&self, tenant: &Tenant, asked: &Asked) -> Result<Vec<Counted>> {
-        const COUNT: &str =
-            "SELECT score_state AS state, reason, channel, COUNT(*) AS count FROM interaction WHERE tenant_id = ? AND ";
+        const COUNT: &str = "SELECT score_state AS state, reason, channel, COUNT(*) AS count FROM interaction WHERE tenant_id = ? AND ";
         let of = if asked.mode == Mode::Refresh {
             "score_state = 'scored'"
         } else {
@@ -68,7 +67,8 @@ impl Store {
         } else {
             " AND score_state IN ('skipped', 'failed') AND score_state <> 'scored'"
         };
-        let length = if self.engine() == "SQLite" { "LENGTH(CAST(t.body AS BLOB))" } else { "OCTET_LENGTH(t.body)" };
+        let length =
+            if self.engine() == "SQLite" { "LENGTH(CAST(t.body AS BLOB))" } else { "OCTET_LENGTH(t.body)" };
         let query = sql("SELECT CAST(").then(length).then(
             " AS bigint) AS bytes FROM (SELECT tenant_id, id, revision FROM interaction WHERE tenant_id = ?",
         );
@@ -141,8 +141,10 @@ impl Store {
         .bind(run)
         .all::<Row>(&self.reader)
         .await?;
-        let mut labels: Vec<(Label, i64)> =
-            rows.into_iter().map(|row| Ok((word("backfill_item", &row.new_label)?, row.count))).collect::<Result<_>>()?;
+        let mut labels: Vec<(Label, i64)> = rows
+            .into_iter()
+            .map(|row| Ok((word("backfill_item", &row.new_label)?, row.count)))
+            .collect::<Result<_>>()?;
         labels.sort_unstable();
         Ok(labels)
     }

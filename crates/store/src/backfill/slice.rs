@@ -116,12 +116,19 @@ fn looked_at(query: Sql, tenant: TenantId, asked: &Asked, cursor: &str) -> Sql {
         return every(query).then(NEWEST).bind(LOOK_AT);
     }
     let mut query = query.then("SELECT * FROM (");
-    for (n, state) in [" AND score_state = 'skipped' AND score_state <> 'scored'", " AND score_state = 'failed' AND score_state <> 'scored'"]
-        .into_iter()
-        .enumerate()
+    for (n, state) in [
+        " AND score_state = 'skipped' AND score_state <> 'scored'",
+        " AND score_state = 'failed' AND score_state <> 'scored'",
+    ]
+    .into_iter()
+    .enumerate()
     {
         query = query.then(if n == 0 { "SELECT * FROM (" } else { " UNION ALL SELECT * FROM (" });
-        query = every(query).then(state).then(NEWEST).bind(LOOK_AT).then(if n == 0 { ") AS skipped" } else { ") AS failed" });
+        query = every(query).then(state).then(NEWEST).bind(LOOK_AT).then(if n == 0 {
+            ") AS skipped"
+        } else {
+            ") AS failed"
+        });
     }
     query.then(") AS undecided").then(NEWEST).bind(LOOK_AT)
 }
@@ -146,7 +153,8 @@ impl Store {
         if held.exhausted {
             return Ok(Some(Slice { opened: 0, exhausted: true }));
         }
-        let left = held.asked.limit.map_or(i64::MAX, |limit| i64::try_from(limit).unwrap_or(i64::MAX) - held.opened);
+        let left =
+            held.asked.limit.map_or(i64::MAX, |limit| i64::try_from(limit).unwrap_or(i64::MAX) - held.opened);
         let size = i64::from(size).min(left);
         let cursor = sql("SELECT cursor FROM backfill_run WHERE tenant_id = ? AND id = ?")
             .bind(tenant.id.0)
@@ -154,14 +162,17 @@ impl Store {
             .value::<String>(&tx)
             .await?
             .unwrap_or_default();
-        let look = looked_at(sql("SELECT COUNT(*) AS looked, MIN(id) AS last FROM ("), tenant.id, &held.asked, &cursor);
-        let Looked { looked, last } = look
-            .then(") AS looked")
-            .one::<Looked>(&tx)
-            .await?
-            .unwrap_or(Looked { looked: 0, last: None });
+        let look = looked_at(
+            sql("SELECT COUNT(*) AS looked, MIN(id) AS last FROM ("),
+            tenant.id,
+            &held.asked,
+            &cursor,
+        );
+        let Looked { looked, last } =
+            look.then(") AS looked").one::<Looked>(&tx).await?.unwrap_or(Looked { looked: 0, last: None });
         let wanted = Wanted::of(&held.asked, tenant.zone);
-        let found = looked_at(sql("SELECT id FROM ("), tenant.id, &held.asked, &cursor).then(") AS looked WHERE true");
+        let found = looked_at(sql("SELECT id FROM ("), tenant.id, &held.asked, &cursor)
+            .then(") AS looked WHERE true");
         let found = wanted.choose(wanted.narrow(found), settings);
         // One that somebody has scored again by itself at this moment is not scored twice.
         let found: Vec<Id> = found
@@ -244,9 +255,9 @@ impl Store {
             return Ok(Vec::new());
         }
         self.supersede(&tx, tenant, run).await?;
-        let mut due = self.due(&tx, tenant, run, "attempts < ?", i64::from(limit)).await?;
+        let mut due = self.due_items(&tx, tenant, run, "attempts < ?", i64::from(limit)).await?;
         if due.is_empty() {
-            due = self.due(&tx, tenant, run, "attempts >= ?", 1).await?;
+            due = self.due_items(&tx, tenant, run, "attempts >= ?", 1).await?;
         }
         for piece in pieces(&due) {
             sql("UPDATE backfill_item SET attempts = attempts + 1, begun_by = ? WHERE tenant_id = ? AND run_id = ? AND interaction_id IN ?")
@@ -262,7 +273,7 @@ impl Store {
         Ok(claimed)
     }
 
-    async fn due(
+    async fn due_items(
         &self,
         tx: &DatabaseTransaction,
         tenant: TenantId,
@@ -312,7 +323,12 @@ impl Store {
 
     /// Items whose interaction was revised or removed, or waits as new, are out of it: they are scored as what is new. What stands in a
     /// provider's request stays there until that is answered.
-    pub(super) async fn supersede(&self, tx: &DatabaseTransaction, tenant: TenantId, run: &str) -> Result<()> {
+    pub(super) async fn supersede(
+        &self,
+        tx: &DatabaseTransaction,
+        tenant: TenantId,
+        run: &str,
+    ) -> Result<()> {
         let gone = sql("UPDATE backfill_item SET outcome = 'superseded' WHERE tenant_id = ? AND run_id = ? AND outcome IS NULL \
              AND request_id IS NULL AND NOT EXISTS (SELECT 1 FROM interaction i WHERE i.tenant_id = backfill_item.tenant_id \
              AND i.id = backfill_item.interaction_id AND i.revision = backfill_item.revision AND i.score_state <> 'pending')")

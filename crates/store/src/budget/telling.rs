@@ -65,8 +65,10 @@ impl Store {
         if of_tokens.is_empty() && of_micros.is_empty() {
             return Ok(());
         }
-        sql("UPDATE ai_budget SET told_tokens = ?, told_tokens_cap = ?, told_micros = ?, told_micros_cap = ? \
-             WHERE tenant_id = ? AND period = ? AND begins = ?")
+        sql(
+            "UPDATE ai_budget SET told_tokens = ?, told_tokens_cap = ?, told_micros = ?, told_micros_cap = ? \
+             WHERE tenant_id = ? AND period = ? AND begins = ?",
+        )
         .bind(tokens.bits)
         .bind(tokens.cap)
         .bind(micros.bits)
@@ -204,6 +206,9 @@ mod tests {
         assert_eq!(untold(100, 110, all), (vec![65, 85], Marks { bits: 3, cap: 110 }));
         assert_eq!(untold(130, 50, all), (vec![], all));
         // Somebody who still has the lower cap changes nothing of what was told of the higher one.
-        assert_eq!(untold(130, 100, Marks { bits: 1, cap: 200 }), (vec![85, 100], Marks { bits: 7, cap: 200 }));
+        assert_eq!(
+            untold(130, 100, Marks { bits: 1, cap: 200 }),
+            (vec![85, 100], Marks { bits: 7, cap: 200 })
+        );
     }
 }

@@ -132,18 +132,17 @@ impl Store {
         }
         let today = day_in(tenant.zone, self.now());
         let from = first_day(today);
-        let rows: Vec<Row> = sql("SELECT day, why, confidence, readings FROM reading_day WHERE tenant_id = ? AND day BETWEEN ? AND ?")
-            .bind(tenant.id.0)
-            .bind(from)
-            .bind(today)
-            .all(&self.reader)
-            .await?;
-        // Today is not over: it would look like a quiet day.
+        let rows: Vec<Row> =
+            sql("SELECT day, why, confidence, readings FROM reading_day WHERE tenant_id = ? AND day >= ?")
+                .bind(tenant.id.0)
+                .bind(from)
+                .all(&self.reader)
+                .await?;
+        // Today is not over: it would look like a quiet day. Where the zone was changed, the day counted last may even be to come.
         let first = rows.iter().map(|row| row.day).filter(|day| *day < today).min();
         let counted = |day: NaiveDate| first.is_none() || day < today;
         let days = first.map_or(1, |first| (today - first).num_days());
-        let mut readings =
-            Readings { days: u32::try_from(days).unwrap_or(1).max(1), ..Readings::default() };
+        let mut readings = Readings { days: u32::try_from(days).unwrap_or(1).max(1), ..Readings::default() };
         let mut by_day: BTreeMap<NaiveDate, u64> = BTreeMap::new();
         for row in rows.iter().filter(|row| counted(row.day)) {
             let count = whole(row.readings);

@@ -11,8 +11,11 @@ const OWNER: &str = "node";
 /// A tenant with `texts`, each of them its score, the first the oldest.
 async fn with(bench: &Bench, slug: &str, texts: &[&str]) -> (Tenant, Vec<String>) {
     let tenant = bench.tenant(slug).await;
-    let items: Vec<Incoming> =
-        texts.iter().enumerate().map(|(n, text)| item(&format!("{n:03}"), &format!("c{}", n % 3), text)).collect();
+    let items: Vec<Incoming> = texts
+        .iter()
+        .enumerate()
+        .map(|(n, text)| item(&format!("{n:03}"), &format!("c{}", n % 3), text))
+        .collect();
     let accepted = bench.store.accept(tenant.id, &items).await.unwrap();
     (tenant, accepted.iter().map(|a| a.id().to_owned()).collect())
 }
@@ -51,8 +54,12 @@ async fn hold(bench: &Bench, tenant: &Tenant, run: &Run) {
 /// Opens slices until there is one with something in it, or nothing is left; answers the ids handed out.
 async fn next(bench: &Bench, tenant: &Tenant, run: &Run, size: u16) -> Vec<Claimed> {
     loop {
-        let slice =
-            bench.store.open_slice(tenant, &run.id, OWNER, &Settings::default(), size).await.unwrap().unwrap();
+        let slice = bench
+            .store
+            .open_slice(tenant, &run.id, OWNER, &Settings::default(), size)
+            .await
+            .unwrap()
+            .unwrap();
         if slice.opened > 0 || slice.exhausted {
             return bench.store.begin_items(tenant.id, &run.id, OWNER, 100).await.unwrap();
         }
@@ -101,7 +108,11 @@ pub(crate) async fn what_was_not_scored_is_scored_once(bench: &Bench) {
     let first = next(bench, &tenant, &run, 2).await;
     let of = |claimed: &[Claimed]| claimed.iter().map(|c| c.id.clone()).collect::<Vec<_>>();
     assert_eq!(of(&first), [ids[5].clone(), ids[3].clone()]);
-    assert_eq!(state(bench, &tenant, &ids[5]).await.0, "skipped", "it stays what it was until there is a verdict");
+    assert_eq!(
+        state(bench, &tenant, &ids[5]).await.0,
+        "skipped",
+        "it stays what it was until there is a verdict"
+    );
     let finished = scored(first, |_| -20);
     assert_eq!(record(bench, &tenant, &run, &finished).await, Recorded { scored: 2, ..Recorded::default() });
     assert_eq!(record(bench, &tenant, &run, &finished).await.lost, 2, "said twice, it counts once");
@@ -111,7 +122,13 @@ pub(crate) async fn what_was_not_scored_is_scored_once(bench: &Bench) {
     assert!(next(bench, &tenant, &run, 2).await.is_empty());
     let told = known(bench, &tenant, &run).await;
     assert_eq!((told.opened, told.scored, told.decided(), told.exhausted, told.tokens), (3, 3, 3, true, 21));
-    assert!(bench.store.end_backfill(tenant.id, &run.id, OWNER, (RunState::Done, None), &json!({})).await.unwrap());
+    assert!(
+        bench
+            .store
+            .end_backfill(tenant.id, &run.id, OWNER, (RunState::Done, None), &json!({}))
+            .await
+            .unwrap()
+    );
     assert_eq!(state(bench, &tenant, &ids[3]).await, ("scored".to_owned(), None));
     assert_eq!(events(bench, &tenant).await, 2, "those of the two that were new and scored");
     bench.assert_verified(&tenant).await;
@@ -121,7 +138,11 @@ pub(crate) async fn what_was_not_scored_is_scored_once(bench: &Bench) {
     assert!(next(bench, &tenant, &run, 100).await.is_empty());
     assert_eq!(known(bench, &tenant, &run).await.opened, 0);
     bench.store.cancel_backfill(&act(&tenant), &run.id).await.unwrap().unwrap();
-    bench.store.end_backfill(tenant.id, &run.id, OWNER, (RunState::Cancelled, None), &json!({})).await.unwrap();
+    bench
+        .store
+        .end_backfill(tenant.id, &run.id, OWNER, (RunState::Cancelled, None), &json!({}))
+        .await
+        .unwrap();
     let include = Asked { include: [SkipReason::TooShort].into(), notify: true, ..Asked::default() };
     let run = start(bench, &tenant, &include).await;
     let taken = next(bench, &tenant, &run, 100).await;
@@ -140,7 +161,8 @@ pub(crate) async fn what_was_not_scored_is_scored_once(bench: &Bench) {
 }
 
 async fn end(bench: &Bench, tenant: &Tenant, run: &Run) {
-    let ended = bench.store.end_backfill(tenant.id, &run.id, OWNER, (RunState::Done, None), &json!({"x": 1})).await;
+    let ended =
+        bench.store.end_backfill(tenant.id, &run.id, OWNER, (RunState::Done, None), &json!({"x": 1})).await;
     assert!(ended.unwrap());
 }
 
@@ -164,8 +186,15 @@ pub(crate) async fn what_is_scored_again_keeps_its_past(bench: &Bench) {
     decide(bench, &tenant).await;
     let before = events(bench, &tenant).await;
     // A person corrected the oldest.
-    count(bench, &format!("UPDATE interaction_sentiment SET human_override_score = 90, human_override_label = 'positive' \
-         WHERE tenant_id = {} AND interaction_id = '{}' RETURNING CAST(1 AS bigint)", tenant.id.0, ids[0])).await;
+    count(
+        bench,
+        &format!(
+            "UPDATE interaction_sentiment SET human_override_score = 90, human_override_label = 'positive' \
+         WHERE tenant_id = {} AND interaction_id = '{}' RETURNING CAST(1 AS bigint)",
+            tenant.id.0, ids[0]
+        ),
+    )
+    .await;
     bench.store.rebuild(tenant.id).await.unwrap();
     let run = start(bench, &tenant, &Asked { mode: Mode::Refresh, ..Asked::default() }).await;
     let taken = next(bench, &tenant, &run, 100).await;
@@ -221,7 +250,9 @@ pub(crate) async fn a_run_goes_on_where_it_was(bench: &Bench) {
     let taken = next(bench, &tenant, &run, 20).await;
     record(bench, &tenant, &run, &scored(taken[..8].to_vec(), |_| 1)).await;
     // The node is gone. Nobody else has the run in hand before its lease ends, and what it says then does not count any more.
-    let other = async || bench.store.hold_backfill(tenant.id, &run.id, "other", TimeDelta::seconds(30)).await.unwrap();
+    let other = async || {
+        bench.store.hold_backfill(tenant.id, &run.id, "other", TimeDelta::seconds(30)).await.unwrap()
+    };
     assert!(other().await.is_none());
     assert!(!bench.store.backfills_to_drive("other").await.unwrap().contains(&(tenant.id, run.id.clone())));
     bench.advance(31);
@@ -234,7 +265,8 @@ pub(crate) async fn a_run_goes_on_where_it_was(bench: &Bench) {
         let begun = bench.store.begin_items(tenant.id, &run.id, "other", 7).await.unwrap();
         if begun.is_empty() {
             let settings = Settings::default();
-            let slice = bench.store.open_slice(&tenant, &run.id, "other", &settings, 20).await.unwrap().unwrap();
+            let slice =
+                bench.store.open_slice(&tenant, &run.id, "other", &settings, 20).await.unwrap().unwrap();
             if slice.exhausted && slice.opened == 0 {
                 break;
             }
@@ -251,14 +283,22 @@ pub(crate) async fn a_run_goes_on_where_it_was(bench: &Bench) {
     bench.assert_verified(&tenant).await;
     bench.store.cancel_backfill(&act(&tenant), &run.id).await.unwrap();
     assert_eq!(bench.store.let_go_of_backfills("other").await.unwrap(), 1);
-    let ended = bench.store.end_backfill(tenant.id, &run.id, "other", (RunState::Done, None), &json!({})).await;
+    let ended =
+        bench.store.end_backfill(tenant.id, &run.id, "other", (RunState::Done, None), &json!({})).await;
     assert!(!ended.unwrap(), "it is not in hand any more");
 
     // What a process that ends in order had begun, was not begun; what one that is killed had begun, was.
     let run = start(bench, &tenant, &Asked { limit: Some(2), ..asked }).await;
     assert_eq!(next(bench, &tenant, &run, 2).await[0].attempts, 1);
     bench.advance(31);
-    assert!(bench.store.hold_backfill(tenant.id, &run.id, "third", TimeDelta::seconds(30)).await.unwrap().is_some());
+    assert!(
+        bench
+            .store
+            .hold_backfill(tenant.id, &run.id, "third", TimeDelta::seconds(30))
+            .await
+            .unwrap()
+            .is_some()
+    );
     let begin = async |owner| bench.store.begin_items(tenant.id, &run.id, owner, 2).await.unwrap();
     assert_eq!(begin("third").await[0].attempts, 2);
     bench.store.let_go_of_backfills("third").await.unwrap();
@@ -289,17 +329,24 @@ pub(crate) async fn runs_are_stopped_and_wait(bench: &Bench) {
     assert_eq!(record(bench, &tenant, &run, &scored(taken[..1].to_vec(), |_| 5)).await.scored, 1);
     bench.advance(60);
     let resumed = bench.store.resume_backfill(&act(&tenant), &run.id).await.unwrap().unwrap();
-    assert_eq!((resumed.state, resumed.running_since, resumed.decided_before), (RunState::Running, bench.store.now(), 1));
+    assert_eq!(
+        (resumed.state, resumed.running_since, resumed.decided_before),
+        (RunState::Running, bench.store.now(), 1)
+    );
     // What waits for money does so without losing an attempt, and is due when the settings change.
     hold(bench, &tenant, &run).await;
     let begun = bench.store.begin_items(tenant.id, &run.id, OWNER, 2).await.unwrap();
     assert_eq!((begun.len(), begun[0].attempts), (1, 2));
     let until = bench.store.now() + TimeDelta::hours(3);
-    let outcome = Outcome::Deferred { reason: SkipReason::DailyTokenCap, detail: Some("all used".to_owned()), until };
+    let outcome =
+        Outcome::Deferred { reason: SkipReason::DailyTokenCap, detail: Some("all used".to_owned()), until };
     let deferred = [Finished { claimed: begun[0].clone(), outcome }];
     assert_eq!(record(bench, &tenant, &run, &deferred).await.deferred, 1);
     let waiting = bench.store.backfill_waiting(tenant.id, &run.id).await.unwrap();
-    assert_eq!((waiting.items, waiting.reason.as_deref(), waiting.until), (1, Some("daily_token_cap"), Some(until)));
+    assert_eq!(
+        (waiting.items, waiting.reason.as_deref(), waiting.until),
+        (1, Some("daily_token_cap"), Some(until))
+    );
     assert!(bench.store.begin_items(tenant.id, &run.id, OWNER, 2).await.unwrap().is_empty());
     bench.store.change_settings(&act(&tenant), &json!({"daily_token_cap": 0})).await.unwrap();
     let begun = bench.store.begin_items(tenant.id, &run.id, OWNER, 2).await.unwrap();
@@ -308,7 +355,10 @@ pub(crate) async fn runs_are_stopped_and_wait(bench: &Bench) {
     // Cancelled, what is under way still counts; the rest is left as it was.
     let cancelled = bench.store.cancel_backfill(&act(&tenant), &run.id).await.unwrap().unwrap();
     assert_eq!((cancelled.state, cancelled.ended_by.as_deref()), (RunState::Cancelled, Some("test")));
-    assert!(matches!(bench.store.resume_backfill(&act(&tenant), &run.id).await, Err(StoreError::Conflict(_))));
+    assert!(matches!(
+        bench.store.resume_backfill(&act(&tenant), &run.id).await,
+        Err(StoreError::Conflict(_))
+    ));
     let done = (RunState::Cancelled, None);
     assert!(bench.store.end_backfill(tenant.id, &run.id, OWNER, done, &json!({})).await.unwrap());
     assert!(!bench.store.end_backfill(tenant.id, &run.id, OWNER, done, &json!({})).await.unwrap());
@@ -350,7 +400,8 @@ pub(crate) async fn one_is_scored_again_by_itself(bench: &Bench) {
 pub(crate) async fn batches_are_known_before_they_are_sent(bench: &Bench) {
     let (tenant, ids) = with(bench, "batches", &["-40", "30", "-60", "5"]).await;
     decide(bench, &tenant).await;
-    let run = start(bench, &tenant, &Asked { mode: Mode::Refresh, via_batches: true, ..Asked::default() }).await;
+    let run =
+        start(bench, &tenant, &Asked { mode: Mode::Refresh, via_batches: true, ..Asked::default() }).await;
     let store = &bench.store;
     store.open_slice(&tenant, &run.id, OWNER, &Settings::default(), 100).await.unwrap();
     let due = store.items_for_batch(tenant.id, &run.id, OWNER, 3).await.unwrap();
@@ -387,11 +438,15 @@ pub(crate) async fn batches_are_known_before_they_are_sent(bench: &Bench) {
     store.accept(tenant.id, &[update]).await.unwrap();
     assert_eq!(store.open_requests(tenant.id, "batch-1").await.unwrap().len(), 2);
     let items = store.request_items(tenant.id, &run.id, "r1").await.unwrap();
-    let told: Vec<_> = items.iter().map(|i| (i.claimed.interaction.text.as_str(), i.stands, i.claimed.attempts)).collect();
+    let told: Vec<_> =
+        items.iter().map(|i| (i.claimed.interaction.text.as_str(), i.stands, i.claimed.attempts)).collect();
     assert_eq!(told, [("5", true, 1), ("-60", false, 1)]);
     let first = scored(vec![items[0].claimed.clone()], |_| 7);
     assert_eq!(record(bench, &tenant, &run, &first).await.scored, 1);
-    store.end_request(tenant.id, (&run.id, OWNER), ("r1", RequestResult::Succeeded), Again::default()).await.unwrap();
+    store
+        .end_request(tenant.id, (&run.id, OWNER), ("r1", RequestResult::Succeeded), Again::default())
+        .await
+        .unwrap();
     let again = Again { alone: true, forgiven: true, reason: Some("retrying"), ..Again::default() };
     store.end_request(tenant.id, (&run.id, OWNER), ("r2", RequestResult::Expired), again).await.unwrap();
     assert!(store.open_requests(tenant.id, "batch-1").await.unwrap().is_empty());
@@ -399,7 +454,11 @@ pub(crate) async fn batches_are_known_before_they_are_sent(bench: &Bench) {
     assert_eq!(results, [("expired".to_owned(), 1), ("succeeded".to_owned(), 1)]);
     let due = store.items_for_batch(tenant.id, &run.id, OWNER, 9).await.unwrap();
     let told: Vec<_> = due.iter().map(|(c, alone)| (c.id.as_str(), c.attempts, *alone)).collect();
-    assert_eq!(told, [(ids[1].as_str(), 0, true), (ids[0].as_str(), 0, false)], "and the revised one is out of it");
+    assert_eq!(
+        told,
+        [(ids[1].as_str(), 0, true), (ids[0].as_str(), 0, false)],
+        "and the revised one is out of it"
+    );
     row.state = BatchState::Read;
     store.note_batch(tenant.id, &row).await.unwrap();
     assert!(store.open_batches(tenant.id, &run.id).await.unwrap().is_empty());

@@ -15,13 +15,7 @@ const LAYERS: [(&str, &[&str]); 7] = [
     // The simulator of the demo is part of the program; everything else of it is for tests.
     (
         "undertone",
-        &[
-            "undertone-core",
-            "undertone-llm-server",
-            "undertone-scoring",
-            "undertone-store",
-            "undertone-ui",
-        ],
+        &["undertone-core", "undertone-llm-server", "undertone-scoring", "undertone-store", "undertone-ui"],
     ),
     ("undertone-testkit", &[]),
     ("undertone-llm-server", &[]),

@@ -16,7 +16,7 @@ use super::problem::{ApiError, FieldError, INVALID_QUERY};
 use crate::app::App;
 use crate::backfill::{self, Means};
 
-/// How much of the text of a pair is told, in bytes.
+/// How much of the text of a pair is told, in characters.
 const SHOWN: usize = 400;
 /// Runs in an answer, where nothing is said, and at most.
 const RUNS: (u16, u16) = (20, 100);
@@ -123,16 +123,10 @@ pub async fn show(
     let run = run.ok_or_else(|| ApiError::not_found("backfill"))?;
     let mut told = told(&app, &caller, &run).await?;
     // Texts stay where they are erased; the report only names them.
-    let pairs = told["report"]["pairs"].as_array_mut().map(std::mem::take).unwrap_or_default();
-    if !pairs.is_empty() {
-        let mut shown = Vec::with_capacity(pairs.len());
-        for mut pair in pairs {
-            let id = pair["interaction_id"].as_str().unwrap_or_default();
-            let body = app.store.text(caller.tenant_id(), id).await?;
-            pair["text"] = json!(body.map(|body| body[..text::cut(&body, SHOWN)].to_owned()));
-            shown.push(pair);
-        }
-        told["report"]["pairs"] = json!(shown);
+    for pair in told.pointer_mut("/report/pairs").and_then(Value::as_array_mut).into_iter().flatten() {
+        let id = pair["interaction_id"].as_str().unwrap_or_default();
+        let body = app.store.text(caller.tenant_id(), id).await?;
+        pair["text"] = json!(body.map(|body| body[..text::cut(&body, SHOWN)].to_owned()));
     }
     Ok(axum::Json(told))
 }

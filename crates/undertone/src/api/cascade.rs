@@ -55,7 +55,10 @@ pub async fn advise(
         ApiError::new(INVALID_QUERY, "give daily_tokens: the settings have no daily_token_cap to go by")
     })?;
     if !(1..=MOST_TOKENS).contains(&daily) {
-        return Err(ApiError::new(INVALID_QUERY, format!("daily_tokens is {daily}; it must be 1 to {MOST_TOKENS}")));
+        return Err(ApiError::new(
+            INVALID_QUERY,
+            format!("daily_tokens is {daily}; it must be 1 to {MOST_TOKENS}"),
+        ));
     }
     Ok(axum::Json(advice(&app.store, &caller.tenant, daily).await?))
 }

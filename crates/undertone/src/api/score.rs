@@ -78,7 +78,7 @@ pub async fn score(
     }
     let mut told = match answer {
         Ok(verdict) => json!({"verdict": verdict, "needs_review": verdict.needs_review()}),
-        Err(NoVerdict::Abstained { reason, language }) => return Ok(skipped(reason, language)),
+        Err(NoVerdict::Abstained { reason, language }) => return Ok(skipped(reason, language.as_deref())),
         Err(NoVerdict::Busy) => {
             return Err(ApiError::new(BUSY, "the scorer is busy; try again in a second"));
         }
@@ -101,7 +101,7 @@ async fn read(local: &Arc<dyn Scorer>, batch: Batch) -> Result<undertone_core::V
     local.score(batch).await.pop().unwrap_or_else(nothing)
 }
 
-fn skipped(reason: SkipReason, language: Option<String>) -> axum::Json<Value> {
+fn skipped(reason: SkipReason, language: Option<&str>) -> axum::Json<Value> {
     axum::Json(json!({
         "verdict": null, "reason": reason, "explanation": reason.explanation(), "language": language,
     }))

@@ -88,7 +88,10 @@ impl Bench {
             lessons: lessons.clone(),
             llms: llms.clone(),
             work,
-            patience: Patience::default(),
+            patience: Patience {
+                look_every: chrono::TimeDelta::milliseconds(100),
+                listed_within: chrono::TimeDelta::seconds(1),
+            },
         };
         let pipeline = Pipeline::start(&tools, 1, &ending);
         let app = App {
@@ -109,8 +112,7 @@ impl Bench {
             app.store.create_tenant(&new).await.unwrap()
         };
         let (mine, theirs) = (tenant("mine").await, tenant("theirs").await);
-        let bench =
-            Self { router: router(&app), app, folder, _end: end, _pipeline: pipeline, mine, theirs };
+        let bench = Self { router: router(&app), app, folder, _end: end, _pipeline: pipeline, mine, theirs };
         for scope in Scope::ALL {
             bench.key(&bench.mine, &format!("ut_mine_{}", scope.as_str()), &[scope.as_str()]).await;
         }

@@ -167,7 +167,8 @@ impl Means<'_> {
         let batched = asked.via_batches;
         let most = PerText {
             tokens: share(size.most_tokens()),
-            micros: price.map(|price| share(price.most_cost(size.most_prompt(), size.max_tokens, caching, batched))),
+            micros: price
+                .map(|price| share(price.most_cost(size.most_prompt(), size.max_tokens, caching, batched))),
         };
         if let Some(mut measured) = self.measured(tenant, settings.scorer).await? {
             if let Some(percent) = price.map(|price| f64::from(price.batch_percent)).filter(|_| batched) {
@@ -193,8 +194,7 @@ impl Means<'_> {
         let since = now - MEASURED_OVER;
         if scorer == ScorerKind::Cascade {
             // Most of its verdicts ask nobody, which the ledger of calls does not know.
-            let (verdicts, tokens, micros) =
-                self.store.tokens_of_verdicts(tenant.id, scorer, since).await?;
+            let (verdicts, tokens, micros) = self.store.tokens_of_verdicts(tenant.id, scorer, since).await?;
             let mean = |sum: i64| sum.max(0) as f64 / verdicts as f64;
             let enough = verdicts.unsigned_abs() >= ENOUGH;
             return Ok(enough.then(|| PerText { tokens: mean(tokens), micros: Some(mean(micros)) }));

@@ -356,7 +356,10 @@ pub fn run_config(arguments: ConfigCommand) -> Result<Outcome, CliError> {
                 say(&given.told())?;
                 let own = prices.all().filter(|listed| !listed.built_in).count();
                 if own > 0 {
-                    say(&format!("Prices of LLMs from {}: {own}.", crate::output::clean(&config.prices_file.display().to_string())))?;
+                    say(&format!(
+                        "Prices of LLMs from {}: {own}.",
+                        crate::output::clean(&config.prices_file.display().to_string())
+                    ))?;
                 }
                 if !pending.is_empty() {
                     say(&format!(

@@ -159,15 +159,15 @@ pub fn run(arguments: &BackfillArguments) -> Result<Outcome, CliError> {
     match &arguments.action {
         None => start(&arguments.start),
         Some(Action::Status(which)) => look(which),
-        Some(Action::Pause(which)) => order(which, "paused", async |store, act, id| {
-            store.pause_backfill(act, id).await
-        }),
-        Some(Action::Resume(which)) => order(which, "running", async |store, act, id| {
-            store.resume_backfill(act, id).await
-        }),
-        Some(Action::Cancel(which)) => order(which, "cancelled", async |store, act, id| {
-            store.cancel_backfill(act, id).await
-        }),
+        Some(Action::Pause(which)) => {
+            order(which, "paused", async |store, act, id| store.pause_backfill(act, id).await)
+        }
+        Some(Action::Resume(which)) => {
+            order(which, "running", async |store, act, id| store.resume_backfill(act, id).await)
+        }
+        Some(Action::Cancel(which)) => {
+            order(which, "cancelled", async |store, act, id| store.cancel_backfill(act, id).await)
+        }
     }
 }
 
@@ -274,7 +274,10 @@ async fn follow(store: &Store, tenant: &Tenant, mut run: Run) -> Result<Outcome,
         }
         if run.driven_at.is_none() && begun.elapsed() > TAKEN_WITHIN {
             bar.finish_and_clear();
-            writeln!(anstream::stdout(), "No service works on it yet; it goes on by itself as soon as one does: undertone serve\nLook at it with: undertone backfill status {slug}")?;
+            writeln!(
+                anstream::stdout(),
+                "No service works on it yet; it goes on by itself as soon as one does: undertone serve\nLook at it with: undertone backfill status {slug}"
+            )?;
             return Ok(Outcome::Done);
         }
         let figure = |name: &str| told["progress"][name].as_u64().unwrap_or_default();

@@ -112,7 +112,11 @@ pub fn run(arguments: CascadeArguments) -> Result<Outcome, CliError> {
     Ok(Outcome::Done)
 }
 
-fn told<T: serde::Serialize>(what: &T, as_text: fn(&T) -> String, format: Format) -> Result<String, CliError> {
+fn told<T: serde::Serialize>(
+    what: &T,
+    as_text: fn(&T) -> String,
+    format: Format,
+) -> Result<String, CliError> {
     match format {
         Format::Table => Ok(as_text(what)),
         Format::Json => serde_json::to_string_pretty(what).map_err(|e| CliError::Failed(e.to_string())),
@@ -155,7 +159,8 @@ fn report_as_text(report: &Report) -> String {
             "verdicts", "asked", "unanswered", "changed", "contradict", "tokens", "cost"
         );
         for line in lines {
-            out += &row(&line.key, &line.figures);
+            let name = if line.key == "sure" { "(not asked)" } else { &line.key };
+            out += &row(name, &line.figures);
         }
         out += "\n";
     }
@@ -192,11 +197,17 @@ fn pair(one: &Disagreement) -> String {
 
 fn advice_as_text(advised: &Advised) -> String {
     let bold = Style::new().bold();
-    let whence = if advised.measured { "as your calls took lately" } else { "an estimate until there are calls" };
+    let whence = if advised.measured {
+        "as the tenant's calls took lately"
+    } else {
+        "an estimate for texts asked about one by one, until there are calls"
+    };
+    let count =
+        |count: u64, what: &str| format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" });
     let mut out = format!(
-        "{} texts read in {} days; {} tokens a verdict of the LLM, {whence}\n",
-        grouped(advised.readings),
-        advised.days,
+        "{} read in {}; {} tokens a verdict of the LLM, {whence}\n",
+        count(advised.readings, "text"),
+        count(advised.days.into(), "day"),
         grouped(advised.tokens_per_verdict),
     );
     let advice = &advised.advice;
@@ -240,3 +251,6 @@ fn step_row(step: &Step) -> String {
         grouped(step.tokens_on_busiest_day)
     )
 }
+
+#[cfg(test)]
+mod tests;

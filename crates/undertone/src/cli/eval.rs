@@ -168,12 +168,12 @@ impl Bench<'_> {
         let artifact = scorer::artifact(who, llm)?;
         let local_name = format!("{} {}", artifact.manifest.name, artifact.manifest.version);
         let Some(means) = self.means.as_ref().filter(|_| who != Who::Local) else {
-            let local = self.local(artifact, AT_ONCE)?;
+            let local = local(artifact, AT_ONCE)?;
             let asked = Asked { scorer: &local, pack: AT_ONCE, packs: 1 };
             let said = self.said(asked, texts).map_err(|e| CliError::Failed(e.to_string()))?;
             return Ok(Measured { name: local_name, verdicts: said.verdicts, taken: None });
         };
-        let local = Arc::new(self.local(artifact, scorer::most_texts(who, llm, &self.settings))?);
+        let local = Arc::new(local(artifact, scorer::most_texts(who, llm, &self.settings))?);
         let run = LlmRun::new(who, llm, &self.settings, means, &local)?;
         let asked = Asked { scorer: &*run.scorer, pack: run.pack, packs: run.packs };
         let said = self.said(asked, texts).map_err(|error| not_asked(&run, &error))?;
@@ -211,10 +211,6 @@ impl Bench<'_> {
         LlmArguments { model, base_url: llm.base_url.clone().filter(|_| same), ..llm.clone() }
     }
 
-    fn local(&self, artifact: Artifact, waiting: usize) -> Result<LocalScorer, CliError> {
-        Ok(LocalScorer::new(artifact, Capacity { waiting, ..Capacity::default() })?)
-    }
-
     fn said(&self, asked: Asked<'_>, texts: &Texts) -> Result<Said, NoVerdict> {
         let knowledge = Arc::new(Knowledge::of(&self.settings));
         let count = texts.utterances.len();
@@ -229,6 +225,10 @@ impl Bench<'_> {
         bar.finish_and_clear();
         said.unwrap_or_else(|error| Err(NoVerdict::Failed { detail: error.to_string() }))
     }
+}
+
+fn local(artifact: Artifact, waiting: usize) -> Result<LocalScorer, CliError> {
+    Ok(LocalScorer::new(artifact, Capacity { waiting, ..Capacity::default() })?)
 }
 
 /// The LLM could not be asked about all texts.
@@ -340,8 +340,7 @@ fn run_packs(bench: &Bench<'_>) -> Result<Outcome, CliError> {
     let texts: Vec<_> = cases.iter().flat_map(packs::Case::texts).collect();
     let utterances = texts.iter().map(|i| Utterance::of(i, i.text.len())).collect();
     // Cases have no one label each; only files tell what a cascade mended.
-    let measured =
-        bench.run(arguments.scorer, &arguments.llm, &Texts { utterances, labels: Vec::new() })?;
+    let measured = bench.run(arguments.scorer, &arguments.llm, &Texts { utterances, labels: Vec::new() })?;
     let outcomes = packs::judge(&cases, &measured.verdicts);
     let out = match arguments.format {
         Format::Table => packs_as_text(&outcomes),

@@ -101,16 +101,16 @@ pub struct ScoreArguments {
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: Option<u16>,
 
+    /// No progress, no audit on standard error
+    #[arg(long, short)]
+    pub quiet: bool,
+
     /// Who scores
     #[arg(long, value_enum, default_value_t = Who::Local)]
     pub scorer: Who,
 
     #[command(flatten)]
     pub llm: LlmArguments,
-
-    /// No progress, no audit on standard error
-    #[arg(long, short)]
-    pub quiet: bool,
 }
 
 /// How verdicts are written.

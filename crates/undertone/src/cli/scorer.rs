@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use undertone_core::usage::price::Prices;
 use undertone_core::verdict::ScorerKind;
 use undertone_core::{Clock, Settings};
+use undertone_scoring::Scorer;
 use undertone_scoring::cascade::Cascade;
 use undertone_scoring::llm::ask::{Api, Endpoint, LlmScorer, Manner};
 use undertone_scoring::llm::claude::CacheTime;
-use undertone_scoring::Scorer;
 use undertone_scoring::local::{Artifact, ArtifactError, LocalScorer};
 use undertone_store::secrets::{Credentials, Provider, Secret};
 
@@ -64,11 +64,11 @@ pub struct LlmArguments {
     #[arg(long, value_name = "URL")]
     pub base_url: Option<String>,
 
-    /// Stop run before more tokens than this are used, read and written together
+    /// Stop asking before more tokens than this are used, read and written together
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_tokens: Option<u64>,
 
-    /// Stop run before it costs more than this, in US dollars
+    /// Stop asking before it costs more than this, in US dollars
     #[arg(long, value_name = "USD", value_parser = micros)]
     pub max_cost: Option<u64>,
 
@@ -86,7 +86,8 @@ fn micros(text: &str) -> Result<u64, String> {
     let wrong = || "give an amount in US dollars such as 0.50, more than 0 and at most 1000000".to_owned();
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
-    if !digits(whole) || !digits(decimals) || decimals.len() > 6 || (whole.is_empty() && decimals.is_empty()) {
+    if !digits(whole) || !digits(decimals) || decimals.len() > 6 || (whole.is_empty() && decimals.is_empty())
+    {
         return Err(wrong());
     }
     let part = |text: &str| if text.is_empty() { Some(0) } else { text.parse::<u64>().ok() };
@@ -138,7 +139,11 @@ impl Means {
     }
 
     /// The key for a provider, and the address it is used at: the person's own, where they named one.
-    fn credentials(&self, provider: Provider, base_url: Option<&str>) -> Result<Option<Credentials>, CliError> {
+    fn credentials(
+        &self,
+        provider: Provider,
+        base_url: Option<&str>,
+    ) -> Result<Option<Credentials>, CliError> {
         let given = self.given.installation(provider).map(|given| &given.credentials);
         let Some(address) = base_url else { return Ok(given.cloned()) };
         let Some(given) = given else { return Ok(None) };
@@ -303,12 +308,18 @@ mod tests {
 
     #[test]
     fn dollars_are_exact() {
-        for (text, wanted) in
-            [("0.50", 500_000), ("2", 2_000_000), (".000001", 1), ("1.", 1_000_000), ("1000000", 1_000_000_000_000)]
-        {
+        for (text, wanted) in [
+            ("0.50", 500_000),
+            ("2", 2_000_000),
+            (".000001", 1),
+            ("1.", 1_000_000),
+            ("1000000", 1_000_000_000_000),
+        ] {
             assert_eq!(micros(text), Ok(wanted), "{text}");
         }
-        for text in ["", ".", "0", "0.0000001", "-1", "1,50", "1e3", "$1", "1000000.000001", "99999999999999999999"] {
+        for text in
+            ["", ".", "0", "0.0000001", "-1", "1,50", "1e3", "$1", "1000000.000001", "99999999999999999999"]
+        {
             assert!(micros(text).is_err(), "{text}");
         }
     }

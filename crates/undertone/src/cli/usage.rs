@@ -2,19 +2,22 @@
 
 use std::io::Write;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use clap::{Args, ValueEnum};
-use undertone_core::Clock;
 use undertone_core::usage::calendar::day_of;
-use undertone_core::usage::price::{Listed, Rates};
+use undertone_core::usage::price::{Listed, Prices, Rates};
 use undertone_core::usage::sums::Group;
-use undertone_store::budget::Caps;
+use undertone_core::verdict::ScorerKind;
+use undertone_core::{Clock, Settings};
+use undertone_store::Tenant;
+use undertone_store::budget::{Budget, Caps};
 
 use super::admin::tenant as find_tenant;
 use super::service::opened;
 use crate::clock::MachineClock;
 use crate::config::{Config, ConfigArguments};
 use crate::error::{CliError, Outcome};
+use crate::llm::CLAUDE_MODEL;
 use crate::output::amount::grouped;
 use crate::output::columns::{Columns, Side};
 use crate::output::{clean, usage};
@@ -200,7 +203,9 @@ pub fn run_prices(arguments: &PricesArguments) -> Result<Outcome, CliError> {
     if !later.is_empty() {
         print(&format!("\nLater prices: {}. See them with --at.\n", later.join(", ")))?;
     }
-    print("\nOther models have no price: their tokens count, and their cost is not known. Give them one in prices_file.\n")?;
+    print(
+        "\nOther models have no price: their tokens count, and their cost is not known. Give them one in prices_file.\n",
+    )?;
     Ok(Outcome::Done)
 }
 
@@ -247,13 +252,62 @@ fn rate(micros: u64) -> String {
     text[..end].to_owned()
 }
 
+/// What `undertone doctor` tells of a tenant's budget for LLMs: `Ok` what is well, `Err` what is not.
+pub fn examine(
+    tenant: &Tenant,
+    settings: &Settings,
+    budget: &Budget,
+    prices: &Prices,
+    at: DateTime<Utc>,
+) -> Vec<Result<String, String>> {
+    let slug = &tenant.slug;
+    let standing = Standing::of(tenant, &Caps::of(settings), budget, at);
+    let (day, month) = (&standing.day, &standing.month);
+    let mut told = Vec::new();
+    for (name, setting, part, measure) in [
+        ("the day's tokens", "daily_token_cap", day, day.tokens),
+        ("the month's tokens", "monthly_token_cap", month, month.tokens),
+        ("the month's money", "monthly_cost_cap_cents", month, month.cost_micros),
+    ] {
+        let Some((cap, percent)) = measure.cap.zip(measure.percent) else { continue };
+        told.push(if measure.used >= cap {
+            let ends = part.ends_at.format("%Y-%m-%d %H:%M");
+            Err(format!(
+                "{slug}: {name} for LLMs are used up until {ends}; raise {setting} to have them asked before"
+            ))
+        } else {
+            Ok(format!(
+                "{slug}: {percent} % of {name} for LLMs are used ({setting}); see: undertone budget {slug}"
+            ))
+        });
+    }
+    let model = match settings.scorer {
+        ScorerKind::Openai => settings.model.as_deref(),
+        _ => Some(settings.model.as_deref().unwrap_or(CLAUDE_MODEL)),
+    };
+    match model {
+        None => told.push(Err(format!(
+            "{slug}: no model is chosen: openai has no default, so name one in the setting model"
+        ))),
+        Some(model) if settings.monthly_cost_cap_cents > 0 && prices.of(model, at.date_naive()).is_none() => {
+            told.push(Err(format!(
+                "{slug}: monthly_cost_cap_cents does not hold back {model}, whose price is not known; give it one in prices_file"
+            )));
+        }
+        Some(_) => {}
+    }
+    told
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn rates_have_the_decimals_they_need() {
-        for (micros, told) in [(0, "0.00"), (100_000, "0.10"), (125_000, "0.125"), (2_000_000, "2.00"), (1, "0.000001")] {
+        for (micros, told) in
+            [(0, "0.00"), (100_000, "0.10"), (125_000, "0.125"), (2_000_000, "2.00"), (1, "0.000001")]
+        {
             assert_eq!(rate(micros), told);
         }
     }

@@ -16,6 +16,7 @@ use crate::api::explanation;
 use crate::app::open_store;
 use crate::config::{Config, ConfigArguments};
 use crate::error::{CliError, Outcome};
+use crate::prices;
 use crate::secrets::{Given, ProviderKeys};
 
 /// Count everything anew and compare it with the counters.
@@ -170,10 +171,27 @@ async fn examine_tenant(
     } else {
         report.bad(&format!("{slug}: the module is not active; run: undertone module activate {slug}"))?;
     }
-    if settings.scorer == ScorerKind::Local {
-        Report::good(&format!("{slug}: the embedded model scores; no key is needed"))?;
-    } else {
-        report.bad(&format!("{slug}: the chosen scorer needs an LLM, which this version does not ask yet; the setting when_unavailable decides"))?;
+    Report::good(&match settings.scorer {
+        ScorerKind::Local => format!("{slug}: the embedded model scores; no key is needed"),
+        ScorerKind::Claude => format!("{slug}: Claude scores (scorer)"),
+        ScorerKind::Openai => format!("{slug}: an LLM that speaks chat completions scores (scorer)"),
+        ScorerKind::Cascade => {
+            format!("{slug}: the embedded model scores, and an LLM is asked where it is unsure (scorer)")
+        }
+    })?;
+    if settings.scorer != ScorerKind::Local {
+        match prices::load(config) {
+            Err(error) => report.bad(&error.to_string())?,
+            Ok(prices) => {
+                let (at, budget) = (store.now(), store.budget(tenant).await?);
+                for told in super::usage::examine(tenant, settings, &budget, &prices, at) {
+                    match told {
+                        Ok(told) => Report::good(&told)?,
+                        Err(told) => report.bad(&told)?,
+                    }
+                }
+            }
+        }
     }
     Report::good(&format!(
         "{slug}: texts of {} characters and more are scored (min_note_length)",

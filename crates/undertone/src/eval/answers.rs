@@ -83,7 +83,8 @@ pub async fn verdicts(
     texts: &[Utterance],
     mut done: impl FnMut(usize),
 ) -> Result<Said, NoVerdict> {
-    let batch = |part: &[Utterance]| Batch { utterances: part.to_vec(), knowledge: knowledge.clone(), model: None };
+    let batch =
+        |part: &[Utterance]| Batch { utterances: part.to_vec(), knowledge: knowledge.clone(), model: None };
     let answers = stream::iter(texts.chunks(asked.pack.max(1))).map(|part| asked.scorer.score(batch(part)));
     let mut answers = answers.buffered(asked.packs.max(1));
     let is_local = asked.scorer.kind() == undertone_core::verdict::ScorerKind::Local;

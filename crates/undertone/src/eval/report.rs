@@ -10,8 +10,8 @@ use undertone_core::Label;
 use undertone_core::accuracy::{Accuracy, Figure, Task};
 
 use super::packs::Outcome;
-pub use taken::Taken;
 use taken::Row;
+pub use taken::Taken;
 
 /// What was measured on some files.
 #[derive(Debug, Serialize)]

@@ -102,7 +102,8 @@ impl Meter {
     /// Sets `most` aside where it fits; `None`: it may fit once calls under way have ended.
     fn try_reserve(&self, planned: &Planned<'_>, most: Most) -> Option<Result<(), Refused>> {
         let mut tally = self.lock();
-        let over = |cap: Option<u64>, taken: u64, more: u64| cap.is_some_and(|cap| taken.saturating_add(more) > cap);
+        let over =
+            |cap: Option<u64>, taken: u64, more: u64| cap.is_some_and(|cap| taken.saturating_add(more) > cap);
         let micros = most.micros.unwrap_or_default();
         let unpriced = self.caps.micros.is_some() && most.micros.is_none();
         if !(unpriced
@@ -139,7 +140,9 @@ impl Meter {
     /// Why a cap leaves no room.
     fn full(flag: &str, cap: u64, used: u64, wanted: u64, told: fn(u64) -> String) -> String {
         let (cap, used, wanted) = (told(cap), told(used), told(wanted));
-        format!("{flag} {cap} leaves no room: {used} may be used already, and a request can take up to {wanted}")
+        format!(
+            "{flag} {cap} leaves no room: {used} may be used already, and a request can take up to {wanted}"
+        )
     }
 
     fn end(&self, planned: &Planned<'_>, ending: Ending) -> u64 {
@@ -167,12 +170,9 @@ impl Meter {
                     ..Sums::default()
                 }
             }
-            Ending::Unknown => Sums {
-                lost_calls: 1,
-                lost_tokens: most.tokens,
-                lost_micros: micros,
-                ..Sums::default()
-            },
+            Ending::Unknown => {
+                Sums { lost_calls: 1, lost_tokens: most.tokens, lost_micros: micros, ..Sums::default() }
+            }
         };
         tally.sums = tally.sums.plus(ended);
         drop(tally);

@@ -12,6 +12,7 @@ use undertone_core::Usage;
 use undertone_core::gate::DeferReason;
 use undertone_core::usage::Feature;
 use undertone_core::usage::price::{Made, Price, Prices};
+use undertone_core::usage::sums::Saved;
 use undertone_scoring::llm::ask::{Ending, Hold, Planned, Purse, Refused};
 use undertone_store::budget::{Bill, Caps, Frees, Refusal, Reservation, ReserveRequest, Reserved};
 use undertone_store::{Store, StoreError, TenantId};
@@ -192,7 +193,11 @@ fn bill(usage: Usage, price: Option<&Price>, texts: u32) -> Bill {
     Bill {
         usage,
         micros: price.map(|price| price.cost(usage, false)),
-        saved: price.map(|price| price.saved(usage, made)).unwrap_or_default(),
+        saved: price.map_or_else(
+            // What was not sent again is known without a price.
+            || Saved { packing_tokens: made.packing_tokens(), ..Saved::default() },
+            |price| price.saved(usage, made),
+        ),
     }
 }
 

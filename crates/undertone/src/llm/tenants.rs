@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use undertone_core::gate::DeferReason;
-use undertone_core::{Settings, Verdict};
 use undertone_core::usage::price::Prices;
 use undertone_core::verdict::ScorerKind;
-use undertone_scoring::{Batch, NoVerdict, Scorer};
+use undertone_core::{Settings, Verdict};
 use undertone_scoring::cascade::Cascade;
 use undertone_scoring::llm::ask::{Api, Endpoint, LlmScorer, Manner, Outside};
 use undertone_scoring::llm::claude::CacheTime;
+use undertone_scoring::{Batch, NoVerdict, Scorer};
 use undertone_store::secrets::{KeyError, Provider};
 use undertone_store::{Store, StoreError, TenantId};
 
@@ -25,7 +25,7 @@ const AT_ONCE: usize = 64;
 /// The same for chat completions, which may be a server of the tenant's own with a single graphics card.
 const AT_ONCE_OWN: usize = 8;
 /// How long somebody waits for the answer about a single text.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// So many wait at once; more are turned away.
 const MOST_WAITING: usize = 64;
 /// Tenants whose scorer stays at hand. One more, and all are made anew when next asked for.

@@ -44,7 +44,7 @@ struct Bounds {
 
 /// No answer to a request of ours comes near these: 20 verdicts have some 20 KB.
 const BOUNDS: Bounds =
-    Bounds { connect: Duration::from_secs(10), exchange: Duration::from_secs(120), answer: 8 << 20 };
+    Bounds { connect: Duration::from_secs(10), exchange: Duration::from_mins(2), answer: 8 << 20 };
 
 /// An HTTP client; connections are kept and shared by its clones, so a process has one.
 #[derive(Debug, Clone)]
@@ -78,9 +78,8 @@ impl Web {
                 .referer(false)
                 .tls_backend_preconfigured(tls.clone())
         };
-        let built = |builder: reqwest::ClientBuilder| {
-            builder.build().map_err(|e| failed(&cause(&e.without_url())))
-        };
+        let built =
+            |builder: reqwest::ClientBuilder| builder.build().map_err(|e| failed(&cause(&e.without_url())));
         Ok(Self { far: built(builder())?, near: built(builder().no_proxy())?, bounds })
     }
 
@@ -111,7 +110,9 @@ impl Web {
     /// What `error` means, without the address it belongs to.
     fn unreachable(&self, host: &str, error: &reqwest::Error) -> Unreachable {
         let detail = match (error.is_connect(), error.is_timeout()) {
-            _ if error.is_builder() => format!("no request can be made of its address or headers: {}", cause(error)),
+            _ if error.is_builder() => {
+                format!("no request can be made of its address or headers: {}", cause(error))
+            }
             (true, true) => format!("{host}: no connection within {:?}", self.bounds.connect),
             (true, false) => format!("{host}: no connection: {}", cause(error)),
             (false, true) => format!("{host}: no answer within {:?}", self.bounds.exchange),

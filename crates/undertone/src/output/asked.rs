@@ -133,7 +133,8 @@ impl Asked {
         if all == 0 {
             return Vec::new();
         }
-        let texts = |count: usize| if count == 1 { "1 text was".to_owned() } else { format!("{count} texts were") };
+        let texts =
+            |count: usize| if count == 1 { "1 text was".to_owned() } else { format!("{count} texts were") };
         let who = match self.stood_in {
             0 => "nobody stood in".to_owned(),
             n if n == all => "the embedded model's verdict stands, marked (embedded model)".to_owned(),
@@ -142,7 +143,9 @@ impl Asked {
         let mut lines = vec![format!("{} not answered by it; {who}:", texts(all))];
         let mut reasons: Vec<_> = self.reasons.values().collect();
         reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        lines.extend(reasons.iter().take(MOST_REASONS).map(|(told, count)| format!("{count} × {}", clean(told))));
+        lines.extend(
+            reasons.iter().take(MOST_REASONS).map(|(told, count)| format!("{count} × {}", clean(told))),
+        );
         let others: usize = reasons.iter().skip(MOST_REASONS).map(|(_, count)| count).sum();
         if others > 0 {
             lines.push(format!("{others} × for other reasons"));

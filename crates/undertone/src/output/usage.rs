@@ -27,8 +27,7 @@ fn key_of(group: Group) -> &'static str {
 }
 
 /// What of the kinds of tokens a table shows; both kinds of cache writes are one column.
-const HEADS: [&str; 8] =
-    ["calls", "texts", "input", "cache read", "cache write", "output", "tokens", "cost"];
+const HEADS: [&str; 8] = ["calls", "texts", "input", "cache read", "cache write", "output", "tokens", "cost"];
 /// Those of [`HEADS`] that remain on a narrow terminal.
 const NARROW: [usize; 4] = [0, 1, 6, 7];
 
@@ -41,8 +40,17 @@ fn cells(figures: &Figures) -> [String; HEADS.len()] {
         grouped(figures.cache_write_5m_tokens.saturating_add(figures.cache_write_1h_tokens)),
         grouped(figures.output_tokens),
         grouped(figures.tokens),
-        dollars(figures.cost_micros),
+        cost(figures),
     ]
+}
+
+/// What is known of a cost: of a model without a price nobody knows it.
+fn cost(figures: &Figures) -> String {
+    match figures.unpriced_calls {
+        0 => dollars(figures.cost_micros),
+        unpriced if unpriced < figures.calls => format!("over {}", dollars(figures.cost_micros)),
+        _ => "unknown".to_owned(),
+    }
 }
 
 /// For a terminal `width` columns wide.
@@ -90,7 +98,7 @@ fn notes(total: &Figures) -> Vec<String> {
     let mut notes = vec![saved(&total.saved)];
     if total.unpriced_calls > 0 {
         notes.push(format!(
-            "Without a price: {}. Their tokens count, their cost does not; give the model a price in prices_file (undertone prices).",
+            "Without a price: {}. Their tokens count, their cost is not known; give the model a price in prices_file (undertone prices).",
             calls(total.unpriced_calls)
         ));
     }
@@ -121,7 +129,10 @@ fn saved(saved: &Saved) -> String {
         return "Saved: nothing by caching, packing or batches.".to_owned();
     }
     let cache = if saved.cache_micros < 0 {
-        format!("-{} by caching (more was paid for writing than was saved by reading)", dollars(saved.cache_micros.unsigned_abs()))
+        format!(
+            "-{} by caching (more was paid for writing than was saved by reading)",
+            dollars(saved.cache_micros.unsigned_abs())
+        )
     } else {
         format!("{} by caching", dollars(saved.cache_micros.unsigned_abs()))
     };
@@ -147,7 +158,8 @@ fn subscription(period: &Period, zone: Tz) -> String {
 
 /// As Markdown.
 pub fn markdown(slug: &str, report: &Report) -> String {
-    let mut out = format!("# AI usage of {}\n\n{} to {} ({})\n\n", escape(slug), report.from, report.to, report.zone);
+    let mut out =
+        format!("# AI usage of {}\n\n{} to {} ({})\n\n", escape(slug), report.from, report.to, report.zone);
     if report.lines.is_empty() {
         out += "No LLM was asked in this time.\n";
     } else {
@@ -230,7 +242,8 @@ pub fn csv(report: &Report, out: impl std::io::Write) -> Result<(), CliError> {
 pub fn standing(slug: &str, standing: &Standing) -> String {
     let bold = Style::new().bold();
     let day = standing.day.begins;
-    let mut out = format!("{bold}AI budget of {slug} on {} ({}){bold:#}\n\n", day.format("%A %Y-%m-%d"), standing.zone);
+    let mut out =
+        format!("{bold}AI budget of {slug} on {} ({}){bold:#}\n\n", day.format("%A %Y-%m-%d"), standing.zone);
     let heads = ["", "", "USED", "OF", "%", "HELD", "LEFT", "UNTIL"];
     let side = |place: usize| if matches!(place, 0 | 1 | 7) { Side::Left } else { Side::Right };
     let heads: Vec<_> = heads.into_iter().enumerate().map(|(place, head)| (head, side(place))).collect();
@@ -254,7 +267,9 @@ pub fn standing(slug: &str, standing: &Standing) -> String {
         let full = |measure: &Measure| measure.cap.is_some_and(|cap| measure.used >= cap);
         if full(&part.tokens) || full(&part.cost_micros) {
             let ends = part.ends_at.format("%Y-%m-%d %H:%M");
-            out += &format!("\nThe {told}'s budget is used up: no LLM is asked until {ends}, or until the cap is raised.\n");
+            out += &format!(
+                "\nThe {told}'s budget is used up: no LLM is asked until {ends}, or until the cap is raised.\n"
+            );
         }
     }
     out

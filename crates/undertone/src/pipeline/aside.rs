@@ -61,7 +61,8 @@ mod tests {
 
         fn score(&self, batch: Batch) -> BoxFuture<'_, Vec<Result<Verdict, NoVerdict>>> {
             async move {
-                let now = self.now.fetch_add(batch.utterances.len(), Ordering::SeqCst) + batch.utterances.len();
+                let now =
+                    self.now.fetch_add(batch.utterances.len(), Ordering::SeqCst) + batch.utterances.len();
                 self.most.fetch_max(now, Ordering::SeqCst);
                 tokio::task::yield_now().await;
                 self.now.fetch_sub(batch.utterances.len(), Ordering::SeqCst);
@@ -75,9 +76,8 @@ mod tests {
     async fn no_more_texts_at_a_time_than_it_has_places_and_answers_in_order() {
         let counting = Arc::new(Counting::default());
         let aside = Aside::new(counting.clone(), 3);
-        let batch = |from: usize| {
-            Batch::new((from..from + 20).map(|n| Utterance::message(&n.to_string())).collect())
-        };
+        let batch =
+            |from: usize| Batch::new((from..from + 20).map(|n| Utterance::message(&n.to_string())).collect());
         let answers = join_all([aside.score(batch(0)), aside.score(batch(20))]).await.concat();
         let told: Vec<String> = answers.into_iter().map(|a| a.unwrap_err().to_string()).collect();
         assert_eq!(told, (0..40).map(|n| format!("scoring failed: {n}")).collect::<Vec<_>>());

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use undertone_store::TenantId;
@@ -12,6 +12,9 @@ use super::Work;
 
 /// So many at a time.
 const PLACES: usize = 64;
+/// While a tenant's texts are being asked about, the next few wait for company at most this long: a request costs nearly the same with one text
+/// as with several.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// The batches under way.
 #[derive(Clone)]
@@ -26,14 +29,21 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    taken: HashMap<TenantId, usize>,
+    taken: HashMap<TenantId, Taken>,
     /// Tenants for which there was no place, the longest waiting first.
     turned_away: VecDeque<TenantId>,
 }
 
+/// A tenant's batches.
+struct Taken {
+    places: usize,
+    /// When the last of them was begun.
+    begun: Instant,
+}
+
 impl State {
     fn free(&self) -> usize {
-        PLACES.saturating_sub(self.taken.values().sum())
+        PLACES.saturating_sub(self.taken.values().map(|taken| taken.places).sum())
     }
 }
 
@@ -53,15 +63,21 @@ impl Asking {
     /// takes all of them.
     pub fn place(&self, tenant: TenantId) -> Option<Place> {
         let mut state = self.state();
-        let own = state.taken.get(&tenant).copied().unwrap_or_default();
+        let own = state.taken.get(&tenant).map(|taken| taken.places).unwrap_or_default();
         if own < state.free() {
-            *state.taken.entry(tenant).or_default() += 1;
+            state.taken.insert(tenant, Taken { places: own + 1, begun: Instant::now() });
             return Some(Place { asking: self.clone(), tenant });
         }
         if !state.turned_away.contains(&tenant) {
             state.turned_away.push_back(tenant);
         }
         None
+    }
+
+    /// Whether texts of `tenant` that fill no request should wait for more: a batch was begun a moment ago and is not back yet. Its end is
+    /// when they go at the latest, or [`LINGER`].
+    pub fn lingers(&self, tenant: TenantId) -> bool {
+        self.state().taken.get(&tenant).is_some_and(|taken| taken.begun.elapsed() < LINGER)
     }
 
     /// Runs `batch` beside the workers.
@@ -90,8 +106,8 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.asking.state();
         if let Some(taken) = state.taken.get_mut(&self.tenant) {
-            *taken -= 1;
-            if *taken == 0 {
+            taken.places -= 1;
+            if taken.places == 0 {
                 state.taken.remove(&self.tenant);
             }
         }
@@ -132,6 +148,20 @@ mod tests {
         assert!(asking.place(TenantId(10)).is_some());
         drop((first, second, others));
         assert_eq!(take(&asking, 1).len(), PLACES / 2);
+    }
+
+    #[test]
+    fn the_next_few_wait_for_company_while_others_are_under_way() {
+        let asking = Asking::new(&Work::default());
+        let (one, other) = (TenantId(1), TenantId(2));
+        assert!(!asking.lingers(one), "nobody is under way");
+        let place = asking.place(one);
+        assert!(asking.lingers(one) && !asking.lingers(other));
+        drop(place);
+        assert!(!asking.lingers(one), "it is back");
+        let _slow = asking.place(one);
+        asking.state().taken.get_mut(&one).unwrap().begun -= LINGER;
+        assert!(!asking.lingers(one), "long enough");
     }
 
     #[tokio::test]

@@ -225,12 +225,7 @@ impl Driver {
     }
 
     /// Opens the next slice, once the last one is decided and the run has rested; ends the run where there is none.
-    async fn next_slice(
-        &self,
-        tenant: &Tenant,
-        run: &Run,
-        settings: &Settings,
-    ) -> Result<Step, StoreError> {
+    async fn next_slice(&self, tenant: &Tenant, run: &Run, settings: &Settings) -> Result<Step, StoreError> {
         let store = &self.tools.store;
         if store.now() < run.rests_until && !run.exhausted {
             return Ok(wait(store, run.rests_until));
@@ -249,7 +244,14 @@ impl Driver {
         let report = report_of(store, tenant, run).await?;
         if store.end_backfill(tenant.id, &run.id, &self.owner, (state, None), &report).await? {
             let (word, decided) = (state.as_str(), run.decided());
-            tracing::info!(tenant = tenant.slug, run = run.id, decided, "backfill {} of {} is {word}: {decided} decided", run.id, tenant.slug);
+            tracing::info!(
+                tenant = tenant.slug,
+                run = run.id,
+                decided,
+                "backfill {} of {} is {word}: {decided} decided",
+                run.id,
+                tenant.slug
+            );
         }
         Ok(Step::Ended)
     }

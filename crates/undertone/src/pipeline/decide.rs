@@ -170,7 +170,9 @@ async fn read_instead(
         .into_iter()
         .map(|step| match step {
             Step::Done(outcome) => Ok(outcome),
-            Step::Read(_) => Ok(Outcome::Failed { detail: "nobody read it".to_owned(), retry_at: Some(clock()) }),
+            Step::Read(_) => {
+                Ok(Outcome::Failed { detail: "nobody read it".to_owned(), retry_at: Some(clock()) })
+            }
             Step::Instead(utterance, why) => {
                 read.push(utterance);
                 Err(why)

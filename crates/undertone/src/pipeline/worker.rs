@@ -199,7 +199,12 @@ impl Worker {
         for tenant in store.tenants_with_lost_calls().await? {
             let caps = Caps::of(&store.module(tenant).await?.settings);
             let lost = store.expire_calls(tenant, &caps).await?;
-            tracing::warn!(lost, tenant = tenant.0, "{lost} LLM calls of tenant {} are lost; their most counts as used", tenant.0);
+            tracing::warn!(
+                lost,
+                tenant = tenant.0,
+                "{lost} LLM calls of tenant {} are lost; their most counts as used",
+                tenant.0
+            );
         }
         Ok(())
     }
@@ -225,10 +230,14 @@ impl Worker {
         let (place, limit) = match &chosen {
             Chosen::Local | Chosen::Unusable(_) => (None, BATCH),
             Chosen::Llm(_) => {
+                let together = u16::from(module.settings.llm_together).max(1);
+                // The end of what is under way wakes the tenant, and so does the next look around.
+                if self.asking.lingers(tenant) && store.due(tenant, together).await? < together {
+                    return Ok(false);
+                }
                 // Whoever is turned away is woken when there is a place.
                 let Some(place) = self.asking.place(tenant) else { return Ok(false) };
                 // As many as fill whole requests.
-                let together = u16::from(module.settings.llm_together).max(1);
                 (Some(place), together * (BATCH / together).max(1))
             }
         };

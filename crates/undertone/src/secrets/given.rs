@@ -62,9 +62,7 @@ fn places(provider: Provider) -> (&'static str, &'static str, &'static str) {
 fn names(config: &Config, provider: Provider) -> Names<'_> {
     let (variable, setting, usual_key) = places(provider);
     let (file, base_url, usual_base_url) = match provider {
-        Provider::Claude => {
-            (&config.claude_api_key_file, &config.claude_base_url, "ANTHROPIC_BASE_URL")
-        }
+        Provider::Claude => (&config.claude_api_key_file, &config.claude_base_url, "ANTHROPIC_BASE_URL"),
         Provider::Openai => (&config.openai_api_key_file, &config.openai_base_url, "OPENAI_BASE_URL"),
     };
     Names { key: Place { variable, setting, file }, base_url, usual_key, usual_base_url }

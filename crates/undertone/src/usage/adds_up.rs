@@ -200,7 +200,11 @@ fn rounded(exact: u64) -> u64 {
 }
 
 /// What the server billed and told us, added up for a key.
-fn billed_by(server: &Server, texts: &HashMap<String, u64>, key: impl Fn(&Billed) -> String) -> BTreeMap<String, Sums> {
+fn billed_by(
+    server: &Server,
+    texts: &HashMap<String, u64>,
+    key: impl Fn(&Billed) -> String,
+) -> BTreeMap<String, Sums> {
     let mut sums: BTreeMap<String, Sums> = BTreeMap::new();
     for billed in server.ledger().delivered() {
         let [input, cache_read, cache_write_5m, cache_write_1h, output] = tokens(billed);
@@ -221,7 +225,13 @@ fn billed_by(server: &Server, texts: &HashMap<String, u64>, key: impl Fn(&Billed
 
 /// Of sums what the server knows too.
 fn known(sums: Sums) -> Sums {
-    Sums { lost_calls: 0, lost_tokens: 0, lost_micros: 0, saved: undertone_core::usage::sums::Saved::default(), ..sums }
+    Sums {
+        lost_calls: 0,
+        lost_tokens: 0,
+        lost_micros: 0,
+        saved: undertone_core::usage::sums::Saved::default(),
+        ..sums
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -249,13 +259,21 @@ async fn the_report_says_to_the_token_and_cent_what_the_server_billed() {
     // Rounded call by call, and off by less than a cent from what nobody rounded.
     let total = by_model.total;
     let exact: u64 = ledger.delivered().filter_map(exact).sum();
-    assert!((total.cost_micros * 1_000_000).abs_diff(exact) < 10_000_000_000, "{} and {exact}", total.cost_micros);
+    assert!(
+        (total.cost_micros * 1_000_000).abs_diff(exact) < 10_000_000_000,
+        "{} and {exact}",
+        total.cost_micros
+    );
 
     // What was billed and never told us is among the lost, which count as used at their most.
-    let untold: u64 = ledger.billed.iter().filter(|billed| !billed.delivered).map(|billed| billed.usage.total()).sum();
+    let untold: u64 =
+        ledger.billed.iter().filter(|billed| !billed.delivered).map(|billed| billed.usage.total()).sum();
     let untold_calls = ledger.billed.iter().filter(|billed| !billed.delivered).count() as u64;
     assert_eq!(total.lost_calls, lost);
-    assert!(untold_calls > 0 && untold_calls <= lost && untold <= total.lost_tokens, "{untold_calls} {untold} {total:?}");
+    assert!(
+        untold_calls > 0 && untold_calls <= lost && untold <= total.lost_tokens,
+        "{untold_calls} {untold} {total:?}"
+    );
     assert_eq!((total.overrun_tokens, total.overrun_micros), (0, 0), "the bound held for every call");
     let month = bench.store.budget(&bench.tenant).await.unwrap().month;
     assert_eq!((month.spent.tokens, month.spent.micros), (total.usage.total(), total.cost_micros));
@@ -264,7 +282,8 @@ async fn the_report_says_to_the_token_and_cent_what_the_server_billed() {
 
     // Call by call, and in the file for a spreadsheet.
     let calls = bench.store.calls(bench.tenant.id, None, u16::MAX).await.unwrap();
-    let sum = |part: fn(&undertone_store::budget::Call) -> Option<i64>| calls.iter().filter_map(part).sum::<i64>();
+    let sum =
+        |part: fn(&undertone_store::budget::Call) -> Option<i64>| calls.iter().filter_map(part).sum::<i64>();
     assert_eq!(sum(|call| call.cost_micros), total.cost_micros.cast_signed());
     assert_eq!(sum(|call| Some(call.cache_read_tokens)), total.usage.cache_read.cast_signed());
     assert_eq!(sum(|call| Some(call.texts).filter(|_| call.state == "settled")), total.texts.cast_signed());
@@ -272,7 +291,8 @@ async fn the_report_says_to_the_token_and_cent_what_the_server_billed() {
     write_csv(&Report::of(&bench.tenant, by_day), &mut file).unwrap();
     let mut reader = csv::Reader::from_reader(&*file);
     let place = reader.headers().unwrap().iter().position(|head| head == "cost_usd").unwrap();
-    let dollars = reader.records().map(|record| record.unwrap()[place].replace('.', "").parse::<u64>().unwrap());
+    let dollars =
+        reader.records().map(|record| record.unwrap()[place].replace('.', "").parse::<u64>().unwrap());
     assert_eq!(dollars.sum::<u64>(), total.cost_micros);
 
     // None of it was a matter of course: everything happened.
@@ -282,9 +302,16 @@ async fn the_report_says_to_the_token_and_cent_what_the_server_billed() {
     let stopped = |reason: &str| ledger.delivered().filter(|billed| billed.stop_reason == reason).count();
     println!(
         "{} calls billed, {untold_calls} of them never told, {lost} lost; {scored} texts with a verdict and {not} without; {} refused, {} cut off; {total:?}",
-        ledger.billed.len(), stopped("refusal"), stopped("max_tokens")
+        ledger.billed.len(),
+        stopped("refusal"),
+        stopped("max_tokens")
     );
     assert!(ledger.billed.len() >= 300 && stopped("refusal") > 0 && stopped("max_tokens") > 0);
     assert!(total.saved.cache_micros > 0 && total.saved.packing_tokens > 0 && total.unpriced_calls > 0);
+    let unpriced = by_model.lines.iter().find(|line| line.key == "local-model").unwrap().sums.saved;
+    assert!(
+        unpriced.packing_tokens > 0 && unpriced.packing_micros == 0,
+        "known without a price: {unpriced:?}"
+    );
     assert!(scored > not && not > 0, "{scored} {not}");
 }

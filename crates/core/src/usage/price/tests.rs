@@ -109,7 +109,8 @@ fn a_day_of_release_in_the_name_changes_no_price() {
     }
     let own = Prices::with(&[entry("claude-haiku-4-5-20251001", 7.0, 7.0)]).unwrap();
     assert_ne!(own.of("claude-haiku-4-5-20251001", on), own.of("claude-haiku-4-5", on));
-    let later = PriceEntry { from: Some("2027-01-01".to_owned()), ..entry("claude-haiku-4-5-20251001", 7.0, 7.0) };
+    let later =
+        PriceEntry { from: Some("2027-01-01".to_owned()), ..entry("claude-haiku-4-5-20251001", 7.0, 7.0) };
     let own = Prices::with(&[later]).unwrap();
     assert_eq!(own.of("claude-haiku-4-5-20251001", on), own.of("claude-haiku-4-5", on), "not yet");
 }
@@ -202,7 +203,11 @@ fn what_is_built_in_holds_until_the_first_day_given() {
     }
     assert_eq!(prices.of(&dearer.model, day(2027, 1, 1)).unwrap().rates.output, 15_000_000);
     let on = |day| {
-        prices.on(day).find(|listed| listed.model == dearer.model).map(|l| (l.from, l.until, l.built_in)).unwrap()
+        prices
+            .on(day)
+            .find(|listed| listed.model == dearer.model)
+            .map(|l| (l.from, l.until, l.built_in))
+            .unwrap()
     };
     assert_eq!(on(day(2026, 10, 6)), (None, Some(day(2026, 10, 7)), true));
     assert_eq!(on(day(2026, 12, 31)), (Some(day(2026, 10, 7)), Some(day(2027, 1, 1)), true));

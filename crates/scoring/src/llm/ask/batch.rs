@@ -147,8 +147,7 @@ pub fn verdicts(
                 let no = NoVerdict::Failed { detail: told.clone() };
                 if alone { Unanswered::No(no) } else { Unanswered::Alone(told) }
             };
-            let answered =
-                told.map_err(|why| again(format!("the model's answer can not be used: {why}")))?;
+            let answered = told.map_err(|why| again(format!("the model's answer can not be used: {why}")))?;
             let provenance = Provenance {
                 scorer: ScorerKind::Claude,
                 model: made.model.to_owned(),
@@ -239,7 +238,8 @@ mod tests {
     #[test]
     fn one_that_is_alone_has_more_room() {
         let texts = utterances(&["Late again, I am tired of it.", "Where is it? So late."]);
-        let most = |texts: &[Utterance]| prepare(texts, &Knowledge::default(), "claude-haiku-5-5").size.max_tokens;
+        let most =
+            |texts: &[Utterance]| prepare(texts, &Knowledge::default(), "claude-haiku-5-5").size.max_tokens;
         assert_eq!((most(&texts), most(&texts[..1])), (1800, 2048));
     }
 }

@@ -196,7 +196,8 @@ mod tests {
         let pace = Pace::new(4);
         pace.observe(&RateLimits { requests: window(3, 60), ..RateLimits::default() }, at(0));
         assert_eq!(pace.full_until(at(0)), None);
-        let limits = RateLimits { requests: window(0, 20), output_tokens: window(0, 40), ..RateLimits::default() };
+        let limits =
+            RateLimits { requests: window(0, 20), output_tokens: window(0, 40), ..RateLimits::default() };
         pace.observe(&limits, at(0));
         pace.observe(&RateLimits { requests: window(1, 60), ..RateLimits::default() }, at(1));
         assert_eq!(pace.full_until(at(1)), Some(at(40)), "one that left earlier knows of no more room");

@@ -68,7 +68,10 @@ fn today(bench: &Bench) -> NaiveDate {
 async fn where_nothing_was_asked_everything_is_there_and_empty() {
     let bench = Bench::open().await;
     let told = bench.get(USAGE).await;
-    assert_eq!((&told["lines"], &told["zone"], &told["group"]), (&json!([]), &json!("Europe/Berlin"), &json!("day")));
+    assert_eq!(
+        (&told["lines"], &told["zone"], &told["group"]),
+        (&json!([]), &json!("Europe/Berlin"), &json!("day"))
+    );
     assert_eq!((&told["total"]["tokens"], &told["total"]["cost_usd"]), (&json!(0), &json!("0.000000")));
     assert_eq!(told["to"], json!(today(&bench)));
     assert_eq!(told["from"].as_str().unwrap()[8..], *"01", "the month until today");
@@ -147,7 +150,11 @@ async fn the_ledger_is_read_page_by_page() {
         address = format!("{CALLS}?limit=1&before={next}");
     }
     assert_eq!(json!(paged), all["items"]);
-    assert_eq!(bench.get(&format!("{CALLS}?limit=3")).await["next_before"], Value::Null, "there is no fourth");
+    assert_eq!(
+        bench.get(&format!("{CALLS}?limit=3")).await["next_before"],
+        Value::Null,
+        "there is no fourth"
+    );
 }
 
 #[tokio::test]
@@ -184,7 +191,8 @@ async fn analysts_read_figures_and_the_ledger_is_for_administrators_of_the_tenan
     let theirs = reserve(&bench, &bench.theirs, &request("claude-opus-5-5", 70)).await.unwrap();
     settle(&bench, &bench.theirs, &theirs, Usage { output: 70, ..Usage::default() }, Some(77)).await;
     for (path, read) in [(USAGE, 200), (BUDGET, 200), (CALLS, 403)] {
-        for (by, status) in [("", 401), ("ut_unknown", 401), ("ut_mine_ingest", 403), ("ut_mine_read", read)] {
+        for (by, status) in [("", 401), ("ut_unknown", 401), ("ut_mine_ingest", 403), ("ut_mine_read", read)]
+        {
             assert_eq!(bench.call("GET", path, by, None).await.status, status, "{path} with “{by}”");
         }
         for (role, status) in [("analyst", read), ("agent", read), ("tenant_admin", 200)] {
@@ -221,7 +229,10 @@ async fn a_cap_that_is_raised_or_lowered_holds_at_once() {
     settle(&bench, &bench.mine, &first, Usage { input: 800, ..Usage::default() }, Some(0)).await;
     let refused = ask(300).await.unwrap_err();
     assert_eq!((refused.cap, refused.used, refused.wanted), (1_000, 800, 300));
-    assert_eq!(day().await, json!({"cap": 1_000, "used": 800, "lost": 0, "held": 0, "left": 200, "percent": 80}));
+    assert_eq!(
+        day().await,
+        json!({"cap": 1_000, "used": 800, "lost": 0, "held": 0, "left": 200, "percent": 80})
+    );
 
     set(json!({"daily_token_cap": 1_100})).await;
     let second = ask(300).await.unwrap();
@@ -229,7 +240,10 @@ async fn a_cap_that_is_raised_or_lowered_holds_at_once() {
     bench.store().release_call(bench.mine.id, &Caps::default(), &second).await.unwrap();
     set(json!({"daily_token_cap": 500})).await;
     assert_eq!(ask(1).await.unwrap_err().cap, 500);
-    assert_eq!(day().await, json!({"cap": 500, "used": 800, "lost": 0, "held": 0, "left": 0, "percent": 160}));
+    assert_eq!(
+        day().await,
+        json!({"cap": 500, "used": 800, "lost": 0, "held": 0, "left": 0, "percent": 160})
+    );
     // The month's money, in cents: 600 of the 10,000 millionths of a cent are left of 1 cent.
     set(json!({"daily_token_cap": 0, "monthly_cost_cap_cents": 1})).await;
     let third = ask(4_700).await.unwrap();
@@ -242,4 +256,18 @@ async fn a_cap_that_is_raised_or_lowered_holds_at_once() {
     set(json!({"daily_token_cap": null, "monthly_cost_cap_cents": null})).await;
     assert_eq!(day().await["cap"], 100_000);
     assert_eq!(ask(99_000).await.unwrap_err().cap, 100_000);
+}
+
+#[test]
+fn the_event_is_what_the_document_says() {
+    // As docs/service.md shows it; the store's tests hold the store to the same keys.
+    let docs = include_str!("../../../../../docs/service.md");
+    let example = docs.split("```json\n").find(|part| part.starts_with("{\"tenant_id\"")).unwrap();
+    let example: Value = serde_json::from_str(example.split("```").next().unwrap()).unwrap();
+    let document: Value = serde_json::from_str(crate::api::openapi::DOCUMENT).unwrap();
+    let validator = jsonschema::validator_for(&document["components"]["schemas"]["BudgetThreshold"]).unwrap();
+    assert!(validator.is_valid(&example), "{example}");
+    let mut other = example;
+    other["percent"] = json!(70);
+    assert!(!validator.is_valid(&other));
 }

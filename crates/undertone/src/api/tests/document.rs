@@ -113,6 +113,61 @@ async fn answers_are_what_the_document_says() {
 }
 
 #[tokio::test]
+async fn backfills_are_what_the_document_says() {
+    let document: Value = serde_json::from_str(crate::api::openapi::DOCUMENT).unwrap();
+    let bench = Bench::open().await;
+    let texts = ["Third week without an answer. I am about to give up on you.", "Hi"];
+    for text in texts {
+        bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&json!({"text": text}))).await;
+    }
+    bench.settled(&bench.mine).await;
+    let interaction =
+        bench.get("/api/v1/interactions?state=scored").await["items"][0]["id"].as_str().unwrap().to_owned();
+    let all = "/api/v1/backfills";
+    let one = format!("{all}/{{id}}");
+    let call = async |method: &str, path: &str, id: &str, body: Option<Value>, status: u16| {
+        let answer = bench.call(method, &path.replace("{id}", id), "ut_mine", body.as_ref()).await;
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text);
+        assert_documented(&document, method, path, &answer);
+        answer.json()
+    };
+    let ended = async |id: &str| {
+        for _ in 0..600 {
+            if bench.get(&format!("{all}/{id}")).await["report"].is_object() {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        panic!("it did not end within 12 s");
+    };
+    call("POST", all, "", Some(json!({})), 200).await;
+    call("POST", all, "", Some(json!({"scorer": "claude", "mode": "refresh"})), 200).await;
+    call("POST", all, "", Some(json!({"batch_size": 0})), 422).await;
+    call("POST", all, "", Some(json!({"customer": "nobody"})), 404).await;
+    for body in
+        [json!({"include": ["too_short"], "confirm": true}), json!({"mode": "refresh", "confirm": true})]
+    {
+        let begun = call("POST", all, "", Some(body), 202).await;
+        let id = begun["run"]["id"].as_str().unwrap();
+        ended(id).await;
+        call("GET", &one, id, None, 200).await;
+        for word in ["pause", "resume", "cancel"] {
+            call("POST", &format!("{one}/{word}"), id, None, 409).await;
+            call("POST", &format!("{one}/{word}"), "x", None, 404).await;
+        }
+    }
+    let again = "/api/v1/interactions/{id}/rescore";
+    let begun = call("POST", again, &interaction, Some(json!({"scorer": "local"})), 202).await;
+    ended(begun["id"].as_str().unwrap()).await;
+    call("POST", again, "x", Some(json!({})), 404).await;
+    call("POST", again, &interaction, Some(json!({"scorer": 1})), 422).await;
+    // No key is there for it.
+    call("POST", again, &interaction, Some(json!({"scorer": "claude"})), 409).await;
+    call("GET", all, "", None, 200).await;
+    assert_eq!(bench.get(&format!("{all}?single=true&limit=2")).await["items"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn the_document_lists_every_route_and_no_other() {
     let document: Value = serde_json::from_str(crate::api::openapi::DOCUMENT).unwrap();
     let mut told: Vec<(String, String)> = Vec::new();

@@ -1,5 +1,6 @@
 //! Tenants whose texts an LLM reads, from intake to verdict and bill, against a local server that speaks the providers' wire formats.
 
+mod backfill;
 mod cascade;
 
 use std::collections::BTreeSet;
@@ -47,8 +48,7 @@ impl LlmBench {
             let credentials = Credentials::new(provider, &key, Some(url)).unwrap();
             InstallationKey { credentials, from: "a test".to_owned() }
         };
-        let keys =
-            vec![key(Provider::Claude, &server.url()), key(Provider::Openai, &server.chat_url())];
+        let keys = vec![key(Provider::Claude, &server.url()), key(Provider::Openai, &server.chat_url())];
         let bench = Bench::with(Given::new(Keyring::default(), keys)).await;
         let llm = Self { bench, server };
         llm.set(settings).await;
@@ -62,7 +62,8 @@ impl LlmBench {
 
     /// Hands in texts, by numbers from 0.
     async fn hand_in(&self, key: &str, texts: impl IntoIterator<Item = String>) {
-        let line = |(n, text)| json!({"external_id": n, "text": text, "customer": format!("c{n}")}).to_string();
+        let line =
+            |(n, text)| json!({"external_id": n, "text": text, "customer": format!("c{n}")}).to_string();
         let lines: Vec<String> = texts.into_iter().enumerate().map(line).collect();
         let request = Request::post("/api/v1/interactions")
             .header(header::AUTHORIZATION, format!("Bearer {key}"))
@@ -149,7 +150,10 @@ async fn an_llm_scores_and_its_bill_adds_up() {
     let verdict = bench.store().revisions(bench.mine.id, &all[0].id).await.unwrap().remove(0).verdict;
     let made = &verdict.provenance;
     assert_eq!((made.scorer, &*made.model), (ScorerKind::Claude, MODEL));
-    assert!(made.prompt_version.as_deref().is_some_and(|version| version.starts_with("score-1+")), "{made:?}");
+    assert!(
+        made.prompt_version.as_deref().is_some_and(|version| version.starts_with("score-1+")),
+        "{made:?}"
+    );
     bench.assert_adds_up().await;
     // Packed: not a request for each. Several workers' worth at once, and no text twice.
     let total = bench.total().await;
@@ -186,16 +190,24 @@ async fn without_the_llm_the_embedded_model_scores_and_says_so() {
     for one in bench.scored().await {
         assert_eq!(one.reason.as_deref(), Some("llm_unavailable"), "{one:?}");
         let detail = one.detail.as_deref().unwrap();
-        assert!(detail.starts_with("the LLM could not be asked: the provider can not be reached"), "{detail}");
+        assert!(
+            detail.starts_with("the LLM could not be asked: the provider can not be reached"),
+            "{detail}"
+        );
         assert_eq!(bench.scorer_of(&one).await.0, "local");
     }
     let shown = bench.get("/api/v1/interactions?external_id=0").await["items"][0].clone();
-    assert_eq!((&shown["state"], &shown["explanation"]), (&json!("scored"), &json!("the LLM did not answer")));
+    assert_eq!(
+        (&shown["state"], &shown["explanation"]),
+        (&json!("scored"), &json!("the LLM did not answer"))
+    );
     bench.assert_adds_up().await;
     assert_eq!(bench.total().await, Sums::default());
     // Without it, what the embedded model does not read stays unscored, with both reasons.
     let finnish = "Tämä on jo kolmas kerta kun kirjoitan teille eikä kukaan vastaa minulle mitään";
-    bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&json!({"external_id": 7, "text": finnish}))).await;
+    bench
+        .call("POST", "/api/v1/interactions", "ut_mine", Some(&json!({"external_id": 7, "text": finnish})))
+        .await;
     let all = bench.until("skipped", |all| all.iter().any(|one| one.state == "skipped")).await;
     let one = all.last().unwrap();
     assert_eq!(one.reason.as_deref(), Some("language_not_validated"));
@@ -207,8 +219,9 @@ async fn whoever_waits_for_the_llm_is_scored_by_it() {
     let bench = LlmBench::open(json!({"scorer": "claude", "when_unavailable": "wait"})).await;
     bench.server.unplug().unwrap();
     bench.hand_in("ut_mine", complaints(3)).await;
-    let waiting =
-        bench.until("waiting", |all| all.iter().all(|one| one.reason.as_deref() == Some("llm_unavailable"))).await;
+    let waiting = bench
+        .until("waiting", |all| all.iter().all(|one| one.reason.as_deref() == Some("llm_unavailable")))
+        .await;
     for one in waiting {
         assert_eq!((&*one.state, one.attempts), ("pending", 0), "waiting is no attempt");
         let wait = one.next_attempt_at.unwrap() - bench.store().now();
@@ -237,12 +250,16 @@ async fn whoever_would_rather_have_none_has_the_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cap_stops_the_llm_and_a_raised_one_lets_it_go_on_at_once() {
-    let settings = json!({"scorer": "claude", "when_unavailable": "wait", "daily_token_cap": 1000, "llm_together": 2});
+    let settings =
+        json!({"scorer": "claude", "when_unavailable": "wait", "daily_token_cap": 1000, "llm_together": 2});
     let bench = LlmBench::open(settings).await;
     bench.hand_in("ut_mine", complaints(6)).await;
     let stopped = |all: &[Listed]| all.iter().all(|one| one.reason.as_deref() == Some("daily_token_cap"));
     for one in bench.until("stopped by the cap", stopped).await {
-        assert!(one.detail.as_deref().unwrap().contains("more than the whole daily token cap of 1000"), "{one:?}");
+        assert!(
+            one.detail.as_deref().unwrap().contains("more than the whole daily token cap of 1000"),
+            "{one:?}"
+        );
     }
     assert!(bench.server.requests().is_empty(), "nothing is sent that may exceed the cap");
 
@@ -301,6 +318,26 @@ async fn a_slow_llm_holds_nobody_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_arrives_while_others_are_asked_about_goes_together() {
+    let script =
+        Script { latency: Duration::from_millis(700), ..Script::new(Arc::new(|| MachineClock.now())) };
+    let bench = LlmBench::with(script, json!({"scorer": "claude"})).await;
+    let one_by_one = complaints(6).enumerate().map(|(n, text)| json!({"external_id": n, "text": text}));
+    for (n, item) in one_by_one.enumerate() {
+        bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&item)).await;
+        while n == 0 && bench.server.in_flight() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    bench.scored().await;
+    assert_eq!(
+        (bench.server.requests().len(), bench.total().await.texts),
+        (2, 6),
+        "the first alone, then the others"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_says_who_it_is_leaves() {
     let bench = LlmBench::open(json!({"scorer": "claude"})).await;
     for n in 0..4 {
@@ -322,11 +359,23 @@ async fn nothing_that_says_who_it_is_leaves() {
     assert!(!requests.is_empty());
     for request in &requests {
         let body = request.body.to_lowercase();
-        for told in ["marlene", "ostrowska", "bertil", "nyqvist", "helpdesk", "901820", "ticket-", "thread-", "ag-5150"] {
+        for told in [
+            "marlene",
+            "ostrowska",
+            "bertil",
+            "nyqvist",
+            "helpdesk",
+            "901820",
+            "ticket-",
+            "thread-",
+            "ag-5150",
+        ] {
             assert!(!body.contains(told), "{told} left: {body}");
         }
         for one in &all {
-            for id in [Some(&one.id), one.customer_id.as_ref(), one.agent_id.as_ref(), one.conversation_id.as_ref()] {
+            for id in
+                [Some(&one.id), one.customer_id.as_ref(), one.agent_id.as_ref(), one.conversation_id.as_ref()]
+            {
                 assert!(!body.contains(id.unwrap()), "an id left: {body}");
             }
         }
@@ -380,7 +429,10 @@ async fn the_cascade_asks_about_some_and_always_about_the_segments_it_is_told() 
     let vip = |n: u32| json!({"external_id": n, "customer": "c0", "text": "And again nobody has answered me, I am furious!"});
     bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&vip(2))).await;
     let one = bench.scored().await.remove(2);
-    assert_eq!((bench.scorer_of(&one).await.0, one.reason.as_deref()), ("local".to_owned(), Some("llm_unavailable")));
+    assert_eq!(
+        (bench.scorer_of(&one).await.0, one.reason.as_deref()),
+        ("local".to_owned(), Some("llm_unavailable"))
+    );
     bench.set(json!({"when_unavailable": "skip"})).await;
     bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&vip(3))).await;
     let all = bench.until("skipped", |all| all[3].state == "skipped").await;
@@ -399,8 +451,17 @@ async fn a_text_that_is_tried_out_is_read_and_paid_for_as_any_other() {
 
     bench.set(json!({"daily_token_cap": 1000})).await;
     let answer = score().await.json();
-    assert_eq!((&answer["verdict"]["provenance"]["scorer"], &answer["reason"]), (&json!("local"), &json!("daily_token_cap")));
-    assert!(answer["detail"].as_str().unwrap().starts_with("the LLM could not be asked: the request can take up to"), "{answer}");
+    assert_eq!(
+        (&answer["verdict"]["provenance"]["scorer"], &answer["reason"]),
+        (&json!("local"), &json!("daily_token_cap"))
+    );
+    assert!(
+        answer["detail"]
+            .as_str()
+            .unwrap()
+            .starts_with("the LLM could not be asked: the request can take up to"),
+        "{answer}"
+    );
     bench.set(json!({"when_unavailable": "skip"})).await;
     let answer = score().await.json();
     assert_eq!((&answer["verdict"], &answer["reason"]), (&Value::Null, &json!("daily_token_cap")));
@@ -414,7 +475,10 @@ async fn a_text_that_is_tried_out_is_read_and_paid_for_as_any_other() {
     let none = Bench::open().await;
     none.call("PUT", "/api/v1/settings", "ut_mine", Some(&json!({"scorer": "claude"}))).await;
     let answer = none.call("POST", "/api/v1/score", "ut_mine", Some(&text)).await.json();
-    assert_eq!((&answer["verdict"]["provenance"]["scorer"], &answer["reason"]), (&json!("local"), &json!("no_key")));
+    assert_eq!(
+        (&answer["verdict"]["provenance"]["scorer"], &answer["reason"]),
+        (&json!("local"), &json!("no_key"))
+    );
     assert!(answer["detail"].as_str().unwrap().contains("PUT /api/v1/provider-keys/claude"), "{answer}");
     none.call("PUT", "/api/v1/settings", "ut_mine", Some(&json!({"when_unavailable": "wait"}))).await;
     assert_eq!(none.call("POST", "/api/v1/score", "ut_mine", Some(&text)).await.status, 503);
@@ -424,7 +488,13 @@ async fn a_text_that_is_tried_out_is_read_and_paid_for_as_any_other() {
 async fn a_key_that_is_set_is_used_at_once() {
     let bench = LlmBench::open(json!({})).await;
     let none = Bench::open().await;
-    none.call("PUT", "/api/v1/settings", "ut_mine", Some(&json!({"scorer": "claude", "when_unavailable": "wait"}))).await;
+    none.call(
+        "PUT",
+        "/api/v1/settings",
+        "ut_mine",
+        Some(&json!({"scorer": "claude", "when_unavailable": "wait"})),
+    )
+    .await;
     let item = json!({"external_id": 1, "text": "Third week without an answer, I am furious about this."});
     none.call("POST", "/api/v1/interactions", "ut_mine", Some(&item)).await;
     let waits = async |reason: &str| {

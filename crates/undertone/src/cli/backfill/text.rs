@@ -94,7 +94,8 @@ pub fn state(told: &Value, tenant: &Tenant) -> String {
 pub fn run(told: &Value, tenant: &Tenant) -> String {
     let text = |value: &Value| clean(value.as_str().unwrap_or_default());
     let count = |value: &Value| grouped(value.as_u64().unwrap_or_default());
-    let mut out = format!("Run {} ({}): {}\n", text(&told["id"]), text(&told["asked"]["mode"]), state(told, tenant));
+    let mut out =
+        format!("Run {} ({}): {}\n", text(&told["id"]), text(&told["asked"]["mode"]), state(told, tenant));
     let progress = &told["progress"];
     out += &format!(
         "{} of {} decided: {} scored, {} without a verdict, {} failed, {} revised meanwhile\n",
@@ -259,9 +260,6 @@ mod tests {
 
     #[test]
     fn times_are_rounded_up() {
-        assert_eq!(
-            [0, 119, 121, 7_200].map(duration),
-            ["0 seconds", "119 seconds", "3 minutes", "2 hours"]
-        );
+        assert_eq!([0, 119, 121, 7_200].map(duration), ["0 seconds", "119 seconds", "3 minutes", "2 hours"]);
     }
 }

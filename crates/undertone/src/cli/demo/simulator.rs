@@ -58,7 +58,8 @@ fn answers(reader: &LocalScorer, seen: &ItemSeen) -> Value {
 /// The categories the question allows.
 fn categories(seen: &ItemSeen) -> Vec<&str> {
     let schema = seen.schema.as_ref();
-    let known = schema.and_then(|s| s.pointer("/properties/answers/items/properties/category/enum")?.as_array());
+    let known =
+        schema.and_then(|s| s.pointer("/properties/answers/items/properties/category/enum")?.as_array());
     known.into_iter().flatten().filter_map(Value::as_str).collect()
 }
 

@@ -57,7 +57,8 @@ impl<'s> Flow<'s> {
 
     fn gate(&self, row: Row) -> Gated {
         let Row { line, interaction, kept } = row;
-        let decided = |interaction, answer| Gated::Decided(Box::new(Scored { line, interaction, answer, note: None }));
+        let decided =
+            |interaction, answer| Gated::Decided(Box::new(Scored { line, interaction, answer, note: None }));
         let interaction = match interaction {
             Ok(interaction) => interaction,
             Err(told) => return decided(None, Answer::Failed(told)),
@@ -67,7 +68,8 @@ impl<'s> Flow<'s> {
                 let mut utterance = Utterance::of(&interaction, read_bytes);
                 utterance.known = people::known(&kept, interaction.customer.as_deref());
                 let segments = &self.settings.cascade_segments;
-                utterance.always_llm = people::segment(&kept).is_some_and(|segment| segments.contains(segment));
+                utterance.always_llm =
+                    people::segment(&kept).is_some_and(|segment| segments.contains(segment));
                 return Gated::Open(Box::new(Open { line, interaction, utterance }));
             }
             Decision::Skip(reason) => reason,
@@ -83,8 +85,7 @@ impl<'s> Flow<'s> {
             let mut pack = vec![rows.next().await?];
             let mut open = usize::from(pack.iter().any(Gated::is_open));
             while open < most && pack.len() < MOST_ROWS {
-                let next =
-                    if streamed { rows.next().now_or_never().flatten() } else { rows.next().await };
+                let next = if streamed { rows.next().now_or_never().flatten() } else { rows.next().await };
                 let Some(row) = next else { break };
                 open += usize::from(row.is_open());
                 pack.push(row);

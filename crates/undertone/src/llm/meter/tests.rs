@@ -57,7 +57,11 @@ fn each_ending_is_counted_as_what_it_is() {
     assert_eq!((tally.sums.calls, tally.sums.texts, tally.sums.usage), (1, 8, usage));
     assert_eq!((tally.sums.cost_micros, tally.sums.unpriced_calls, tally.sums.overrun_tokens), (443, 0, 0));
     assert_eq!((tally.sums.lost_calls, tally.sums.lost_tokens, tally.sums.lost_micros), (1, 12_056, 1_882));
-    assert_eq!((tally.open_calls, tally.open_tokens, tally.open_micros), (1, 12_056, 1_882), "not heard of yet");
+    assert_eq!(
+        (tally.open_calls, tally.open_tokens, tally.open_micros),
+        (1, 12_056, 1_882),
+        "not heard of yet"
+    );
     assert!(tally.sums.saved.cache_micros > 0);
 }
 
@@ -71,7 +75,9 @@ fn tokens_count_where_no_price_is_known() {
     let tally = meter.tally();
     assert_eq!((tally.sums.unpriced_calls, tally.sums.cost_micros), (1, 0));
     assert_eq!(tally.sums.overrun_tokens, 18_000 - 3_056, "the provider took more than it could");
-    assert!(refused(&meter, call).detail.starts_with("--max-tokens 20,000 leaves no room: 18,000 may be used"));
+    assert!(
+        refused(&meter, call).detail.starts_with("--max-tokens 20,000 leaves no room: 18,000 may be used")
+    );
     let costly = Meter::new(Prices::built_in(), day(), Caps { tokens: None, micros: Some(1_000_000) });
     let told = refused(&costly, call);
     assert_eq!(told.detail, "no price is known for qwen, so --max-cost can not be kept");

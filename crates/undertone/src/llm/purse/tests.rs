@@ -30,7 +30,8 @@ fn planned(model: &str) -> Planned<'_> {
 }
 
 const HAIKU: &str = "claude-haiku-5-5";
-const USED: Usage = Usage { input: 500, cache_read: 2_000, cache_write_5m: 0, cache_write_1h: 0, output: 300 };
+const USED: Usage =
+    Usage { input: 500, cache_read: 2_000, cache_write_5m: 0, cache_write_1h: 0, output: 300 };
 
 impl Bench {
     async fn open(patience: Duration) -> Self {
@@ -66,7 +67,10 @@ async fn a_request_is_counted_as_the_provider_reports_it_at_the_price_of_its_day
     assert_eq!(bench.day().await, [10_000, 0, 0]);
     let call = bench.store.calls(bench.tenant.id, None, 9).await.unwrap().remove(0);
     // 9,000 tokens of prompt, which may all be written to the cache for an hour at $4 a million, and 1,000 of answer at $10.
-    assert_eq!((call.most_micros, call.texts, &*call.scorer, &*call.owner), (Some(46_000), 2, "claude", "test"));
+    assert_eq!(
+        (call.most_micros, call.texts, &*call.scorer, &*call.owner),
+        (Some(46_000), 2, "claude", "test")
+    );
     assert_eq!(call.lease_until - call.reserved_at, LEASE);
     // Reading from the cache costs half from the next day on; this request was made before.
     bench.clock.advance(TimeDelta::minutes(2));
@@ -76,7 +80,10 @@ async fn a_request_is_counted_as_the_provider_reports_it_at_the_price_of_its_day
     let day = bench.store.now().with_timezone(&bench.tenant.zone).date_naive();
     let report = bench.store.ai_usage(&bench.tenant, day, day, Group::Model).await.unwrap();
     let line = report.lines[0].sums;
-    assert_eq!((&*report.lines[0].key, line.calls, line.texts, line.usage), ("claude-sonnet-5-5", 1, 2, USED));
+    assert_eq!(
+        (&*report.lines[0].key, line.calls, line.texts, line.usage),
+        ("claude-sonnet-5-5", 1, 2, USED)
+    );
     assert_eq!((line.cost_micros, line.unpriced_calls, line.overrun_tokens), (cost, 0, 0));
     // What the provider kept is what both texts share.
     assert_eq!((line.saved.packing_tokens, line.saved.packing_micros), (2_000, 400));
@@ -127,7 +134,10 @@ async fn caps_are_those_of_this_moment() {
     bench.set(json!({"daily_token_cap": 9_999})).await;
     let refused = bench.purse.reserve(planned).await.unwrap_err();
     assert_eq!((refused.reason, refused.until), (DeferReason::DailyTokenCap, None));
-    assert!(refused.smaller_may_fit && refused.detail.contains("more than the whole daily token cap"), "{refused:?}");
+    assert!(
+        refused.smaller_may_fit && refused.detail.contains("more than the whole daily token cap"),
+        "{refused:?}"
+    );
     let alone = Planned { texts: 1, ..planned };
     assert!(!bench.purse.reserve(alone).await.unwrap_err().smaller_may_fit);
 

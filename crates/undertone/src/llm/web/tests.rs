@@ -14,11 +14,8 @@ use super::*;
 const KEY: &str = "marker-of-a-key";
 
 fn quick() -> Web {
-    let bounds = Bounds {
-        connect: Duration::from_millis(500),
-        exchange: Duration::from_millis(700),
-        answer: 1 << 20,
-    };
+    let bounds =
+        Bounds { connect: Duration::from_millis(500), exchange: Duration::from_millis(700), answer: 1 << 20 };
     Web::within(bounds, RootCertStore::empty()).unwrap()
 }
 
@@ -71,7 +68,8 @@ async fn a_key_does_not_follow_a_redirect() {
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         request(&mut stream).await;
-        let told = format!("HTTP/1.1 307 Elsewhere\r\nLocation: http://{location}/v1\r\nContent-Length: 0\r\n\r\n");
+        let told =
+            format!("HTTP/1.1 307 Elsewhere\r\nLocation: http://{location}/v1\r\nContent-Length: 0\r\n\r\n");
         stream.write_all(told.as_bytes()).await.unwrap();
     });
     let answer = quick().send(call(format!("http://{address}/v1"))).await.unwrap();
@@ -194,7 +192,13 @@ fn this_machine_is_known() {
     for url in ["http://localhost:1/v1", "http://127.0.0.1", "http://127.3.2.1:9/", "https://[::1]:8000/v1"] {
         assert!(is_this_machine(url), "{url}");
     }
-    for url in ["https://api.anthropic.com", "http://10.0.0.1", "http://localhost.example", "nonsense", "http://[::2]"] {
+    for url in [
+        "https://api.anthropic.com",
+        "http://10.0.0.1",
+        "http://localhost.example",
+        "nonsense",
+        "http://[::2]",
+    ] {
         assert!(!is_this_machine(url), "{url}");
     }
 }

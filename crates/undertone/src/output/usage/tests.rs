@@ -17,9 +17,20 @@ fn sums(times: u64) -> Sums {
     Sums {
         calls: 12 * times,
         texts: 96 * times,
-        usage: Usage { input: 41_234 * times, cache_read: 310_000 * times, cache_write_5m: 5_000 * times, cache_write_1h: 200 * times, output: 9_800 * times },
+        usage: Usage {
+            input: 41_234 * times,
+            cache_read: 310_000 * times,
+            cache_write_5m: 5_000 * times,
+            cache_write_1h: 200 * times,
+            output: 9_800 * times,
+        },
         cost_micros: 12_345 * times,
-        saved: sums::Saved { cache_micros: 27_000, packing_tokens: 180_000, packing_micros: 1_800, batch_micros: 0 },
+        saved: sums::Saved {
+            cache_micros: 27_000,
+            packing_tokens: 180_000,
+            packing_micros: 1_800,
+            batch_micros: 0,
+        },
         ..Sums::default()
     }
 }
@@ -107,15 +118,25 @@ fn what_the_figures_do_not_hold_is_told() {
     let nothing = Sums { saved: sums::Saved::default(), ..sums(1) };
     let told = plain(&table("acme", &report(Group::Day, &[("2026-11-19", nothing)]), 100));
     assert!(told.contains("Saved: nothing by caching, packing or batches.\n"), "{told}");
-    assert!(!told.contains("Lost") && !told.contains("Without a price") && !told.contains("beyond"), "{told}");
+    assert!(
+        !told.contains("Lost") && !told.contains("Without a price") && !told.contains("beyond"),
+        "{told}"
+    );
 }
 
 #[test]
 fn a_model_of_any_name_does_nothing_to_a_reader() {
     let name = "=cmd|'/c x'!A1\u{1b}[2J<b>";
     let report = report(Group::Model, &[(name, sums(1))]);
-    assert!(!table("acme", &report, 200).contains('\u{7}') && plain(&table("acme", &report, 200)).contains("=cmd|'/c x'!A1[2J<b>"));
-    assert!(markdown("acme", &report).contains("| =cmd\\|'/c x'\\!A1\\[2J&lt;b> | 12 |"), "{}", markdown("acme", &report));
+    assert!(
+        !table("acme", &report, 200).contains('\u{7}')
+            && plain(&table("acme", &report, 200)).contains("=cmd|'/c x'!A1[2J<b>")
+    );
+    assert!(
+        markdown("acme", &report).contains("| =cmd\\|'/c x'\\!A1\\[2J&lt;b> | 12 |"),
+        "{}",
+        markdown("acme", &report)
+    );
     let mut out = Vec::new();
     csv(&report, &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
@@ -148,7 +169,9 @@ fn measured(cap: Option<u64>, used: u64, held: u64) -> Measure {
 }
 
 fn budget(day_used: u64, held: u64, lost: u64) -> Standing {
-    let at = |offset: i32, text: &str| FixedOffset::east_opt(offset * 3600).unwrap().from_utc_datetime(&text.parse().unwrap());
+    let at = |offset: i32, text: &str| {
+        FixedOffset::east_opt(offset * 3600).unwrap().from_utc_datetime(&text.parse().unwrap())
+    };
     Standing {
         zone: "Europe/Berlin",
         at: "2026-10-25T12:00:00Z".parse().unwrap(),
@@ -182,6 +205,11 @@ fn a_budget_says_what_is_left_and_until_when() {
     );
     let told = plain(&standing("acme", &budget(100_000, 0, 500)));
     assert!(told.ends_with("The day's budget is used up: no LLM is asked until 2026-10-26 00:00, or until the cap is raised.\n"), "{told}");
-    assert!(told.contains("USED holds up to 500 tokens and $0.000000 this month of calls of which nothing was heard again"), "{told}");
+    assert!(
+        told.contains(
+            "USED holds up to 500 tokens and $0.000000 this month of calls of which nothing was heard again"
+        ),
+        "{told}"
+    );
     assert!(!told.contains("HELD is"), "{told}");
 }

@@ -9,7 +9,9 @@ use undertone_core::{SkipReason, text};
 use undertone_scoring::llm::ask::batch::{CACHE, Made, Unanswered, prepare, verdicts};
 use undertone_scoring::llm::{Reply, claude};
 use undertone_scoring::{Knowledge, Utterance};
-use undertone_store::backfill::{Again, BatchRow, BatchState, RequestItem, RequestResult, RequestRow, Run, RunState};
+use undertone_store::backfill::{
+    Again, BatchRow, BatchState, RequestItem, RequestResult, RequestRow, Run, RunState,
+};
 use undertone_store::budget::{Bill, Caps};
 use undertone_store::queue::Claimed;
 use undertone_store::record::{Finished, Outcome as Recorded};
@@ -143,10 +145,13 @@ impl Driver {
             }
         }
         if unsure {
-            return self.later(tenant, row, "it may be one that the provider works on; that shows when it has ended").await;
+            return self
+                .later(tenant, row, "it may be one that the provider works on; that shows when it has ended")
+                .await;
         }
         if store.now() < row.made_at + self.tools.patience.listed_within {
-            row.next_look_at = (row.made_at + self.tools.patience.listed_within).min(store.now() + self.tools.patience.look_every);
+            row.next_look_at = (row.made_at + self.tools.patience.listed_within)
+                .min(store.now() + self.tools.patience.look_every);
             return store.note_batch(tenant.id, &row).await;
         }
         self.unmake(tenant, run, row, ("the provider does not list it", TimeDelta::zero())).await
@@ -204,7 +209,9 @@ impl Driver {
         }
         row.state = BatchState::Read;
         row.ended_at = Some(store.now());
-        store.note_batch(tenant.id, &row).await
+        store.note_batch(tenant.id, &row).await?;
+        // It held its most, and took a fraction of it.
+        store.hasten_items(tenant.id).await
     }
 
     /// Deals with a request that has ended: first the money, then the verdicts, then what is to be asked again.
@@ -234,7 +241,10 @@ impl Driver {
                 let result = if canceled { RequestResult::Canceled } else { RequestResult::Expired };
                 let detail = if canceled { "the batch was cancelled" } else { "the batch expired" };
                 let reason = SkipReason::LlmUnavailable.as_str();
-                (result, Again { forgiven: true, reason: Some(reason), detail: Some(detail), ..Again::default() })
+                (
+                    result,
+                    Again { forgiven: true, reason: Some(reason), detail: Some(detail), ..Again::default() },
+                )
             }
         };
         store.end_request(tenant.id, (&run.id, &self.owner), (&request.id, result), again).await
@@ -252,14 +262,21 @@ impl Driver {
         let ours = matches!(kind, "invalid_request_error" | "request_too_large" | "not_found_error");
         if !ours {
             let (reason, detail) = (SkipReason::LlmUnavailable.as_str(), "the provider could not answer it");
-            let again = Again { rest: REST, forgiven: true, reason: Some(reason), detail: Some(detail), alone: false };
+            let again = Again {
+                rest: REST,
+                forgiven: true,
+                reason: Some(reason),
+                detail: Some(detail),
+                alone: false,
+            };
             return Ok(again);
         }
         if request.texts == 1 {
-            let message: String = crate::output::clean(error["error"]["message"].as_str().unwrap_or_default())
-                .chars()
-                .take(300)
-                .collect();
+            let message: String =
+                crate::output::clean(error["error"]["message"].as_str().unwrap_or_default())
+                    .chars()
+                    .take(300)
+                    .collect();
             let detail = format!("the provider refuses the request ({kind}): {message}");
             let items = self.tools.store.request_items(tenant.id, &run.id, &request.id).await?;
             let failed = |item: RequestItem| Finished {
@@ -270,7 +287,12 @@ impl Driver {
             let finished = items.into_iter().filter(|item| item.stands).map(failed).collect();
             self.record(tenant.id, &run.id, &settings, finished).await?;
         }
-        Ok(Again { alone: true, reason: Some("retrying"), detail: Some("the provider refused the request"), ..Again::default() })
+        Ok(Again {
+            alone: true,
+            reason: Some("retrying"),
+            detail: Some("the provider refused the request"),
+            ..Again::default()
+        })
     }
 
     /// Counts what it took and records the verdicts.
@@ -284,7 +306,12 @@ impl Driver {
     ) -> Result<Again<'static>, StoreError> {
         let (store, llms) = (&self.tools.store, &self.tools.llms);
         let (module, knowledge) = self.tools.lessons.knowledge(store, tenant.id).await?;
-        let again = |detail| Again { alone: true, reason: Some("retrying"), detail: Some(detail), ..Again::default() };
+        let again = |detail| Again {
+            alone: true,
+            reason: Some("retrying"),
+            detail: Some(detail),
+            ..Again::default()
+        };
         let Ok(reply) = claude::reply(message.to_string().as_bytes(), None, Some(CACHE)) else {
             // What it took is not known; its most counts as spent when its lease ends.
             return Ok(again("the answer could not be read"));
@@ -345,7 +372,9 @@ impl Driver {
             .filter_map(|(RequestItem { claimed, .. }, answer)| {
                 let outcome = match answer {
                     // They opted out after it was sent.
-                    Ok(_) if claimed.opted_out => Recorded::Skipped { reason: SkipReason::OptedOut, detail: None },
+                    Ok(_) if claimed.opted_out => {
+                        Recorded::Skipped { reason: SkipReason::OptedOut, detail: None }
+                    }
                     Ok(verdict) => scored(verdict, None, &claimed, now),
                     Err(Unanswered::Alone(_)) => return None,
                     Err(Unanswered::No(why)) => without(why, &claimed, now),

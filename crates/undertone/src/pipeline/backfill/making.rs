@@ -8,7 +8,9 @@ use undertone_core::verdict::ScorerKind;
 use undertone_core::{Settings, SkipReason};
 use undertone_scoring::llm::ask::batch::{Prepared, group, prepare, prompt_version};
 use undertone_scoring::{Knowledge, Utterance};
-use undertone_store::backfill::{Again, BatchRow, BatchState, NewBatch, NewRequest, RequestResult, Run, Waiting};
+use undertone_store::backfill::{
+    Again, BatchRow, BatchState, NewBatch, NewRequest, RequestResult, Run, Waiting,
+};
 use undertone_store::budget::{Caps, Frees, Refusal, ReserveRequest, Reserved};
 use undertone_store::queue::Claimed;
 use undertone_store::record::{Finished, Outcome};
@@ -195,8 +197,7 @@ impl Driver {
     ) -> Result<Result<Paid, Refusal>, StoreError> {
         let (store, llms) = (&self.tools.store, &self.tools.llms);
         let utterances: Vec<Utterance> = texts.iter().map(|(_, _, utterance)| utterance.clone()).collect();
-        let Prepared { params, size, caching, digest } =
-            prepare(&utterances, making.knowledge, making.model);
+        let Prepared { params, size, caching, digest } = prepare(&utterances, making.knowledge, making.model);
         let price = llms.prices().of(making.model, store.now().date_naive());
         let most = |price: &Price| price.most_cost(size.most_prompt(), size.max_tokens, caching, true);
         let request = ReserveRequest {
@@ -253,7 +254,13 @@ impl Driver {
         let Some(mut row) = rows.into_iter().find(|row| row.id == id) else { return Ok(()) };
         match made {
             Ok(told) => {
-                tracing::info!(tenant = tenant.slug, batch = told.id, requests = row.requests, "batch {} is made", told.id);
+                tracing::info!(
+                    tenant = tenant.slug,
+                    batch = told.id,
+                    requests = row.requests,
+                    "batch {} is made",
+                    told.id
+                );
                 row.provider_id = Some(told.id);
                 row.state = BatchState::InProgress;
                 row.expires_at = told.expires_at;

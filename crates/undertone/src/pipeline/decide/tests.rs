@@ -105,7 +105,10 @@ async fn what_is_done_instead_says_why() {
     let nothing = Err(SkipReason::NoWords.into());
     let outcome = concluded(settings.clone(), down(), nothing).await;
     let Outcome::Skipped { reason, detail } = outcome else { panic!("{outcome:?}") };
-    assert_eq!((reason, detail.as_deref()), (SkipReason::NoWords, Some("the LLM could not be asked: why not")));
+    assert_eq!(
+        (reason, detail.as_deref()),
+        (SkipReason::NoWords, Some("the LLM could not be asked: why not"))
+    );
 
     let skip = json!({"scorer": "claude", "when_unavailable": "skip"});
     let outcome = concluded(skip, down(), Ok(verdict("local"))).await;
@@ -159,11 +162,15 @@ async fn without_a_key_the_reason_is_told_and_nobody_is_asked() {
     let local = Says { kind: ScorerKind::Local, answer: Ok(verdict("local")) };
     let chosen = Chosen::Unusable("there is no key".to_owned());
     for (when, told) in [("local", "scored"), ("wait", "deferred"), ("skip", "skipped")] {
-        let settings =
-            Settings::from_json(&json!({"scorer": "claude", "when_unavailable": when})).unwrap();
-        let rules = Rules { active: true, settings: &settings, knowledge: Arc::default(), local: &local, chosen: &chosen };
-        let outcome =
-            conclude(&rules, &now, &People::default(), vec![claimed(1)]).await.remove(0).outcome;
+        let settings = Settings::from_json(&json!({"scorer": "claude", "when_unavailable": when})).unwrap();
+        let rules = Rules {
+            active: true,
+            settings: &settings,
+            knowledge: Arc::default(),
+            local: &local,
+            chosen: &chosen,
+        };
+        let outcome = conclude(&rules, &now, &People::default(), vec![claimed(1)]).await.remove(0).outcome;
         let (outcome, reason, detail) = match outcome {
             Outcome::ScoredInstead { reason, detail, .. } => ("scored", reason, Some(detail)),
             Outcome::Deferred { reason, detail, .. } => ("deferred", reason, detail),
@@ -179,8 +186,13 @@ async fn without_a_key_the_reason_is_told_and_nobody_is_asked() {
 async fn what_was_begun_too_often_is_given_up() {
     let local = Says { kind: ScorerKind::Local, answer: Ok(verdict("local")) };
     let settings = Settings::default();
-    let rules =
-        Rules { active: true, settings: &settings, knowledge: Arc::default(), local: &local, chosen: &Chosen::Local };
+    let rules = Rules {
+        active: true,
+        settings: &settings,
+        knowledge: Arc::default(),
+        local: &local,
+        chosen: &Chosen::Local,
+    };
     let all = vec![claimed(MAX_ATTEMPTS), claimed(MAX_ATTEMPTS + 1)];
     let finished = conclude(&rules, &now, &People::default(), all).await;
     assert!(matches!(finished[0].outcome, Outcome::Scored(_)));

@@ -1,0 +1,179 @@
+//! Runs through the provider's batches.
+
+use undertone_llm_server::{Calls, Pace, Problem};
+
+use super::*;
+
+/// A server whose batches take a second.
+async fn open(settings: Value) -> LlmBench {
+    let second = chrono::TimeDelta::milliseconds(800);
+    let pace = Pace { takes: second, cancel_takes: chrono::TimeDelta::milliseconds(50), ..Pace::default() };
+    let script = Script { batches: pace, ..Script::new(Arc::new(|| MachineClock.now())) };
+    LlmBench::with(script, settings).await
+}
+
+impl LlmBench {
+    /// What the product counted is what the server did, at the price of batches.
+    async fn assert_batches_add_up(&self) {
+        let (prices, mut tokens, mut cost) = (Prices::built_in(), 0, 0);
+        for one in self.server.ledger().billed {
+            let used = Usage {
+                input: one.usage.input,
+                cache_read: one.usage.cache_read,
+                cache_write_5m: one.usage.cache_write_5m,
+                cache_write_1h: one.usage.cache_write_1h,
+                output: one.usage.output,
+            };
+            tokens += used.total();
+            cost +=
+                prices.of(&one.model, one.at.date_naive()).map_or(0, |price| price.cost(used, one.batched));
+        }
+        let total = self.total().await;
+        assert_eq!((total.usage.total(), total.cost_micros), (tokens, cost));
+        let budget = self.store().budget(&self.mine).await.unwrap();
+        assert_eq!((budget.day.held.tokens, budget.day.assumed.tokens), (0, 0), "nothing is left set aside");
+        assert_eq!(budget.day.spent.tokens, tokens);
+    }
+
+    /// Another pipeline takes the place of the one that runs, as if the process were started again.
+    async fn restart(&mut self) {
+        self.bench._end.send(true).unwrap();
+        let (end, ending) = watch::channel(false);
+        let tools = Tools {
+            store: self.store().clone(),
+            local: self.app.reader.clone(),
+            lessons: self.app.lessons.clone(),
+            llms: self.app.llms.clone(),
+            work: Work::default(),
+            patience: Patience {
+                look_every: chrono::TimeDelta::milliseconds(100),
+                listed_within: chrono::TimeDelta::seconds(1),
+            },
+        };
+        let next = Pipeline::start(&tools, 1, &ending);
+        std::mem::replace(&mut self.bench._pipeline, next).end(Duration::from_secs(5)).await;
+        self.bench._end = end;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_are_read_whatever_becomes_of_their_requests() {
+    let llm = open(json!({"daily_token_cap": 0})).await;
+    // 24 texts, eight in a request: three requests in the first batch.
+    llm.hand_in("ut_mine", complaints(24)).await;
+    llm.scored().await;
+    let events = llm.events().await;
+    llm.server.set(Fault::next(1, Failure::Expired).on(Calls::BatchItems));
+    llm.server.add(Fault::next(1, Failure::Error(Problem::overloaded())).on(Calls::BatchItems));
+    llm.server.add(Fault::next(1, Failure::Refusal { category: None }).on(Calls::BatchItems));
+    let body = json!({"mode": "refresh", "via_batches": true});
+    let estimate = llm.act("POST", "/api/v1/backfills", body.clone()).await["estimate"].clone();
+    assert_eq!((&estimate["scorer"], &estimate["seconds"]), (&json!("claude"), &Value::Null));
+    let id = llm.start(body).await;
+    let run = llm.run_until(&id, "in a batch", |run| run["in_batches"] == 24).await;
+    assert_eq!(run["batches"][0]["state"], "in_progress");
+    // Those that expired and those of the refused request are asked about again; the overloaded ones rest for a minute.
+    let run = llm.run_until(&id, "two of three", |run| run["scored"] == 16).await;
+    assert_eq!(run["waiting"]["for"], "llm_unavailable");
+    llm.set(json!({"daily_token_cap": 0})).await;
+    let run = llm.ended(&id).await;
+    assert_eq!((&run["state"], &run["scored"], &run["failed"]), (&json!("done"), &json!(24), &json!(0)));
+    let results = &run["batch_requests"];
+    assert_eq!((&results["expired"], &results["errored"]), (&json!(1), &json!(1)), "{results}");
+    // One refused, one of eight again, eight alone, and the overloaded one again.
+    assert_eq!(results["succeeded"], 1 + 1 + 8 + 1, "{results}");
+    assert!(run["batches"].as_array().unwrap().iter().all(|batch| batch["state"] == "read"));
+    for one in llm.all().await {
+        assert_eq!(llm.scorer_of(&one).await.0, "claude");
+    }
+    assert_eq!(llm.events().await, events);
+    llm.assert_batches_add_up().await;
+    llm.assert_verified().await;
+    // The evidence is the text's own, as if it had been asked about at once.
+    let shown = llm.get(&format!("/api/v1/interactions/{}", llm.all().await[0].id)).await;
+    let text = shown["text"].as_str().unwrap();
+    let evidence = &shown["revisions"][0]["verdict"]["evidence"][0];
+    let span = |end: &str| usize::try_from(evidence["span"][end].as_u64().unwrap()).unwrap();
+    assert_eq!(evidence["text"], text[span("start")..span("end")]);
+    assert_eq!(
+        shown["revisions"][0]["verdict"]["provenance"]["prompt_version"].as_str().unwrap().split('+').next(),
+        Some("score-1")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_outlives_the_process_and_a_lost_answer() {
+    let mut llm = open(json!({"daily_token_cap": 0})).await;
+    llm.hand_in("ut_mine", complaints(12)).await;
+    llm.scored().await;
+    // The answer to the request that makes the batch is lost on its way: it is made all the same.
+    llm.server.set(Fault::next(1, Failure::ResetMidway).on(Calls::Batches));
+    let id = llm.start(json!({"mode": "refresh", "via_batches": true})).await;
+    let run = llm.run_until(&id, "sent", |run| run["batches"][0]["detail"].is_string()).await;
+    assert_eq!(
+        (&run["batches"][0]["state"], &run["batches"][0]["provider_id"]),
+        (&json!("made"), &Value::Null)
+    );
+    llm.restart().await;
+    let run = llm.ended(&id).await;
+    assert_eq!((&run["state"], &run["scored"]), (&json!("done"), &json!(12)));
+    assert_eq!(run["batches"].as_array().unwrap().len(), 1, "it was found again, not made again");
+    assert_eq!(llm.server.ledger().billed.len(), 2);
+    llm.assert_batches_add_up().await;
+
+    // One that never arrived is never listed; its texts are asked about in another.
+    llm.server.set(Fault::next(1, Failure::ResetBefore).on(Calls::Batches));
+    let id = llm.start(json!({"mode": "refresh", "via_batches": true})).await;
+    let run = llm.ended(&id).await;
+    assert_eq!(
+        (&run["state"], &run["scored"], run["batches"].as_array().unwrap().len()),
+        (&json!("done"), &json!(12), 2)
+    );
+    assert!(run["batches"][0]["detail"].as_str().unwrap().starts_with("it was not made"), "{run}");
+    llm.assert_batches_add_up().await;
+    llm.assert_verified().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_cancelled_is_paid_as_far_as_it_got_and_a_revised_text_is_not_recorded() {
+    let llm = open(json!({"daily_token_cap": 0})).await;
+    llm.hand_in("ut_mine", complaints(40)).await;
+    let before = llm.scored().await;
+    let id = llm.start(json!({"mode": "refresh", "via_batches": true})).await;
+    llm.run_until(&id, "in a batch", |run| run["in_batches"] == 40).await;
+    // The newest is in the first request, and is revised while the batch is worked off.
+    let revised = json!({"external_id": 39, "customer": "c39", "text": "All is well again, thanks a lot.", "on_conflict": "update"});
+    llm.act("POST", "/api/v1/interactions", revised).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    llm.act("POST", &format!("/api/v1/backfills/{id}/cancel"), json!({})).await;
+    let run = llm.ended(&id).await;
+    let scored = run["scored"].as_i64().unwrap();
+    assert_eq!(run["state"], "cancelled");
+    assert!((1..40).contains(&scored), "{run}");
+    assert!(run["batch_requests"]["canceled"].as_i64().unwrap() > 0, "{run}");
+    llm.until("scored", |all| all.iter().all(|one| one.state == "scored")).await;
+    let shown = llm.get(&format!("/api/v1/interactions/{}", before[39].id)).await;
+    assert_eq!(shown["sentiment"]["scorer"], "local", "the answer was about another text");
+    llm.assert_batches_add_up().await;
+    llm.assert_verified().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_takes_no_more_than_there_is_money_for() {
+    let llm = open(json!({"daily_token_cap": 0})).await;
+    llm.hand_in("ut_mine", complaints(24)).await;
+    llm.scored().await;
+    let body = json!({"mode": "refresh", "via_batches": true});
+    let cap = llm.cap_for_one(&body).await;
+    let id = llm.start(body).await;
+    let run = llm.run_until(&id, "waits", |run| run["waiting"]["for"] == "daily_token_cap").await;
+    assert!(run["in_batches"].as_i64().unwrap() < 24, "{run}");
+    let run =
+        llm.run_until(&id, "some", |run| run["scored"].as_i64().unwrap() > 0 && run["in_batches"] == 0).await;
+    assert_eq!(run["state"], "running");
+    assert!(llm.total().await.usage.total() <= cap);
+    llm.set(json!({"daily_token_cap": 0})).await;
+    let run = llm.ended(&id).await;
+    assert_eq!((&run["state"], &run["scored"]), (&json!("done"), &json!(24)));
+    llm.assert_batches_add_up().await;
+}
