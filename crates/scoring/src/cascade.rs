@@ -95,7 +95,7 @@ impl Cascade {
                 Ok(Verdict { cascade: Some(Cascaded { first, ..cascaded(Some(why)) }), ..second })
             }
             (Ok(first), Some((why, Err(reason)))) => {
-                let unanswered = Some(unanswered(reason));
+                let unanswered = Some(unanswered(&reason));
                 Ok(Verdict { cascade: Some(Cascaded { unanswered, ..cascaded(Some(why)) }), ..first })
             }
             (Err(_), Some((_, Err(reason)))) => Err(reason),
@@ -119,15 +119,14 @@ fn as_many(mut answers: Vec<Answer>, texts: usize) -> Vec<Answer> {
     answers
 }
 
-fn unanswered(reason: NoVerdict) -> Unanswered {
-    let detail = reason.to_string();
-    let (reason, until) = match reason {
-        NoVerdict::Unavailable { reason, until, .. } => (reason.into(), until),
+fn unanswered(why: &NoVerdict) -> Unanswered {
+    let (reason, until) = match why {
+        NoVerdict::Unavailable { reason, until, .. } => ((*reason).into(), *until),
         NoVerdict::Abstained { reason: SkipReason::Refused, .. } => (NoAnswer::Refused, None),
         NoVerdict::Busy => (NoAnswer::LlmUnavailable, None),
         NoVerdict::Abstained { .. } | NoVerdict::Failed { .. } => (NoAnswer::Failed, None),
     };
-    Unanswered { reason, detail, until }
+    Unanswered { reason, detail: why.to_string(), until }
 }
 
 #[cfg(test)]

@@ -68,8 +68,8 @@ fn one_flipped_bit_stops_the_start() {
 #[test]
 fn another_format_is_named() {
     let copy = Copy::new("format");
-    copy.edit("manifest.json", |bytes| *bytes = br#"{"format": 4, "shape": "unknown"}"#.to_vec());
-    assert_eq!(copy.told(), "the model has format 4, this program reads format 3; use a model made for it");
+    copy.edit("manifest.json", |bytes| *bytes = br#"{"format": 5, "shape": "unknown"}"#.to_vec());
+    assert_eq!(copy.told(), "the model has format 5, this program reads format 4; use a model made for it");
 }
 
 #[test]

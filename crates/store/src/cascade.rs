@@ -62,7 +62,8 @@ impl Moves {
     /// So many were left unscored because of their language, which only an LLM could have read.
     pub(crate) fn add_unread(&mut self, count: usize) {
         if count > 0 {
-            *self.readings.entry((WhyAsked::Language.as_str(), 0)).or_default() += count as i64;
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            *self.readings.entry((WhyAsked::Language.as_str(), 0)).or_default() += count;
         }
     }
 

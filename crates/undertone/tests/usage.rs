@@ -1,10 +1,10 @@
 //! What LLMs took, what is left and what they cost, as an operator reads it from the built program.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::disallowed_methods, reason = "the built program goes by the machine's clock")]
 
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -85,7 +85,7 @@ impl Bench {
     }
 
     async fn set(&self, settings: Value) {
-        let (store, tenant) = self.store(SystemTime::now().into()).await;
+        let (store, tenant) = self.store(Utc::now()).await;
         store.change_settings(&Act { tenant: tenant.id, actor: "test" }, &settings).await.unwrap();
     }
 
@@ -279,7 +279,7 @@ async fn the_doctor_looks_at_the_budget_of_who_asks_an_llm() {
         doctor().contains("the embedded model scores; no key is needed") && !doctor().contains("for LLMs")
     );
     bench.set(json!({"scorer": "cascade", "daily_token_cap": 10_000, "monthly_cost_cap_cents": 500})).await;
-    bench.call(SystemTime::now().into(), "claude-haiku-5-5", USED, Some(600)).await;
+    bench.call(Utc::now(), "claude-haiku-5-5", USED, Some(600)).await;
     let told = doctor();
     for line in [
         "ok    acme: the embedded model scores, and an LLM is asked where it is unsure (scorer)\n",

@@ -199,13 +199,11 @@ impl Fields<'_> {
 
     fn optional<T: for<'de> Deserialize<'de>>(&mut self, field: &str, expected: &str) -> Option<T> {
         let value = self.given(field)?.clone();
-        match T::deserialize(&value) {
-            Ok(read) => Some(read),
-            Err(_) => {
-                self.refuse(field, &value, expected);
-                None
-            }
+        let read = T::deserialize(&value).ok();
+        if read.is_none() {
+            self.refuse(field, &value, expected);
         }
+        read
     }
 
     fn whole<T: TryFrom<i64>>(&mut self, field: &str, range: RangeInclusive<i64>) -> Option<T> {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::Label::{Mixed, Negative, Neutral, Positive};
 use crate::cascade::effect::effect;
 use crate::cascade::sums::Sums;
 use crate::verdict::tests::verdict;
@@ -45,7 +46,6 @@ fn readings_contradict_by_label_or_by_distance() {
         let ((score, label), (later, other)) = (first, then);
         second(later, other, Some((score, label)), WhyAsked::Unsure).disagrees()
     };
-    use Label::{Mixed, Negative, Neutral};
     assert!(!disagrees((-30, Negative), (-70, Negative)), "40 points");
     assert!(disagrees((-30, Negative), (-71, Negative)), "41 points");
     assert!(disagrees((-19, Neutral), (-20, Negative)), "labels differ, whatever the distance");
@@ -56,9 +56,9 @@ fn readings_contradict_by_label_or_by_distance() {
 
 #[test]
 fn a_person_looks_where_two_scorers_disagree() {
-    let agreed = second(-60, Label::Negative, Some((-50, Label::Negative)), WhyAsked::Unsure);
+    let agreed = second(-60, Negative, Some((-50, Negative)), WhyAsked::Unsure);
     assert!(!agreed.needs_review());
-    let disagreed = second(-60, Label::Negative, Some((10, Label::Neutral)), WhyAsked::Unsure);
+    let disagreed = second(-60, Negative, Some((10, Neutral)), WhyAsked::Unsure);
     assert!(disagreed.confidence.get() >= Confidence::REVIEW_BELOW && disagreed.needs_review());
 }
 
@@ -70,7 +70,7 @@ fn a_reading_that_contradicts_itself_is_ambiguous() {
         score: Score::new(score).unwrap(),
         span: Span { start: 0, end: 1 },
     };
-    let mut v = verdict(-40, Label::Negative);
+    let mut v = verdict(-40, Negative);
     assert!(!v.is_ambiguous());
     v.emotions = vec![strength("anger"), strength("relief")];
     assert!(!v.is_ambiguous());
@@ -81,25 +81,23 @@ fn a_reading_that_contradicts_itself_is_ambiguous() {
     assert!(!v.is_ambiguous());
     v.aspects = vec![aspect(-50), aspect(30)];
     assert!(v.is_ambiguous());
-    v.label = Label::Mixed;
+    v.label = Mixed;
     assert!(!v.is_ambiguous(), "that is what mixed means");
 }
 
 #[test]
 fn what_the_cascade_did_survives_json_and_is_left_out_where_it_did_nothing() {
-    let told = serde_json::to_value(verdict(0, Label::Neutral)).unwrap();
+    let told = serde_json::to_value(verdict(0, Neutral)).unwrap();
     assert!(told.get("cascade").is_none());
     let old = serde_json::from_value::<Verdict>(told).unwrap();
     assert_eq!(old.cascade, None);
-    for verdict in [
-        sure(0, Label::Neutral),
-        kept(0, Label::Neutral),
-        second(-60, Label::Negative, Some((10, Label::Neutral)), WhyAsked::Ambiguous),
-    ] {
+    for verdict in
+        [sure(0, Neutral), kept(0, Neutral), second(-60, Negative, Some((10, Neutral)), WhyAsked::Ambiguous)]
+    {
         let json = serde_json::to_string(&verdict).unwrap();
         assert_eq!(serde_json::from_str::<Verdict>(&json).unwrap(), verdict);
     }
-    let told = serde_json::to_value(sure(0, Label::Neutral)).unwrap();
+    let told = serde_json::to_value(sure(0, Neutral)).unwrap();
     assert_eq!(told["cascade"], serde_json::json!({"threshold": 70}));
     for why in WhyAsked::ALL {
         assert_eq!(serde_json::to_value(why).unwrap(), why.as_str());
@@ -109,15 +107,14 @@ fn what_the_cascade_did_survives_json_and_is_left_out_where_it_did_nothing() {
 #[test]
 fn an_effect_counts_each_text_once() {
     let verdicts = [
-        Some(sure(50, Label::Positive)),
-        Some(second(-60, Label::Negative, Some((10, Label::Neutral)), WhyAsked::Unsure)),
-        Some(second(0, Label::Neutral, Some((-30, Label::Negative)), WhyAsked::Ambiguous)),
-        Some(second(40, Label::Positive, None, WhyAsked::Language)),
-        Some(second(-30, Label::Negative, Some((-30, Label::Negative)), WhyAsked::Always)),
-        Some(kept(0, Label::Neutral)),
+        Some(sure(50, Positive)),
+        Some(second(-60, Negative, Some((10, Neutral)), WhyAsked::Unsure)),
+        Some(second(0, Neutral, Some((-30, Negative)), WhyAsked::Ambiguous)),
+        Some(second(40, Positive, None, WhyAsked::Language)),
+        Some(second(-30, Negative, Some((-30, Negative)), WhyAsked::Always)),
+        Some(kept(0, Neutral)),
         None,
     ];
-    use Label::{Negative, Neutral, Positive};
     let truths = [Positive, Negative, Negative, Positive, Negative, Positive, Neutral];
     let told = effect(&verdicts, &truths);
     assert_eq!((told.texts, told.right_before, told.right_after), (7, 3, 4));

@@ -118,6 +118,6 @@ mod tests {
 
     #[test]
     fn pieces_it_does_not_know_say_nothing() {
-        assert_eq!(lexicon().of(&pieces(&[-1, 3, i32::MAX]), 0..3)[0], 0.0);
+        assert!(lexicon().of(&pieces(&[-1, 3, i32::MAX]), 0..3)[0].abs() < f32::EPSILON);
     }
 }

@@ -263,7 +263,7 @@ impl Store {
                 batch.base_url.into(),
                 batch.model.into(),
                 batch.prompt_version.into(),
-                (batch.requests.len() as i64).into(),
+                (batch.requests.len().cast_signed() as i64).into(),
                 self.now().into(),
                 batch.next_look_at.into(),
             ]])
@@ -278,7 +278,7 @@ impl Store {
                     request.id.as_str().into(),
                     batch.id.into(),
                     request.call_id.as_str().into(),
-                    (request.items.len() as i64).into(),
+                    (request.items.len().cast_signed() as i64).into(),
                     request.digest.as_str().into(),
                 ]
             })
@@ -294,7 +294,7 @@ impl Store {
                 sql("UPDATE backfill_item SET request_id = ?, place = ?, attempts = attempts + 1 WHERE tenant_id = ? AND run_id = ? \
                      AND interaction_id = ? AND attempts = ? AND outcome IS NULL AND request_id IS NULL")
                     .bind(&request.id)
-                    .bind(place as i64)
+                    .bind(place.cast_signed() as i64)
                     .bind(tenant.0)
                     .bind(run)
                     .bind(interaction)
@@ -459,8 +459,16 @@ impl Store {
 
     /// What of the tenant's runs waits for money is due now: some may have come back.
     pub async fn hasten_items(&self, tenant: TenantId) -> Result<()> {
-        let tx = self.begin().await?;
-        super::hasten(&tx, tenant, self.now()).await?;
+        let (tx, now) = (self.begin().await?, self.now());
+        sql("UPDATE backfill_item SET next_attempt_at = ? WHERE tenant_id = ? AND run_id IN \
+             (SELECT id FROM backfill_run WHERE tenant_id = ? AND to_do) AND outcome IS NULL AND next_attempt_at > ? \
+             AND reason IN ('daily_token_cap', 'monthly_budget')")
+        .bind(now)
+        .bind(tenant.0)
+        .bind(tenant.0)
+        .bind(now)
+        .run(&tx)
+        .await?;
         tx.commit().await?;
         Ok(())
     }

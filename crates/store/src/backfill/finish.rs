@@ -113,7 +113,7 @@ impl<'a> Fence<'a> {
             _ => "UPDATE backfill_run SET failed = failed + ? WHERE tenant_id = ? AND id = ?",
         };
         if !kept.is_empty() {
-            let count = sql(count).bind(kept.len() as i64).bind(tenant.0).bind(self.run);
+            let count = sql(count).bind(kept.len().cast_signed() as i64).bind(tenant.0).bind(self.run);
             count.run(tx).await?;
         }
         Ok(kept)
@@ -131,7 +131,7 @@ impl<'a> Fence<'a> {
         .run(tx)
         .await?;
         sql("UPDATE backfill_run SET superseded = superseded + ? WHERE tenant_id = ? AND id = ?")
-            .bind(ids.len() as i64)
+            .bind(ids.len().cast_signed() as i64)
             .bind(tenant.0)
             .bind(self.run)
             .run(tx)

@@ -184,7 +184,7 @@ impl Store {
             .await?;
         let ids: Vec<String> = found.into_iter().map(|row| row.id).collect();
         self.make_items(&tx, tenant.id, run, &ids).await?;
-        let filled = ids.len() as i64 == size;
+        let filled = ids.len().cast_signed() as i64 == size;
         let passed = if filled { ids.last().cloned() } else { last };
         let exhausted = filled && size == left || !filled && looked < LOOK_AT;
         sql("UPDATE backfill_run SET cursor = ?, exhausted = ? WHERE tenant_id = ? AND id = ?")
@@ -358,7 +358,7 @@ impl Store {
         struct Next {
             reason: Option<String>,
             detail: Option<String>,
-            next_attempt_at: DateTime<Utc>,
+            until: DateTime<Utc>,
         }
         let open = sql("SELECT COUNT(*) AS items, COUNT(request_id) AS in_batches FROM backfill_item WHERE tenant_id = ? AND run_id = ? \
              AND outcome IS NULL")
@@ -367,14 +367,14 @@ impl Store {
         .one::<Open>(&self.reader)
         .await?
         .unwrap_or(Open { items: 0, in_batches: 0 });
-        let next = sql("SELECT reason, detail, next_attempt_at FROM backfill_item WHERE tenant_id = ? AND run_id = ? AND outcome IS NULL \
+        let next = sql("SELECT reason, detail, next_attempt_at AS until FROM backfill_item WHERE tenant_id = ? AND run_id = ? AND outcome IS NULL \
              AND request_id IS NULL ORDER BY next_attempt_at, interaction_id LIMIT 1")
         .bind(tenant.0)
         .bind(run)
         .one::<Next>(&self.reader)
         .await?;
         let (reason, detail, until) =
-            next.map_or((None, None, None), |next| (next.reason, next.detail, Some(next.next_attempt_at)));
+            next.map_or((None, None, None), |next| (next.reason, next.detail, Some(next.until)));
         Ok(Waiting { items: open.items, in_batches: open.in_batches, reason, detail, until })
     }
 

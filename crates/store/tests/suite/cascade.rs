@@ -1,9 +1,10 @@
 //! What the cascade did is counted as it is recorded, each tenant's own, and how sure the embedded model was beside it.
 
 use undertone_core::Label;
+use undertone_core::cascade::WhyAsked::{self, Always, Ambiguous, Language, Unsure};
 use undertone_core::cascade::advice::{DAYS, Readings, Taken};
 use undertone_core::cascade::sums::Sums;
-use undertone_core::cascade::{Cascaded, FirstReading, NoAnswer, Unanswered, WhyAsked};
+use undertone_core::cascade::{Cascaded, FirstReading, NoAnswer, Unanswered};
 use undertone_core::usage::Feature;
 use undertone_core::usage::sums::Saved;
 use undertone_core::verdict::{EmotionStrength, ScorerKind};
@@ -66,7 +67,6 @@ pub async fn the_cascade_is_counted(bench: &Bench) {
     let (tenant, other) = (bench.tenant("cascade1").await, bench.tenant("cascade2").await);
     let today = || bench.store.now().with_timezone(&tenant.zone).date_naive();
     let first_day = today();
-    use WhyAsked::{Always, Ambiguous, Language, Unsure};
     let ids = record(
         bench,
         &tenant,

@@ -41,8 +41,8 @@ struct Bench {
     app: App,
     router: Router,
     folder: tempfile::TempDir,
-    _end: watch::Sender<bool>,
-    _pipeline: Pipeline,
+    end: watch::Sender<bool>,
+    pipeline: Pipeline,
     mine: Tenant,
     theirs: Tenant,
 }
@@ -112,7 +112,7 @@ impl Bench {
             app.store.create_tenant(&new).await.unwrap()
         };
         let (mine, theirs) = (tenant("mine").await, tenant("theirs").await);
-        let bench = Self { router: router(&app), app, folder, _end: end, _pipeline: pipeline, mine, theirs };
+        let bench = Self { router: router(&app), app, folder, end, pipeline, mine, theirs };
         for scope in Scope::ALL {
             bench.key(&bench.mine, &format!("ut_mine_{}", scope.as_str()), &[scope.as_str()]).await;
         }

@@ -108,12 +108,11 @@ impl Means<'_> {
         let settings = asked.over(&settings);
         let llm = settings.scorer != ScorerKind::Local;
         let model = llm.then(|| settings.model.clone().unwrap_or_else(|| CLAUDE_MODEL.to_owned()));
-        let (expected, most, basis) = match &model {
-            Some(model) => self.per_text(tenant, asked, &settings, model).await?,
-            None => {
-                let nothing = PerText { tokens: 0.0, micros: Some(0.0) };
-                (nothing, nothing, Basis::Free)
-            }
+        let (expected, most, basis) = if let Some(model) = &model {
+            self.per_text(tenant, asked, &settings, model).await?
+        } else {
+            let nothing = PerText { tokens: 0.0, micros: Some(0.0) };
+            (nothing, nothing, Basis::Free)
         };
         let count = rows.max(0) as f64;
         let ((tokens, micros), (most_tokens, most_micros)) = (expected.times(count), most.times(count));
@@ -156,7 +155,8 @@ impl Means<'_> {
         let mean = if lengths.is_empty() {
             500
         } else {
-            lengths.iter().map(|bytes| (*bytes).clamp(1, longest)).sum::<i64>() / lengths.len() as i64
+            lengths.iter().map(|bytes| (*bytes).clamp(1, longest)).sum::<i64>()
+                / lengths.len().cast_signed() as i64
         };
         let together = usize::from(settings.llm_together.max(1));
         let text = "x".repeat(usize::try_from(mean).unwrap_or(1).max(1));

@@ -88,6 +88,7 @@ enum ModeWord {
     Refresh,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, Args)]
 struct StartArguments {
     /// The tenant's short name
@@ -130,7 +131,7 @@ struct StartArguments {
     #[arg(long)]
     channel: Option<String>,
 
-    /// Also what was skipped for this reason, such as too_short; may be given several times
+    /// Also what was skipped for this reason, such as `too_short`; may be given several times
     #[arg(long, value_name = "REASON", value_delimiter = ',')]
     include: Vec<String>,
 
@@ -160,13 +161,13 @@ pub fn run(arguments: &BackfillArguments) -> Result<Outcome, CliError> {
         None => start(&arguments.start),
         Some(Action::Status(which)) => look(which),
         Some(Action::Pause(which)) => {
-            order(which, "paused", async |store, act, id| store.pause_backfill(act, id).await)
+            order(which, "paused", &async |store, act, id| store.pause_backfill(act, id).await)
         }
         Some(Action::Resume(which)) => {
-            order(which, "running", async |store, act, id| store.resume_backfill(act, id).await)
+            order(which, "running", &async |store, act, id| store.resume_backfill(act, id).await)
         }
         Some(Action::Cancel(which)) => {
-            order(which, "cancelled", async |store, act, id| store.cancel_backfill(act, id).await)
+            order(which, "cancelled", &async |store, act, id| store.cancel_backfill(act, id).await)
         }
     }
 }
@@ -328,7 +329,7 @@ fn look(which: &Which) -> Result<Outcome, CliError> {
 fn order(
     which: &Which,
     word: &str,
-    act: impl AsyncFn(&Store, &Act<'_>, &str) -> Result<Option<Run>, undertone_store::StoreError>,
+    act: &impl AsyncFn(&Store, &Act<'_>, &str) -> Result<Option<Run>, undertone_store::StoreError>,
 ) -> Result<Outcome, CliError> {
     let config = Config::load(&which.config, json!({}))?;
     super::in_runtime(async {

@@ -55,7 +55,7 @@ enum CascadeAction {
     Advise {
         /// The tenant's short name
         slug: String,
-        /// The budget, read and written tokens of a day (default: the setting daily_token_cap)
+        /// The budget, read and written tokens of a day (default: the setting `daily_token_cap`)
         #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000))]
         daily_tokens: Option<u64>,
         /// How to write it

@@ -324,6 +324,37 @@ mod tests {
         }
     }
 
+    fn without_keys() -> Means {
+        Means { given: Given::default(), prices: Prices::built_in(), web: Arc::new(Web::new().unwrap()) }
+    }
+
+    #[test]
+    fn a_server_of_ones_own_needs_no_key() {
+        let means = without_keys();
+        let arguments = LlmArguments {
+            base_url: Some("http://localhost:11434/v1/".to_owned()),
+            model: Some("qwen".to_owned()),
+            ..LlmArguments::default()
+        };
+        for who in [Who::Openai, Who::Cascade] {
+            let provider = means.provider(who, arguments.base_url.as_deref());
+            let endpoint = endpoint(who, provider, &arguments, &Settings::default(), &means).ok().unwrap();
+            assert_eq!((endpoint.base_url.as_str(), endpoint.key), ("http://localhost:11434/v1", None));
+        }
+        let told = |base_url: &str| {
+            let arguments = LlmArguments { base_url: Some(base_url.to_owned()), ..arguments.clone() };
+            match endpoint(Who::Openai, Provider::Openai, &arguments, &Settings::default(), &means) {
+                Err(error) => error.to_string(),
+                Ok(_) => String::new(),
+            }
+        };
+        assert!(
+            told("http://user:marker@localhost/v1")
+                .starts_with("--base-url can not be used: a base address is")
+        );
+        assert!(!told("http://user:marker@localhost/v1").contains("marker"));
+    }
+
     #[test]
     fn hosts_are_told_without_the_rest() {
         assert_eq!(host("https://api.anthropic.com"), "api.anthropic.com");

@@ -115,14 +115,13 @@ pub fn run_doctor(arguments: &DoctorArguments) -> Result<Outcome, CliError> {
         };
         let mut found = false;
         for tenant in &tenants {
-            match &arguments.interaction {
-                Some(id) => found |= examine_interaction(&store, tenant, id, &mut report).await?,
-                None => {
-                    examine_tenant(&store, tenant, &config, &mut report).await?;
-                    if let Some(keys) = &keys {
-                        examine_keys(&store, tenant, keys, &mut report).await?;
-                    }
-                }
+            if let Some(id) = &arguments.interaction {
+                found |= examine_interaction(&store, tenant, id, &mut report).await?;
+                continue;
+            }
+            examine_tenant(&store, tenant, &config, &mut report).await?;
+            if let Some(keys) = &keys {
+                examine_keys(&store, tenant, keys, &mut report).await?;
             }
         }
         if let Some(id) = arguments.interaction.as_ref().filter(|_| !found) {

@@ -207,12 +207,19 @@ fn billed_by(
 ) -> BTreeMap<String, Sums> {
     let mut sums: BTreeMap<String, Sums> = BTreeMap::new();
     for billed in server.ledger().delivered() {
-        let [input, cache_read, cache_write_5m, cache_write_1h, output] = tokens(billed);
+        let told = billed.usage;
+        let usage = Usage {
+            input: told.input,
+            cache_read: told.cache_read,
+            cache_write_5m: told.cache_write_5m,
+            cache_write_1h: told.cache_write_1h,
+            output: told.output,
+        };
         let cost = exact(billed).map(rounded);
         let one = Sums {
             calls: 1,
             texts: texts[&billed.request_id],
-            usage: Usage { input, cache_read, cache_write_5m, cache_write_1h, output },
+            usage,
             cost_micros: cost.unwrap_or_default(),
             unpriced_calls: cost.is_none().into(),
             ..Sums::default()

@@ -75,12 +75,11 @@ pub fn group(texts: &[(usize, bool)], most: usize) -> Vec<Range<usize>> {
     let (mut bytes, mut closed) = (0, true);
     for (at, (length, alone)) in texts.iter().enumerate() {
         let fits = !closed && !alone && bytes + length <= MOST_BYTES;
-        match groups.last_mut().filter(|last| fits && last.len() < most) {
-            Some(last) => last.end = at + 1,
-            None => {
-                bytes = 0;
-                groups.push(at..at + 1);
-            }
+        if let Some(last) = groups.last_mut().filter(|last| fits && last.len() < most) {
+            last.end = at + 1;
+        } else {
+            bytes = 0;
+            groups.push(at..at + 1);
         }
         bytes += length;
         closed = *alone;

@@ -105,7 +105,7 @@ impl LlmScorer {
                     doubled = true;
                     continue;
                 }
-                Tried::Failed(retry, why) => (self.endpoint.pause(retry, tried, self.outside.chance()), why),
+                Tried::Failed(retry, why) => (pause(retry, tried, self.outside.chance()), why),
             };
             match pause {
                 Some(pause) if tried < self.manner.tries => self.outside.sleep(pause).await,
@@ -130,8 +130,7 @@ impl LlmScorer {
         let ending = match &read {
             Ok((_, Some(Ok(reply)))) => reply.usage.map_or(Ending::Unknown, Ending::Charged),
             // An answer that nobody can read may have been charged; an error is not.
-            Ok((_, Some(Err(_)))) => Ending::Unknown,
-            Err(Unreachable { sent: true, .. }) => Ending::Unknown,
+            Ok((_, Some(Err(_)))) | Err(Unreachable { sent: true, .. }) => Ending::Unknown,
             Ok((_, None)) | Err(_) => Ending::Free,
         };
         let cost = self.purse.settle(hold, planned, ending).await;
@@ -139,7 +138,7 @@ impl LlmScorer {
             Ok((_, Some(Ok(reply)))) => {
                 self.breaker.answered();
                 self.pace.faster();
-                said(reply, cost, schema::hash(&question.categories))
+                said(reply, cost, schema::hash(question.categories))
             }
             Ok((_, Some(Err(unreadable)))) => {
                 self.breaker.failed(now);
@@ -265,7 +264,7 @@ impl Endpoint {
         let body = body.to_string().into_bytes();
         let size = RequestSize {
             body_bytes: body.len(),
-            schema_bytes: schema::schema(&question.categories).to_string().len(),
+            schema_bytes: schema::schema(question.categories).to_string().len(),
             messages: 2,
             max_tokens: max_tokens.into(),
         };
@@ -297,14 +296,14 @@ impl Endpoint {
             Api::Openai => openai::rate_limits(headers, now),
         }
     }
+}
 
-    /// How long to wait before the next try; `None` where another is no use.
-    fn pause(&self, retry: Retry, tried: u32, chance: f64) -> Option<Duration> {
-        match retry {
-            Retry::Never => None,
-            Retry::After(pause) => (pause <= LONGEST_PAUSE).then_some(pause),
-            Retry::BackOff => Some(back_off(tried, chance)),
-        }
+/// How long to wait before the next try; `None` where another is no use.
+fn pause(retry: Retry, tried: u32, chance: f64) -> Option<Duration> {
+    match retry {
+        Retry::Never => None,
+        Retry::After(pause) => (pause <= LONGEST_PAUSE).then_some(pause),
+        Retry::BackOff => Some(back_off(tried, chance)),
     }
 }
 

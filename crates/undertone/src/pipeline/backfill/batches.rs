@@ -198,13 +198,12 @@ impl Driver {
         let mut outcomes: HashMap<String, Outcome> =
             lines.into_iter().map(|Line { custom_id, result }| (custom_id, result)).collect();
         for request in store.open_requests(tenant.id, &row.id).await? {
-            match outcomes.remove(&request.id) {
-                Some(outcome) => self.end_one(tenant, run, &row, &request, outcome).await?,
+            if let Some(outcome) = outcomes.remove(&request.id) {
+                self.end_one(tenant, run, &row, &request, outcome).await?;
+            } else {
                 // A line that is missing, or can not be read: what it took is not known.
-                None => {
-                    let ended = (request.id.as_str(), RequestResult::Lost);
-                    store.end_request(tenant.id, (&run.id, &self.owner), ended, Again::default()).await?;
-                }
+                let ended = (request.id.as_str(), RequestResult::Lost);
+                store.end_request(tenant.id, (&run.id, &self.owner), ended, Again::default()).await?;
             }
         }
         row.state = BatchState::Read;

@@ -102,17 +102,17 @@ impl Post<'_> {
         let requests: Vec<Value> =
             requests.into_iter().map(|(id, params)| json!({"custom_id": id, "params": params})).collect();
         let body = json!({"requests": requests}).to_string().into_bytes();
-        self.told(self.send(Method::Post, "", body).await)
+        Self::told(self.send(Method::Post, "", body).await)
     }
 
     /// What is known of a batch.
     pub async fn look(&self, id: &str) -> Result<Told, Trouble> {
-        self.told(self.send(Method::Get, &format!("/{id}"), Vec::new()).await)
+        Self::told(self.send(Method::Get, &format!("/{id}"), Vec::new()).await)
     }
 
     /// Tells the provider to stop a batch.
     pub async fn cancel(&self, id: &str) -> Result<Told, Trouble> {
-        self.told(self.send(Method::Post, &format!("/{id}/cancel"), b"{}".to_vec()).await)
+        Self::told(self.send(Method::Post, &format!("/{id}/cancel"), b"{}".to_vec()).await)
     }
 
     /// The batches made since then, newest first.
@@ -146,7 +146,7 @@ impl Post<'_> {
         Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
     }
 
-    fn told(&self, response: Result<Response, Trouble>) -> Result<Told, Trouble> {
+    fn told(response: Result<Response, Trouble>) -> Result<Told, Trouble> {
         serde_json::from_slice(&response?.body).map_err(|_| Trouble::unreadable())
     }
 

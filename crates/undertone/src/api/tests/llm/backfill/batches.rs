@@ -37,7 +37,7 @@ impl LlmBench {
 
     /// Another pipeline takes the place of the one that runs, as if the process were started again.
     async fn restart(&mut self) {
-        self.bench._end.send(true).unwrap();
+        self.bench.end.send(true).unwrap();
         let (end, ending) = watch::channel(false);
         let tools = Tools {
             store: self.store().clone(),
@@ -51,8 +51,8 @@ impl LlmBench {
             },
         };
         let next = Pipeline::start(&tools, 1, &ending);
-        std::mem::replace(&mut self.bench._pipeline, next).end(Duration::from_secs(5)).await;
-        self.bench._end = end;
+        std::mem::replace(&mut self.bench.pipeline, next).end(Duration::from_secs(5)).await;
+        self.bench.end = end;
     }
 }
 
