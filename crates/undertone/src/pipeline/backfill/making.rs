@@ -100,6 +100,10 @@ impl Driver {
             };
             let reason = SkipReason::from(refusal.reason());
             self.defer(tenant, run, (reason, &refusal.to_string()), until).await?;
+            // A cap that was raised between the refusal and this would be found only when what was put off is due.
+            if store.module(tenant.id).await?.settings != module.settings {
+                store.hasten_items(tenant.id).await?;
+            }
         }
         Ok(None)
     }
