@@ -2,8 +2,8 @@
 //!
 //! A run takes interactions from the newest to the oldest, a slice at a time, and each becomes an item: a job of its own beside the
 //! interaction, which keeps its state and verdict until there is another. One node drives a run at a time, by a lease; what it does not
-//! finish stands there for whoever drives it next. [`slice`] opens slices and hands items out, [`finish`] says what became of them inside
-//! [`crate::record`], [`report`] tells what a run changed, [`batch`] is about those that go through a provider's batches.
+//! finish stands there for whoever drives it next. `slice` opens slices and hands items out, `finish` says what became of them inside
+//! [`crate::record`], `report` tells what a run changed, `batch` is about those that go through a provider's batches.
 
 mod batch;
 mod finish;
