@@ -4,6 +4,7 @@
 //! text is scored, [`verdict`] is what a scorer says of it, [`report`] sums up many verdicts for a person, [`usage`] is what asking an
 //! LLM takes, [`cascade`] what is kept of asking one only where the embedded model is unsure.
 
+pub mod access;
 pub mod accuracy;
 pub mod arrival;
 pub mod backfill;
@@ -20,6 +21,7 @@ pub mod text;
 pub mod usage;
 pub mod verdict;
 
+pub use access::{Permission, Role, Scope};
 pub use arrival::Arrival;
 pub use category::{Category, CategoryId};
 pub use clock::{Clock, Ids};

@@ -14,6 +14,16 @@ pub struct Act<'a> {
     pub tenant: TenantId,
     /// Who.
     pub actor: &'a str,
+    /// The network address it came from; none for the command line.
+    pub from: Option<&'a str>,
+}
+
+impl<'a> Act<'a> {
+    /// An act of `actor`, from nowhere in particular.
+    #[must_use]
+    pub fn new(tenant: TenantId, actor: &'a str) -> Self {
+        Self { tenant, actor, from: None }
+    }
 }
 
 /// Notes `action` on `subject`, with what it was and what it became in `payload`.

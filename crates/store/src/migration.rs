@@ -6,7 +6,7 @@ use crate::statement::sql;
 use crate::{Result, Store};
 
 /// Every step: its name, and its statements with the words of [`WORDS`].
-const STEPS: [(&str, &str); 8] = [
+const STEPS: [(&str, &str); 14] = [
     ("0001_initial", include_str!("../migrations/0001_initial.sql")),
     ("0002_lessons", include_str!("../migrations/0002_lessons.sql")),
     ("0003_provider_keys", include_str!("../migrations/0003_provider_keys.sql")),
@@ -15,6 +15,12 @@ const STEPS: [(&str, &str); 8] = [
     ("0006_told", include_str!("../migrations/0006_told.sql")),
     ("0007_backfill", include_str!("../migrations/0007_backfill.sql")),
     ("0008_cascade", include_str!("../migrations/0008_cascade.sql")),
+    ("0009_users", include_str!("../migrations/0009_users.sql")),
+    ("0010_review", include_str!("../migrations/0010_review.sql")),
+    ("0011_audit", include_str!("../migrations/0011_audit.sql")),
+    ("0012_privacy", include_str!("../migrations/0012_privacy.sql")),
+    ("0013_visibility", include_str!("../migrations/0013_visibility.sql")),
+    ("0014_agents", include_str!("../migrations/0014_agents.sql")),
 ];
 
 /// Words that differ: in the step, for SQLite, for PostgreSQL. Text is compared byte by byte in both, so that order and cursors agree.

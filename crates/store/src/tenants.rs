@@ -109,7 +109,7 @@ impl Store {
         let Some(id) = made else {
             return Err(StoreError::Conflict(format!("there is a tenant “{}” already", new.slug)));
         };
-        let act = Act { tenant: TenantId(id), actor: new.actor };
+        let act = Act::new(TenantId(id), new.actor);
         audit::note(self, &tx, &act, ("tenant_created", new.slug), &json!({"name": new.name})).await?;
         modules::set_active(self, &tx, &act, true).await?;
         tx.commit().await?;

@@ -649,7 +649,7 @@ async fn the_report_adds_up(bench: &Bench) {
     assert_eq!(total.usage, Usage { input: 1_119, output: 4, ..Usage::default() });
 
     // The module was switched off for the first two days of December in Auckland.
-    let act = Act { tenant: tenant.id, actor: "test" };
+    let act = Act::new(tenant.id, "test");
     bench.set("2026-11-30T10:59:00Z");
     store.set_module_active(&act, false).await.unwrap();
     bench.set("2026-12-02T11:00:00Z");

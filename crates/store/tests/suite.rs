@@ -96,7 +96,7 @@ impl Bench {
 const EVENTS: Events = Events { to_workflow: true, to_webhooks: false, threshold: -50 };
 
 fn act(tenant: &Tenant) -> Act<'_> {
-    Act { tenant: tenant.id, actor: "test" }
+    Act::new(tenant.id, "test")
 }
 
 fn verdict(score: i64, text: &str) -> Verdict {

@@ -39,7 +39,8 @@ pub use interactions::explanation;
 
 use crate::app::App;
 use crate::pages;
-use caller::{Access, Scope};
+use caller::Access::{self, Needs, Page, Public};
+use undertone_core::Permission as May;
 
 /// The longest body that is read as a whole, in bytes. Files of interactions are read in pieces and may be longer.
 pub const MAX_BODY: usize = crate::intake::MOST_ITEM;
@@ -64,79 +65,77 @@ const fn route(
     Route { method, path, access, handler }
 }
 
-const INGEST: Access = Access::Scoped(Scope::Ingest);
-const READ: Access = Access::Scoped(Scope::Read);
-const ADMIN: Access = Access::Scoped(Scope::Admin);
-
 /// Everything there is.
 pub const ROUTES: &[Route] = &[
-    route("POST", "/api/v1/interactions", INGEST, || post(interactions::take)),
-    route("GET", "/api/v1/interactions", READ, || get(interactions::list)),
-    route("GET", "/api/v1/interactions/{id}", READ, || get(interactions::show)),
-    route("POST", "/api/v1/interactions/{id}/rescore", ADMIN, || post(backfills::rescore)),
-    route("GET", "/api/v1/customers/{id}", READ, || get(customers::show)),
-    route("GET", "/api/v1/customers/{id}/sentiment", READ, || get(customers::sentiment)),
-    route("PUT", "/api/v1/customers/{id}", INGEST, || put(people::save_customer)),
-    route("PUT", "/api/v1/customers/{id}/opt-out", INGEST, || put(people::opt_out)),
-    route("DELETE", "/api/v1/customers/{id}/opt-out", INGEST, || delete(people::opt_in)),
-    route("PUT", "/api/v1/accounts/{id}", INGEST, || put(people::save_account)),
-    route("PUT", "/api/v1/agents/{id}", INGEST, || put(people::save_agent)),
-    route("PUT", "/api/v1/teams/{id}", INGEST, || put(people::save_team)),
-    route("PUT", "/api/v1/conversations/{id}", INGEST, || put(people::save_conversation)),
-    route("GET", "/api/v1/escalations", READ, || get(customers::escalations)),
-    route("GET", "/api/v1/overview", READ, || get(overview::show)),
-    route("GET", "/api/v1/settings", READ, || get(settings::show)),
-    route("PUT", "/api/v1/settings", ADMIN, || put(settings::save)),
-    route("DELETE", "/api/v1/settings", ADMIN, || delete(settings::reset)),
-    route("GET", "/api/v1/module", READ, || get(module::show)),
-    route("POST", "/api/v1/module/activate", ADMIN, || post(module::activate)),
-    route("POST", "/api/v1/module/deactivate", ADMIN, || post(module::deactivate)),
-    route("POST", "/api/v1/score", READ, || post(score::score)),
-    route("GET", "/api/v1/calibration", READ, || get(calibration::show)),
-    route("POST", "/api/v1/calibration", ADMIN, || post(calibration::learn)),
-    route("POST", "/api/v1/calibration/labels", ADMIN, || post(calibration::take)),
-    route("DELETE", "/api/v1/calibration/labels", ADMIN, || delete(calibration::forget)),
-    route("POST", "/api/v1/calibration/lessons/{id}/activate", ADMIN, || post(calibration::activate)),
-    route("POST", "/api/v1/calibration/revert", ADMIN, || post(calibration::revert)),
-    route("GET", "/api/v1/ai-usage", READ, || get(ai_usage::usage)),
-    route("GET", "/api/v1/ai-budget", READ, || get(ai_usage::budget)),
-    route("GET", "/api/v1/ai-calls", ADMIN, || get(ai_usage::calls)),
-    route("GET", "/api/v1/cascade", READ, || get(cascade::show)),
-    route("GET", "/api/v1/cascade/advice", READ, || get(cascade::advise)),
-    route("POST", "/api/v1/backfills", ADMIN, || post(backfills::start)),
-    route("GET", "/api/v1/backfills", READ, || get(backfills::list)),
-    route("GET", "/api/v1/backfills/{id}", READ, || get(backfills::show)),
-    route("POST", "/api/v1/backfills/{id}/pause", ADMIN, || post(backfills::pause)),
-    route("POST", "/api/v1/backfills/{id}/resume", ADMIN, || post(backfills::resume)),
-    route("POST", "/api/v1/backfills/{id}/cancel", ADMIN, || post(backfills::cancel)),
-    route("GET", "/api/v1/provider-keys", ADMIN, || get(provider_keys::show)),
-    route("PUT", "/api/v1/provider-keys/{provider}", ADMIN, || put(provider_keys::save)),
-    route("DELETE", "/api/v1/provider-keys/{provider}", ADMIN, || delete(provider_keys::remove)),
-    // The module guide's own addresses.
-    route("POST", "/crm/api/log-interaction.php", INGEST, || post(guide::log_interaction)),
-    route("GET", "/crm/api/sentiment.php", READ, || get(guide::sentiment)),
-    route("GET", "/tenant-admin/api/sentiment-settings.php", READ, || get(guide::settings)),
-    route("POST", "/tenant-admin/api/sentiment-settings.php", ADMIN, || post(guide::change_settings)),
-    route("POST", "/api/v2/interactions", INGEST, || post(interactions::take)),
-    route("GET", "/tenant-admin/modules/sentiment-analysis-dashboard.php", Access::Page, || {
-        get(guide::to_overview)
+    route("POST", "/api/v1/interactions", Needs(May::Ingest), || post(interactions::take)),
+    route("GET", "/api/v1/interactions", Needs(May::Read), || get(interactions::list)),
+    route("GET", "/api/v1/interactions/{id}", Needs(May::Read), || get(interactions::show)),
+    route("POST", "/api/v1/interactions/{id}/rescore", Needs(May::Backfill), || post(backfills::rescore)),
+    route("GET", "/api/v1/customers/{id}", Needs(May::Read), || get(customers::show)),
+    route("GET", "/api/v1/customers/{id}/sentiment", Needs(May::Read), || get(customers::sentiment)),
+    route("PUT", "/api/v1/customers/{id}", Needs(May::Ingest), || put(people::save_customer)),
+    route("PUT", "/api/v1/customers/{id}/opt-out", Needs(May::Ingest), || put(people::opt_out)),
+    route("DELETE", "/api/v1/customers/{id}/opt-out", Needs(May::Ingest), || delete(people::opt_in)),
+    route("PUT", "/api/v1/accounts/{id}", Needs(May::Ingest), || put(people::save_account)),
+    route("PUT", "/api/v1/agents/{id}", Needs(May::Ingest), || put(people::save_agent)),
+    route("PUT", "/api/v1/teams/{id}", Needs(May::Ingest), || put(people::save_team)),
+    route("PUT", "/api/v1/conversations/{id}", Needs(May::Ingest), || put(people::save_conversation)),
+    route("GET", "/api/v1/escalations", Needs(May::Read), || get(customers::escalations)),
+    route("GET", "/api/v1/overview", Needs(May::Read), || get(overview::show)),
+    route("GET", "/api/v1/settings", Needs(May::Read), || get(settings::show)),
+    route("PUT", "/api/v1/settings", Needs(May::Settings), || put(settings::save)),
+    route("DELETE", "/api/v1/settings", Needs(May::Settings), || delete(settings::reset)),
+    route("GET", "/api/v1/module", Needs(May::Read), || get(module::show)),
+    route("POST", "/api/v1/module/activate", Needs(May::Settings), || post(module::activate)),
+    route("POST", "/api/v1/module/deactivate", Needs(May::Settings), || post(module::deactivate)),
+    route("POST", "/api/v1/score", Needs(May::Score), || post(score::score)),
+    route("GET", "/api/v1/calibration", Needs(May::Read), || get(calibration::show)),
+    route("POST", "/api/v1/calibration", Needs(May::Calibrate), || post(calibration::learn)),
+    route("POST", "/api/v1/calibration/labels", Needs(May::Calibrate), || post(calibration::take)),
+    route("DELETE", "/api/v1/calibration/labels", Needs(May::Calibrate), || delete(calibration::forget)),
+    route("POST", "/api/v1/calibration/lessons/{id}/activate", Needs(May::Calibrate), || {
+        post(calibration::activate)
     }),
-    route("GET", "/tenant-admin/modules/sentiment-settings.php", Access::Page, || get(guide::to_overview)),
-    route("GET", "/admin/backfill-sentiment.php", Access::Page, || get(guide::to_overview)),
+    route("POST", "/api/v1/calibration/revert", Needs(May::Calibrate), || post(calibration::revert)),
+    route("GET", "/api/v1/ai-usage", Needs(May::Read), || get(ai_usage::usage)),
+    route("GET", "/api/v1/ai-budget", Needs(May::Read), || get(ai_usage::budget)),
+    route("GET", "/api/v1/ai-calls", Needs(May::Calls), || get(ai_usage::calls)),
+    route("GET", "/api/v1/cascade", Needs(May::Read), || get(cascade::show)),
+    route("GET", "/api/v1/cascade/advice", Needs(May::Read), || get(cascade::advise)),
+    route("POST", "/api/v1/backfills", Needs(May::Backfill), || post(backfills::start)),
+    route("GET", "/api/v1/backfills", Needs(May::Read), || get(backfills::list)),
+    route("GET", "/api/v1/backfills/{id}", Needs(May::Read), || get(backfills::show)),
+    route("POST", "/api/v1/backfills/{id}/pause", Needs(May::Backfill), || post(backfills::pause)),
+    route("POST", "/api/v1/backfills/{id}/resume", Needs(May::Backfill), || post(backfills::resume)),
+    route("POST", "/api/v1/backfills/{id}/cancel", Needs(May::Backfill), || post(backfills::cancel)),
+    route("GET", "/api/v1/provider-keys", Needs(May::Keys), || get(provider_keys::show)),
+    route("PUT", "/api/v1/provider-keys/{provider}", Needs(May::Keys), || put(provider_keys::save)),
+    route("DELETE", "/api/v1/provider-keys/{provider}", Needs(May::Keys), || delete(provider_keys::remove)),
+    // The module guide's own addresses.
+    route("POST", "/crm/api/log-interaction.php", Needs(May::Ingest), || post(guide::log_interaction)),
+    route("GET", "/crm/api/sentiment.php", Needs(May::Read), || get(guide::sentiment)),
+    route("GET", "/tenant-admin/api/sentiment-settings.php", Needs(May::Read), || get(guide::settings)),
+    route("POST", "/tenant-admin/api/sentiment-settings.php", Needs(May::Settings), || {
+        post(guide::change_settings)
+    }),
+    route("POST", "/api/v2/interactions", Needs(May::Ingest), || post(interactions::take)),
+    route("GET", "/tenant-admin/modules/sentiment-analysis-dashboard.php", Page, || get(guide::to_overview)),
+    route("GET", "/tenant-admin/modules/sentiment-settings.php", Page, || get(guide::to_overview)),
+    route("GET", "/admin/backfill-sentiment.php", Page, || get(guide::to_overview)),
     // What is there for everybody.
-    route("GET", "/healthz", Access::Public, || get(health::alive)),
-    route("GET", "/readyz", Access::Public, || get(health::ready)),
-    route("GET", "/metrics", Access::Public, || get(health::metrics)),
-    route("GET", "/api/openapi.json", Access::Public, || get(openapi::document)),
-    route("GET", "/api/docs/errors", Access::Public, || get(openapi::errors)),
+    route("GET", "/healthz", Public, || get(health::alive)),
+    route("GET", "/readyz", Public, || get(health::ready)),
+    route("GET", "/metrics", Public, || get(health::metrics)),
+    route("GET", "/api/openapi.json", Public, || get(openapi::document)),
+    route("GET", "/api/docs/errors", Public, || get(openapi::errors)),
     // Pages.
-    route("GET", "/login", Access::Public, || get(pages::login::show)),
-    route("POST", "/login", Access::Public, || post(pages::login::log_in)),
-    route("POST", "/logout", Access::Page, || post(pages::login::log_out)),
-    route("GET", "/", Access::Page, || get(pages::overview::show)),
-    route("GET", "/accuracy", Access::Page, || get(pages::accuracy::show)),
-    route("GET", "/live", Access::Page, || get(pages::overview::live)),
-    route("GET", "/assets/{name}", Access::Public, || get(pages::asset)),
+    route("GET", "/login", Public, || get(pages::login::show)),
+    route("POST", "/login", Public, || post(pages::login::log_in)),
+    route("POST", "/logout", Page, || post(pages::login::log_out)),
+    route("GET", "/", Page, || get(pages::overview::show)),
+    route("GET", "/accuracy", Page, || get(pages::accuracy::show)),
+    route("GET", "/live", Page, || get(pages::overview::live)),
+    route("GET", "/assets/{name}", Public, || get(pages::asset)),
 ];
 
 /// The methods of an address; `{id}` stands for anything but a slash.

@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(used(&keys, &mine, Provider::Claude).await, shared);
         assert_eq!(used(&keys, &mine, Provider::Openai).await, None);
 
-        let act = Act { tenant: mine.id, actor: "test" };
+        let act = Act::new(mine.id, "test");
         keys.save(&act, &credentials(Provider::Claude, OWN, None)).await.unwrap();
         let own = Some((OWN.to_owned(), "https://api.anthropic.com".to_owned(), Source::Tenant));
         assert_eq!(used(&keys, &mine, Provider::Claude).await, own, "not to the installation's address");

@@ -86,7 +86,7 @@ impl Bench {
 
     async fn set(&self, settings: Value) {
         let (store, tenant) = self.store(Utc::now()).await;
-        store.change_settings(&Act { tenant: tenant.id, actor: "test" }, &settings).await.unwrap();
+        store.change_settings(&Act::new(tenant.id, "test"), &settings).await.unwrap();
     }
 
     /// Makes a call at a moment that took these tokens and so many millionths of a dollar.

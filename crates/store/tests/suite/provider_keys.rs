@@ -92,7 +92,7 @@ pub async fn keys_are_sealed_and_each_tenants_own(bench: &Bench) {
 
     // Set again, it is whole; what was there before is gone.
     bench.advance(60);
-    let by = Act { tenant: mine.id, actor: "user:7" };
+    let by = Act::new(mine.id, "user:7");
     let again =
         store.save_provider_key(&by, &keyring, &credentials(Provider::Claude, "short", None)).await.unwrap();
     assert_eq!((again.last_four.as_deref(), again.set_by.as_str()), (None, "user:7"));

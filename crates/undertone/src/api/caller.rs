@@ -6,44 +6,20 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
+use undertone_core::{Permission, Role, Scope};
 use undertone_store::{Act, Tenant, TenantId};
 
 use super::problem::{ApiError, CSRF, FORBIDDEN, INTERNAL, TOO_LARGE, UNAUTHENTICATED};
 use super::secrets::{self, equal};
 use crate::app::App;
 
-/// What a key, or a user's role, permits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scope {
-    /// Handing in interactions, customers and what belongs to them.
-    Ingest,
-    /// Reading what was handed in and what came of it.
-    Read,
-    /// Settings and the module.
-    Admin,
-}
-
-impl Scope {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Ingest, Self::Read, Self::Admin];
-
-    /// The word in commands and the database.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ingest => "ingest",
-            Self::Read => "read",
-            Self::Admin => "admin",
-        }
-    }
-}
-
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Everybody.
     Public,
-    /// Keys and sessions with this scope.
-    Scoped(Scope),
+    /// Keys and people who are permitted this.
+    Needs(Permission),
     /// People who are logged in; others are sent to the log-in page.
     Page,
 }
@@ -71,19 +47,36 @@ pub struct Caller {
     pub tenant: Tenant,
     /// How they showed who they are.
     pub by: By,
-    scopes: Vec<Scope>,
+    rights: Rights,
     actor: String,
+}
+
+/// Where a caller's permissions come from.
+#[derive(Debug, Clone)]
+enum Rights {
+    /// From a person's role; a word that is none has no permission at all.
+    Role(Option<Role>),
+    /// From a key's scopes.
+    Scopes(Vec<Scope>),
 }
 
 impl Caller {
     /// The act of this caller, for the audit log.
     pub fn act(&self) -> Act<'_> {
-        Act { tenant: self.tenant.id, actor: &self.actor }
+        Act::new(self.tenant.id, &self.actor)
     }
 
     /// They may do this.
-    pub fn may(&self, scope: Scope) -> bool {
-        self.scopes.contains(&scope)
+    pub fn may(&self, permission: Permission) -> bool {
+        match &self.rights {
+            Rights::Role(role) => role.is_some_and(|role| role.may(permission)),
+            Rights::Scopes(scopes) => scopes.iter().any(|scope| scope.may(permission)),
+        }
+    }
+
+    /// A person's role; none for a key.
+    pub fn role(&self) -> Option<Role> {
+        if let Rights::Role(role) = self.rights { role } else { None }
     }
 
     /// Their tenant's id.
@@ -139,15 +132,10 @@ async fn check(app: &App, access: Access, request: &mut Request) -> Result<(), A
         return Ok(());
     }
     let caller = caller(app, request.headers()).await?;
-    if let Access::Scoped(scope) = access
-        && !caller.may(scope)
+    if let Access::Needs(permission) = access
+        && !caller.may(permission)
     {
-        let whose = if matches!(caller.by, By::Key(_)) {
-            "this key lacks the scope"
-        } else {
-            "your role lacks the right"
-        };
-        return Err(ApiError::new(FORBIDDEN, format!("{whose} “{}”", scope.as_str())));
+        return Err(ApiError::new(FORBIDDEN, refusal(&caller, permission)));
     }
     if access == Access::Page && matches!(caller.by, By::Key(_)) {
         return Err(ApiError::new(FORBIDDEN, "pages are for people; log in"));
@@ -173,25 +161,34 @@ async fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
         })?;
         let key = app.store.key(key.trim()).await?.ok_or_else(refused)?;
         let tenant = app.store.tenant(key.tenant).await?.ok_or_else(refused)?;
-        let scopes =
-            Scope::ALL.into_iter().filter(|scope| key.scopes.iter().any(|s| s == scope.as_str())).collect();
-        return Ok(Caller { tenant, scopes, actor: format!("key:{}", key.id), by: By::Key(key.id) });
+        let rights = Rights::Scopes(key.scopes.iter().filter_map(|scope| scope.parse().ok()).collect());
+        return Ok(Caller { tenant, rights, actor: format!("key:{}", key.id), by: By::Key(key.id) });
     }
     let nobody = || ApiError::new(UNAUTHENTICATED, "send an API key as Authorization: Bearer …, or log in");
     let token = secrets::cookie(headers, secrets::SESSION_COOKIE).ok_or_else(nobody)?;
     let session = app.store.session(&token).await?.ok_or_else(nobody)?;
     let tenant = app.store.tenant(TenantId(session.tenant_id)).await?.ok_or_else(nobody)?;
-    // Roles come with the issue on people; until then only administrators can be made.
-    let scopes = match session.role.as_str() {
-        "admin" | "tenant_admin" => Scope::ALL.to_vec(),
-        _ => vec![Scope::Read],
-    };
     Ok(Caller {
         tenant,
-        scopes,
+        rights: Rights::Role(session.role.parse().ok()),
         actor: format!("user:{}", session.user_id),
         by: By::Session { user: session.user_id, email: session.email, csrf: session.csrf_token },
     })
+}
+
+/// Why they may not, and who may.
+fn refusal(caller: &Caller, permission: Permission) -> String {
+    let named = |words: Vec<&str>| words.join(", ");
+    if matches!(caller.by, By::Key(_)) {
+        let scopes = named(permission.scopes().iter().map(|scope| scope.as_str()).collect());
+        return if scopes.is_empty() {
+            "a person has to do this: no API key may, whatever its scopes; log in".to_owned()
+        } else {
+            format!("this key lacks the scope it takes: {scopes}")
+        };
+    }
+    let roles = named(permission.roles().iter().map(|role| role.as_str()).collect());
+    format!("your role lacks the permission “{}”; it is given to: {roles}", permission.as_str())
 }
 
 /// A session's request that changes something proves that it comes from our page: by a header, or by a field of its form.

@@ -19,11 +19,12 @@ use chrono_tz::Tz;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::ServiceExt;
+use undertone_core::{Permission, Scope};
 use undertone_store::secrets::{Credentials, Keyring, MasterKey, Provider, Secret};
 use undertone_store::tenants::NewTenant;
 use undertone_store::{Act, Store, Tenant};
 
-use super::caller::{Access, Scope};
+use super::caller::Access;
 use super::{ROUTES, Route, router, secrets};
 use crate::app::{App, open_store};
 use crate::cli::ConfigArguments;
@@ -126,7 +127,7 @@ impl Bench {
     }
 
     async fn key(&self, tenant: &Tenant, key: &str, scopes: &[&str]) -> String {
-        self.store().create_key(&Act { tenant: tenant.id, actor: "test" }, "test", scopes, key).await.unwrap()
+        self.store().create_key(&Act::new(tenant.id, "test"), "test", scopes, key).await.unwrap()
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {
@@ -180,7 +181,7 @@ impl Bench {
     /// A session of a user of mine: the cookie and the CSRF token.
     async fn session(&self, role: &str) -> (String, String) {
         let (token, csrf) = (secrets::token(), secrets::token());
-        let act = Act { tenant: self.mine.id, actor: "test" };
+        let act = Act::new(self.mine.id, "test");
         let email = format!("{role}@example.com");
         let id = self.store().save_user(&act, &email, role, "no hash").await.unwrap();
         self.store().begin_session(&id, &token, &csrf).await.unwrap();
@@ -211,9 +212,9 @@ fn address(route: &Route, id: &str) -> String {
     route.path.replace("{id}", id).replace("{name}", id).replace("{provider}", id)
 }
 
-fn scoped() -> impl Iterator<Item = (&'static Route, Scope)> {
+fn scoped() -> impl Iterator<Item = (&'static Route, Permission)> {
     ROUTES.iter().filter_map(|route| match route.access {
-        Access::Scoped(scope) => Some((route, scope)),
+        Access::Needs(permission) => Some((route, permission)),
         Access::Public | Access::Page => None,
     })
 }

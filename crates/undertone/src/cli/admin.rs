@@ -4,12 +4,11 @@ use std::io::{IsTerminal, Read, Write};
 
 use chrono_tz::Tz;
 use clap::{Args, Subcommand};
-use undertone_core::Settings;
+use undertone_core::{Scope, Settings};
 use undertone_store::tenants::NewTenant;
 use undertone_store::{Act, Store, Tenant};
 
 use super::service::opened;
-use crate::api::caller::Scope;
 use crate::api::secrets;
 use crate::config::{Config, ConfigArguments, DEFAULT};
 use crate::error::{CliError, Outcome};
@@ -85,7 +84,7 @@ enum KeyAction {
         #[arg(long, default_value = "command line")]
         name: String,
         /// What it may do: ingest, read, admin; may be given several times
-        #[arg(long = "scope", required = true, value_parser = scope)]
+        #[arg(long = "scope", required = true, value_parser = str::parse::<Scope>)]
         scopes: Vec<Scope>,
         #[command(flatten)]
         config: ConfigArguments,
@@ -106,11 +105,6 @@ enum KeyAction {
         #[command(flatten)]
         config: ConfigArguments,
     },
-}
-
-fn scope(word: &str) -> Result<Scope, String> {
-    let known = Scope::ALL.into_iter().find(|scope| scope.as_str() == word);
-    known.ok_or_else(|| "a scope is ingest, read or admin".to_owned())
 }
 
 /// Switch the module on and off for a tenant.
@@ -210,7 +204,7 @@ pub fn run_tenant(arguments: TenantArguments) -> Result<Outcome, CliError> {
         }),
         TenantAction::Zone { slug, zone, config } => with_store(&config, async |store| {
             let tenant = tenant(&store, &slug).await?;
-            store.set_zone(&Act { tenant: tenant.id, actor: ACTOR }, zone).await?;
+            store.set_zone(&Act::new(tenant.id, ACTOR), zone).await?;
             let mut pieces = 0;
             while store.move_days(tenant.id).await? {
                 pieces += 1;
@@ -223,7 +217,7 @@ pub fn run_tenant(arguments: TenantArguments) -> Result<Outcome, CliError> {
             let tenant = tenant(&store, &slug).await?;
             let password = if password_stdin { given_password()? } else { secrets::password() };
             let hash = secrets::hash_password(&password)?;
-            let act = Act { tenant: tenant.id, actor: ACTOR };
+            let act = Act::new(tenant.id, ACTOR);
             store.save_user(&act, &email, "tenant_admin", &hash).await?;
             if !password_stdin {
                 say(&format!("{email} logs in with the password {password}"))?;
@@ -257,7 +251,7 @@ pub fn run_key(arguments: KeyArguments) -> Result<Outcome, CliError> {
             scopes.dedup();
             let words: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
             let key = secrets::api_key();
-            let act = Act { tenant: tenant.id, actor: ACTOR };
+            let act = Act::new(tenant.id, ACTOR);
             store.create_key(&act, &name, &words, &key).await?;
             say(&key)?;
             Ok(Outcome::Done)
@@ -282,7 +276,7 @@ pub fn run_key(arguments: KeyArguments) -> Result<Outcome, CliError> {
         }),
         KeyAction::Revoke { slug, id, config } => with_store(&config, async |store| {
             let tenant = tenant(&store, &slug).await?;
-            let act = Act { tenant: tenant.id, actor: ACTOR };
+            let act = Act::new(tenant.id, ACTOR);
             if !store.revoke_key(&act, &id).await? {
                 return Err(CliError::Failed(format!(
                     "{slug} has no working key {id}; see: undertone key list {slug}"
@@ -303,7 +297,7 @@ pub fn run_module(arguments: ModuleArguments) -> Result<Outcome, CliError> {
     };
     with_store(&of.config, async |store| {
         let tenant = tenant(&store, &of.slug).await?;
-        let act = Act { tenant: tenant.id, actor: ACTOR };
+        let act = Act::new(tenant.id, ACTOR);
         if let Some(active) = wanted {
             let changed = store.set_module_active(&act, active).await?;
             let word = if active { "active" } else { "inactive" };

@@ -231,7 +231,7 @@ fn start(arguments: &StartArguments) -> Result<Outcome, CliError> {
             writeln!(out, "\nNothing was started.")?;
             return Ok(Outcome::Done);
         }
-        let act = Act { tenant: tenant.id, actor: ACTOR };
+        let act = Act::new(tenant.id, ACTOR);
         let run = backfill::start(&store, &act, &asked, &estimate).await?;
         writeln!(out, "\nRun {} has begun.", run.id)?;
         if arguments.detach {
@@ -336,7 +336,7 @@ fn order(
         let store = opened(&config).await?;
         let tenant = tenant(&store, &which.slug).await?;
         let run = find(&store, &tenant, which.id.as_deref()).await?;
-        let by = Act { tenant: tenant.id, actor: ACTOR };
+        let by = Act::new(tenant.id, ACTOR);
         let run = act(&store, &by, &run.id).await?.ok_or_else(gone)?;
         writeln!(anstream::stdout(), "Run {} is {word}; {} decided so far.", run.id, run.decided())?;
         Ok(Outcome::Done)

@@ -64,7 +64,7 @@ pub fn run(arguments: &CalibrateArguments) -> Result<Outcome, CliError> {
     super::in_runtime(async {
         let store = opened(&config).await?;
         let tenant = tenant(&store, &arguments.slug).await?;
-        let act = Act { tenant: tenant.id, actor: ACTOR };
+        let act = Act::new(tenant.id, ACTOR);
         let capacity = Capacity { threads: NonZeroUsize::MIN, waiting: 1 };
         let reader = Arc::new(LocalScorer::new(Artifact::embedded()?, capacity)?);
         let mut out = anstream::stdout();

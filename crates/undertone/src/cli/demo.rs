@@ -67,7 +67,7 @@ pub fn run(arguments: &DemoArguments) -> Result<Outcome, CliError> {
         let name = if simulator.is_some() { "Demo inbox, LLM simulated" } else { "Demo inbox" };
         let new = NewTenant { slug: "demo", name, zone, actor: ACTOR };
         let tenant = store.create_tenant(&new).await?;
-        let act = Act { tenant: tenant.id, actor: ACTOR };
+        let act = Act::new(tenant.id, ACTOR);
         if simulator.is_some() {
             // Nothing is charged, so nothing needs a cap.
             let settings = json!({"scorer": "cascade", "model": simulator::MODEL, "daily_token_cap": 0});

@@ -109,7 +109,7 @@ pub fn run(arguments: SecretsArguments) -> Result<Outcome, CliError> {
         SecretsAction::Remove { slug, provider, config } => {
             let provider = known(&provider)?;
             with_keys(&config, async |store, keys| {
-                let act = Act { tenant: tenant(&store, &slug).await?.id, actor: ACTOR };
+                let act = Act::new(tenant(&store, &slug).await?.id, ACTOR);
                 if !keys.remove(&act, provider).await? {
                     return Err(CliError::Failed(format!(
                         "{slug} has no key of its own for {}; see: undertone secrets list {slug}",
@@ -208,7 +208,7 @@ fn failed(error: KeyError) -> CliError {
 }
 
 async fn set(keys: &ProviderKeys, tenant: &Tenant, new: &Credentials) -> Result<Outcome, CliError> {
-    let kept = keys.save(&Act { tenant: tenant.id, actor: ACTOR }, new).await.map_err(failed)?;
+    let kept = keys.save(&Act::new(tenant.id, ACTOR), new).await.map_err(failed)?;
     say(&format!(
         "{}'s key for {} is kept{}, sealed with master key {}. It is used at {} from now on.",
         tenant.slug,
@@ -285,7 +285,7 @@ fn both(config: &Config, old: Option<&Path>, new: Option<&Path>) -> Result<Keyri
 async fn rotate(store: &Store, keyring: &Keyring) -> Result<Outcome, CliError> {
     let (mut resealed, mut already, mut unopened) = (0, 0, 0);
     for tenant in store.tenants().await? {
-        let act = Act { tenant: tenant.id, actor: ACTOR };
+        let act = Act::new(tenant.id, ACTOR);
         let done = store.reseal_provider_keys(&act, keyring).await.map_err(failed)?;
         resealed += done.resealed;
         already += done.already;

@@ -91,7 +91,7 @@ impl Bench {
         store.migrate().await.unwrap();
         let new = NewTenant { slug: "acme", name: "Acme", zone: Tz::Europe__Berlin, actor: "test" };
         let tenant = store.create_tenant(&new).await.unwrap();
-        let act = Act { tenant: tenant.id, actor: "test" };
+        let act = Act::new(tenant.id, "test");
         store.change_settings(&act, &json!({"daily_token_cap": 0})).await.unwrap();
         let claude = |cache| Api::Claude { cache: Some(cache) };
         let asked = [

@@ -6,10 +6,11 @@ use axum::body::Body;
 use axum::http::{Method, Request, header};
 use serde_json::{Value, json};
 use tower::ServiceExt;
+use undertone_core::{Role, Scope};
 use undertone_store::Act;
 
 use super::{Bench, FORM, JSON, address, scoped};
-use crate::api::caller::{Access, Scope};
+use crate::api::caller::Access;
 use crate::api::{ROUTES, router, secrets};
 use crate::app::App;
 use crate::intake::gather::Gather;
@@ -18,27 +19,24 @@ use crate::intake::gather::Gather;
 async fn every_route_asks_who_calls_and_what_they_may() {
     let bench = Bench::open().await;
     let revoked = bench.key(&bench.mine, "ut_revoked", &["ingest", "read", "admin"]).await;
-    bench.store().revoke_key(&Act { tenant: bench.mine.id, actor: "test" }, &revoked).await.unwrap();
+    bench.store().revoke_key(&Act::new(bench.mine.id, "test"), &revoked).await.unwrap();
     let body = json!({});
-    for (route, scope) in scoped() {
+    for (route, permission) in scoped() {
         let path = address(route, "x");
         for key in ["", "ut_unknown", "ut_revoked"] {
             let answer = bench.call(route.method, &path, key, Some(&body)).await;
             assert_eq!(answer.status, 401, "{} {path} with “{key}”: {}", route.method, answer.text);
         }
-        for other in Scope::ALL.into_iter().filter(|other| *other != scope) {
-            let key = format!("ut_mine_{}", other.as_str());
+        for scope in Scope::ALL {
+            let key = format!("ut_mine_{}", scope.as_str());
             let answer = bench.call(route.method, &path, &key, Some(&body)).await;
-            assert_eq!(answer.status, 403, "{} {path} with the scope {}", route.method, other.as_str());
+            let told = format!("{} {path} with the scope {}: {}", route.method, scope.as_str(), answer.text);
+            if scope.may(permission) {
+                assert!(!matches!(answer.status, 401 | 403 | 405) && answer.status < 500, "{told}");
+            } else {
+                assert_eq!(answer.status, 403, "{told}");
+            }
         }
-        let answer =
-            bench.call(route.method, &path, &format!("ut_mine_{}", scope.as_str()), Some(&body)).await;
-        assert!(
-            !matches!(answer.status, 401 | 403 | 405) && answer.status < 500,
-            "{} {path}: {}",
-            route.method,
-            answer.text
-        );
     }
     for route in ROUTES.iter().filter(|route| route.access == Access::Page) {
         let answer = bench.call(route.method, &address(route, "x"), "", None).await;
@@ -51,6 +49,33 @@ async fn every_route_asks_who_calls_and_what_they_may() {
         let answer = bench.call(route.method, &address(route, "x"), "ut_mine", None).await;
         assert_eq!(answer.status, 403, "a key opens no page: {}", route.path);
     }
+}
+
+#[tokio::test]
+async fn a_role_may_what_the_table_says_and_no_more() {
+    let bench = Bench::open().await;
+    for role in Role::ALL {
+        let (cookie, csrf) = bench.session(role.as_str()).await;
+        for (route, permission) in scoped() {
+            let request = Request::builder()
+                .method(route.method)
+                .uri(address(route, "x"))
+                .header(header::COOKIE, &cookie)
+                .header("x-csrf-token", &csrf)
+                .header(header::CONTENT_TYPE, JSON)
+                .body(Body::from("{}"));
+            let answer = bench.send(request.unwrap()).await;
+            let told = format!("{} {} as {}: {}", route.method, route.path, role.as_str(), answer.text);
+            if role.may(permission) {
+                assert!(!matches!(answer.status, 401 | 403 | 405) && answer.status < 500, "{told}");
+            } else {
+                assert_eq!(answer.status, 403, "{told}");
+            }
+        }
+    }
+    let (cookie, _) = bench.session("boss").await;
+    let request = Request::get("/api/v1/overview").header(header::COOKIE, &cookie).body(Body::empty());
+    assert_eq!(bench.send(request.unwrap()).await.status, 403, "a word that is no role has no permission");
 }
 
 #[tokio::test]
@@ -160,7 +185,7 @@ async fn sessions_bring_their_token_and_their_role() {
 #[tokio::test]
 async fn people_log_in_and_out() {
     let bench = Bench::open().await;
-    let act = Act { tenant: bench.mine.id, actor: "test" };
+    let act = Act::new(bench.mine.id, "test");
     let hash = secrets::hash_password("correct horse battery").unwrap();
     bench.store().save_user(&act, "ana@example.com", "tenant_admin", &hash).await.unwrap();
     let form = bench.call("GET", "/login?next=/%3Fdays%3D7", "", None).await;

@@ -271,7 +271,7 @@ async fn a_key_is_in_no_answer_no_log_line_and_no_file() {
     // A key that can not be opened: sealed with a master key this service does not have.
     let other = Keyring::new(Some(MasterKey::generate().unwrap()), None);
     let new = Credentials::new(Provider::Claude, &Secret::new(marker.clone()), None).unwrap();
-    let act = Act { tenant: bench.mine.id, actor: "test" };
+    let act = Act::new(bench.mine.id, "test");
     bench.store().save_provider_key(&act, &other, &new).await.unwrap();
     let unusable = bench.app.provider_keys.provider_key(bench.mine.id, Provider::Claude).await.unwrap_err();
     let told = bench.call("GET", PATH, "ut_mine", None).await;

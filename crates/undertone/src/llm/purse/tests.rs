@@ -48,7 +48,7 @@ impl Bench {
     }
 
     async fn set(&self, settings: serde_json::Value) {
-        let act = Act { tenant: self.tenant.id, actor: "test" };
+        let act = Act::new(self.tenant.id, "test");
         self.store.change_settings(&act, &settings).await.unwrap();
     }
 

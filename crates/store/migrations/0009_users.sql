@@ -1,0 +1,1 @@
+-- What people need to be invited, to prove who they are, and to belong to teams.

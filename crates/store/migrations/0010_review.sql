@@ -1,0 +1,1 @@
+-- The review queue: samples, blind labels, revisions of corrections.

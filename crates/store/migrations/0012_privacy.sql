@@ -1,0 +1,1 @@
+-- Customers' rights: erasures and their receipts, legal holds, retention.

@@ -1,0 +1,1 @@
+-- What the visibility policy needs.
