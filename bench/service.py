@@ -146,7 +146,9 @@ class Service:
         more = [] if workers is None else ["--workers", str(workers)]
         begun = time.monotonic()
         self.process = subprocess.Popen([PROGRAM, "serve", "--listen", "127.0.0.1:0", "--database-url", url, *more],
-                                        stdout=subprocess.PIPE, text=True, env={**os.environ, "UNDERTONE_LOG": "warn"})
+                                        stdout=subprocess.PIPE, text=True, env={**os.environ, "UNDERTONE_LOG": "warn",
+                                             # What is measured is the service, not its bounds.
+                                             "UNDERTONE_REQUESTS_PER_KEY": "0", "UNDERTONE_REQUESTS_PER_ADDRESS": "0"})
         self.address = self.process.stdout.readline().split()[-1]
         with urllib.request.urlopen(f"{self.address}/readyz"):
             self.start_s = time.monotonic() - begun

@@ -81,6 +81,8 @@ words! {
 words! {
     /// What may be permitted.
     Permission {
+        /// Keep one's own account: password, sessions, second factor.
+        Account = "account",
         /// Hand in interactions, customers, accounts, agents and conversations.
         Ingest = "ingest",
         /// Read interactions, customers, overviews and settings, as far as the visibility policy shows them.
@@ -89,6 +91,8 @@ words! {
         Score = "score",
         /// Correct a verdict, and clear a correction.
         Correct = "correct",
+        /// Look after alerts: acknowledge, assign, snooze, resolve, end incidents.
+        Alerts = "alerts",
         /// Work the review queue.
         Review = "review",
         /// Look at agreement, choose samples and shares of the review.
@@ -125,6 +129,7 @@ use Role::{AccountManager, Admin, Agent, Analyst, Manager, Reviewer, Supervisor,
 
 /// The table. A role or scope that is not in a line does not have the permission.
 pub const GRANTS: &[Grant] = &[
+    (Permission::Account, Role::ALL, &[]),
     (Permission::Ingest, &[Admin, TenantAdmin, Supervisor, Manager, AccountManager, Agent], &[Scope::Ingest]),
     (Permission::Read, Role::ALL, &[Scope::Read]),
     (Permission::Score, Role::ALL, &[Scope::Read]),
@@ -133,6 +138,7 @@ pub const GRANTS: &[Grant] = &[
         &[Admin, TenantAdmin, Supervisor, Manager, Reviewer, AccountManager, Agent],
         &[Scope::Admin],
     ),
+    (Permission::Alerts, &[Admin, TenantAdmin, Supervisor, Manager, AccountManager, Agent], &[Scope::Admin]),
     (Permission::Review, &[Admin, TenantAdmin, Supervisor, Reviewer], &[]),
     (Permission::ManageReview, &[Admin, TenantAdmin, Supervisor], &[Scope::Admin]),
     (Permission::AgentNumbers, &[Admin, TenantAdmin, Supervisor, Manager], &[]),
@@ -147,6 +153,28 @@ pub const GRANTS: &[Grant] = &[
     (Permission::Keys, &[Admin, TenantAdmin], &[Scope::Admin]),
     (Permission::Audit, &[Admin, TenantAdmin], &[Scope::Admin]),
 ];
+
+/// The table as Markdown, as it stands in `docs/access.md`: a line for each permission, a column for each role and scope.
+#[must_use]
+pub fn table() -> String {
+    let roles = Role::ALL.iter().map(|role| format!("`{}`", role.as_str()));
+    let keys = Scope::ALL.iter().map(|scope| format!("key: `{}`", scope.as_str()));
+    let heads: Vec<String> = roles.chain(keys).collect();
+    let mut table = format!("| | {} |\n|---|{}\n", heads.join(" | "), ":-:|".repeat(heads.len()));
+    for permission in Permission::ALL {
+        let mark = |has: bool| if has { "●" } else { "" };
+        let roles = Role::ALL.iter().map(|role| mark(role.may(*permission)));
+        let cells: Vec<&str> =
+            roles.chain(Scope::ALL.iter().map(|scope| mark(scope.may(*permission)))).collect();
+        table.push_str(&format!(
+            "| `{}`: {} | {} |\n",
+            permission.as_str(),
+            permission.meaning().trim_end_matches('.'),
+            cells.join(" | ")
+        ));
+    }
+    table
+}
 
 impl Permission {
     fn grant(self) -> (&'static [Role], &'static [Scope]) {
@@ -178,6 +206,12 @@ impl Role {
     pub fn may_appoint(self, other: Self) -> bool {
         self == Admin || (self == TenantAdmin && other != Admin)
     }
+
+    /// Somebody in this role may give an API key this scope: nothing comes with it that they may not do themselves.
+    #[must_use]
+    pub fn may_give(self, scope: Scope) -> bool {
+        Permission::ALL.iter().filter(|permission| scope.may(**permission)).all(|one| self.may(*one))
+    }
 }
 
 impl Scope {
@@ -202,10 +236,20 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_has_the_table() {
+        let told = include_str!("../../../docs/access.md");
+        assert!(told.contains(&table()), "docs/access.md must have this table:\n\n{}", table());
+        for role in Role::ALL {
+            let line = format!("| `{}` | {} |", role.as_str(), role.meaning());
+            assert!(told.contains(&line), "docs/access.md must have this line: {line}");
+        }
+    }
+
+    #[test]
     fn an_analyst_changes_nothing() {
         let has: Vec<&str> =
             Permission::ALL.iter().filter(|p| Analyst.may(**p)).map(|p| p.as_str()).collect();
-        assert_eq!(has, ["read", "score", "own_numbers", "export"]);
+        assert_eq!(has, ["account", "read", "score", "own_numbers", "export"]);
     }
 
     #[test]
@@ -214,6 +258,15 @@ mod tests {
             assert_eq!(role.may_appoint(Admin), *role == Admin);
             assert_eq!(role.may_appoint(Agent), role.may(Permission::Users));
         }
+    }
+
+    #[test]
+    fn no_key_may_more_than_who_gives_it() {
+        for scope in Scope::ALL {
+            assert!(TenantAdmin.may_give(*scope));
+        }
+        assert!(Supervisor.may_give(Scope::Read) && !Supervisor.may_give(Scope::Admin));
+        assert!(!Analyst.may_give(Scope::Ingest));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! How well a scorer's answers agree with what people say of the same texts, with intervals, so that nobody reads more into a figure than
 //! the number of texts behind it allows.
 
-mod figures;
+pub(crate) mod figures;
 
 use serde::Serialize;
 

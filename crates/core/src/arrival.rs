@@ -53,6 +53,8 @@ pub struct ConversationDetails {
     pub queue: Option<String>,
     /// Tags.
     pub tags: Option<Vec<String>>,
+    /// Whether it is closed.
+    pub closed: Option<bool>,
 }
 
 /// One interaction on its way in.

@@ -6,20 +6,29 @@
 
 pub mod access;
 pub mod accuracy;
+pub mod agents;
 pub mod arrival;
 pub mod backfill;
 pub mod cascade;
 pub mod category;
 pub mod clock;
+pub mod correction;
+pub mod destination;
+pub mod event;
 pub mod gate;
 pub mod interaction;
+pub mod notice;
 pub mod overview;
+pub mod password;
 pub mod phrase;
 pub mod report;
+pub mod review;
+pub mod schedule;
 pub mod settings;
 pub mod text;
 pub mod usage;
 pub mod verdict;
+pub mod visibility;
 
 pub use access::{Permission, Role, Scope};
 pub use arrival::Arrival;

@@ -6,6 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
 use crate::verdict::{Evidence, ScorerKind};
+use crate::visibility::{Figures, Reason};
 use crate::{Channel, Label, Urgency};
 
 /// Verdicts counted, by effective label.
@@ -104,9 +105,9 @@ pub struct Day {
 pub struct Today {
     /// The tenant's date.
     pub day: NaiveDate,
-    /// What was scored.
+    /// What was scored; none where only published figures are seen, which a day that is not over has none of.
     #[serde(flatten)]
-    pub summary: Summary,
+    pub summary: Option<Summary>,
     /// Tokens an LLM used today.
     pub tokens_used: i64,
     /// The most it may use; 0 is unlimited.
@@ -196,6 +197,23 @@ pub struct Waiting {
     pub failed: Count,
 }
 
+/// What of the first page somebody sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Seen {
+    /// Whether its figures are those of this moment or the published ones. Published ones are of whole days that are over, and of groups in
+    /// which nobody can be made out.
+    pub figures: Figures,
+    /// Why there may be customers and verdicts that are not shown; `None` where everything is.
+    pub reason: Option<Reason>,
+    /// The same for a person.
+    pub explanation: Option<&'static str>,
+}
+
+impl Seen {
+    /// Everything, as it is this moment.
+    pub const ALL: Self = Self { figures: Figures::Live, reason: None, explanation: None };
+}
+
 /// All of the first page.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Overview {
@@ -207,7 +225,9 @@ pub struct Overview {
     pub at: DateTime<Utc>,
     /// The module is active.
     pub active: bool,
-    /// Everything ever scored.
+    /// What of it somebody sees.
+    pub visibility: Seen,
+    /// Everything ever scored; of published figures those of the last two years.
     pub all_time: Summary,
     /// What was scored since midnight.
     pub today: Today,
@@ -217,11 +237,11 @@ pub struct Overview {
     pub period_before: Summary,
     /// Each day of the period, the oldest first, days without data too.
     pub days: Vec<Day>,
-    /// How many customers are at risk.
-    pub at_risk: Count,
-    /// The lowest of them.
+    /// How many customers are at risk; none where that is not to be seen.
+    pub at_risk: Option<Count>,
+    /// The lowest of them that may be seen.
     pub customers_at_risk: Vec<CustomerAtRisk>,
-    /// The latest verdicts, newest first.
+    /// The latest verdicts that may be seen, newest first.
     pub latest: Vec<Latest>,
     /// What waits and what failed.
     pub waiting: Waiting,

@@ -10,8 +10,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::category::SUPPORT;
+use crate::review::Shares;
+use crate::schedule::Schedule;
 use crate::verdict::ScorerKind;
-use crate::{Category, CategoryId, Channel, Phrase, text};
+use crate::visibility::Choice;
+use crate::{Category, CategoryId, Channel, Phrase, Role, text};
 
 /// No token cap is higher.
 const MOST_TOKENS: i64 = 1_000_000_000_000;
@@ -65,6 +68,17 @@ pub struct Settings {
     pub cooldown_minutes: u32,
     /// Who gets the alert. Default admins and supervisors.
     pub recipients: Recipients,
+    /// When people work: the time in which an alert is due, and after which it is escalated, counts in these hours. Default always.
+    pub business_hours: Schedule,
+    /// An alert is due so many minutes of working time after it was raised, 1..=43200. Default 240.
+    pub respond_within_minutes: u32,
+    /// Others are told where nobody acknowledged an alert within so many minutes of working time, 0..=43200; 0: never. Default 60.
+    pub escalate_after_minutes: u32,
+    /// So many customers low about one category within a window, and three times what is usual, are one incident, 0 or 3..=10000; 0: never.
+    /// Default 12.
+    pub incident_customers: u32,
+    /// The window in which they are counted, and after which an incident is over, in minutes, 5..=1440. Default 30.
+    pub incident_minutes: u32,
     /// Shorter texts are skipped, in characters, 0..=1000. Default 20.
     pub min_note_length: u32,
     /// Only so many characters of a text are scored, 100..=100000. Default 8000.
@@ -98,6 +112,20 @@ pub struct Settings {
     pub categories: Vec<Category>,
     /// The tenant's own phrases and what they change; at most 200. Default none.
     pub phrases: Vec<Phrase>,
+    /// Who sees single scores, see [`Choice`]. Default everybody who may read. Putting all settings back to their defaults leaves it.
+    pub visibility: Choice,
+    /// Which verdicts people check, each as a percentage of those it could be, see [`Shares`].
+    pub review: Shares,
+    /// Texts, and what verdicts quote of them, are kept this many days after they arrived, 1..=3650. Default 90.
+    pub retention_text_days: u32,
+    /// Interactions with their verdicts and scores are kept this many days, 1..=3650 and not less than texts. Default 760 (25 months).
+    pub retention_scores_days: u32,
+    /// Entries of the audit log are kept this many days, 180..=3650. Default 730 (24 months).
+    pub retention_audit_days: u32,
+    /// Roles that log in with a second factor. Default none. Putting all settings back to their defaults leaves it.
+    pub second_factor_roles: BTreeSet<Role>,
+    /// Where the numbers of agents are on, agents with fewer contacts than this are not shown, 3..=1000. Default 3.
+    pub agent_numbers_minimum: u16,
 }
 
 impl Default for Settings {
@@ -109,6 +137,11 @@ impl Default for Settings {
             alert_threshold: -50,
             cooldown_minutes: 30,
             recipients: Recipients::AdminsAndSupervisors {},
+            business_hours: Schedule::default(),
+            respond_within_minutes: 240,
+            escalate_after_minutes: 60,
+            incident_customers: 12,
+            incident_minutes: 30,
             min_note_length: 20,
             max_note_length: 8000,
             daily_token_cap: 100_000,
@@ -125,6 +158,13 @@ impl Default for Settings {
             score_internal_comments: false,
             categories: Vec::new(),
             phrases: Vec::new(),
+            visibility: Choice::default(),
+            review: Shares::default(),
+            retention_text_days: 90,
+            retention_scores_days: 760,
+            retention_audit_days: 730,
+            second_factor_roles: BTreeSet::new(),
+            agent_numbers_minimum: 3,
         }
     }
 }
@@ -147,13 +187,18 @@ impl SettingsError {
 
 impl Settings {
     /// Every key, in the order in which they are shown.
-    pub const KEYS: [&'static str; 22] = [
+    pub const KEYS: [&'static str; 34] = [
         "enabled",
         "channels",
         "model",
         "alert_threshold",
         "cooldown_minutes",
         "recipients",
+        "business_hours",
+        "respond_within_minutes",
+        "escalate_after_minutes",
+        "incident_customers",
+        "incident_minutes",
         "min_note_length",
         "max_note_length",
         "daily_token_cap",
@@ -170,6 +215,13 @@ impl Settings {
         "score_internal_comments",
         "categories",
         "phrases",
+        "visibility",
+        "review",
+        "retention_text_days",
+        "retention_scores_days",
+        "retention_audit_days",
+        "second_factor_roles",
+        "agent_numbers_minimum",
     ];
 
     /// The settings in `json`, over the defaults; or everything that is wrong with them.
@@ -202,6 +254,11 @@ impl Settings {
                 default.recipients,
                 "{\"mode\": \"admins_and_supervisors\"}, {\"mode\": \"supervisors\"} or {\"mode\": \"specific_users\", \"users\": [ids]}",
             ),
+            business_hours: fields.business_hours(),
+            respond_within_minutes: fields.integer("respond_within_minutes", default.respond_within_minutes, 1..=43_200),
+            escalate_after_minutes: fields.integer("escalate_after_minutes", default.escalate_after_minutes, 0..=43_200),
+            incident_customers: fields.integer("incident_customers", default.incident_customers, 0..=10_000),
+            incident_minutes: fields.integer("incident_minutes", default.incident_minutes, 5..=1440),
             min_note_length: fields.integer("min_note_length", default.min_note_length, 0..=1000),
             max_note_length: fields.integer("max_note_length", default.max_note_length, 100..=100_000),
             daily_token_cap: fields.integer("daily_token_cap", default.daily_token_cap, 0..=MOST_TOKENS),
@@ -234,6 +291,13 @@ impl Settings {
             ),
             categories: fields.categories(),
             phrases: fields.phrases(),
+            visibility: fields.visibility(default.visibility),
+            review: fields.review(default.review),
+            retention_text_days: fields.integer("retention_text_days", default.retention_text_days, 1..=3650),
+            retention_scores_days: fields.integer("retention_scores_days", default.retention_scores_days, 1..=3650),
+            retention_audit_days: fields.integer("retention_audit_days", default.retention_audit_days, 180..=3650),
+            second_factor_roles: fields.second_factor_roles(),
+            agent_numbers_minimum: fields.integer("agent_numbers_minimum", default.agent_numbers_minimum, 3..=1000),
         };
         let mut errors = fields.errors;
         let unknown =
@@ -248,6 +312,19 @@ impl Settings {
                 format!(
                     "`max_note_length` ({}) is less than `min_note_length` ({}): nothing could be scored",
                     settings.max_note_length, settings.min_note_length
+                ),
+            ));
+        }
+        if (1..3).contains(&settings.incident_customers) {
+            let told = "`incident_customers` must be 0 or from 3 to 10000: two customers are no incident".to_owned();
+            errors.push(SettingsError::new("incident_customers", told));
+        }
+        if settings.retention_scores_days < settings.retention_text_days {
+            errors.push(SettingsError::new(
+                "retention_scores_days",
+                format!(
+                    "`retention_scores_days` ({}) is less than `retention_text_days` ({}): a text would outlive its interaction",
+                    settings.retention_scores_days, settings.retention_text_days
                 ),
             ));
         }
@@ -352,6 +429,42 @@ impl Fields<'_> {
                 None
             }
         }
+    }
+
+    fn visibility(&mut self, default: Choice) -> Choice {
+        let Some(value) = self.object.get("visibility") else { return default };
+        Choice::from_json(value).unwrap_or_else(|| {
+            self.refuse("visibility", value, Choice::EXPECTED);
+            default
+        })
+    }
+
+    fn review(&mut self, default: Shares) -> Shares {
+        let expected = "an object of percentages from 0 to 100 with at most two decimals, under unsure, disagreed, overridden, \
+                        called_positive, random and labelled_twice; one left out is at its default";
+        match self.object.get("review") {
+            // A list would be read as the fields in their order.
+            Some(list @ Value::Array(_)) => {
+                self.refuse("review", list, expected);
+                default
+            }
+            _ => self.read("review", default, expected),
+        }
+    }
+
+    fn business_hours(&mut self) -> Schedule {
+        let expected = "an object of days, monday to sunday, each with a list of stretches such as [\"09:00\", \"17:00\"], of holidays, \
+                        a list of dates, and of a zone where it is not the tenant's";
+        let hours: Schedule = self.read("business_hours", Schedule::default(), expected);
+        if let Err(why) = hours.check() {
+            self.errors.push(SettingsError::new("business_hours", format!("`business_hours`: {why}")));
+        }
+        hours
+    }
+
+    fn second_factor_roles(&mut self) -> BTreeSet<Role> {
+        let words: Vec<&str> = Role::ALL.iter().map(|role| role.as_str()).collect();
+        self.read("second_factor_roles", BTreeSet::new(), &format!("a list of {}", words.join(", ")))
     }
 
     fn segments(&mut self) -> BTreeSet<String> {

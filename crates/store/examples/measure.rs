@@ -221,7 +221,7 @@ async fn hot(store: &Store, writers: usize, rows: usize) {
             let (store, tenant) = (store.clone(), tenant.clone());
             tokio::spawn(async move {
                 let owner = format!("w{n}");
-                let events = Events { to_workflow: true, to_webhooks: true, threshold: -50 };
+                let events = Events { to_workflow: true, to_webhooks: true, threshold: -50, alerts: true };
                 loop {
                     let claim =
                         Claim { owner: &owner, lease: TimeDelta::seconds(60), limit: 32, suspect: false };

@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
-use undertone_core::Arrival;
+use undertone_core::{Arrival, AuthorKind, Direction};
 
+use crate::conversations::Mentioned;
 use crate::people::{self, Ids, Mentions};
 use crate::rows::as_word;
 use crate::statement::{pieces, sql};
@@ -89,6 +90,7 @@ impl Store {
             self.accept_wave(&tx, (tenant, at), items, &linked, &wave, &mut answers).await?;
             open = later;
         }
+        self.keep_standing(&tx, tenant, &mentioned(at, items, &linked, &answers)).await?;
         tx.commit().await?;
         answers.into_iter().collect::<Option<Vec<_>>>().ok_or_else(|| {
             StoreError::Conflict("an interaction vanished while it was taken in; send it again".into())
@@ -334,6 +336,31 @@ impl Store {
         }
         Ok(segments)
     }
+}
+
+/// What the items say about their conversations. What was there already says nothing new but whether it is closed.
+fn mentioned(
+    at: DateTime<Utc>,
+    items: &[Incoming],
+    linked: &Linked,
+    answers: &[Option<Accepted>],
+) -> Vec<Mentioned> {
+    let mentioned = items.iter().zip(answers).filter_map(|(item, answer)| {
+        let interaction = &item.arrival.interaction;
+        let is_new = matches!(answer, Some(Accepted::Created { .. } | Accepted::Updated { .. }));
+        let closed = item.arrival.conversation.closed;
+        let conversation = id_of(&linked.conversations, interaction.conversation.as_ref())?;
+        (is_new || closed.is_some()).then(|| Mentioned {
+            conversation,
+            customer: id_of(&linked.customers, interaction.customer.as_ref()),
+            at: interaction.occurred_at.map_or(at, |occurred| occurred.trunc_subsecs(6)),
+            goes_on: is_new
+                && interaction.author_kind == AuthorKind::Customer
+                && interaction.direction == Direction::Incoming,
+            closed,
+        })
+    });
+    mentioned.collect()
 }
 
 /// Source and external id of a row to be inserted.

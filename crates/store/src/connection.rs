@@ -27,7 +27,7 @@ pub struct Options {
 #[derive(Clone)]
 pub struct Store {
     pub(crate) reader: DatabaseConnection,
-    writer: DatabaseConnection,
+    pub(crate) writer: DatabaseConnection,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
 }
@@ -120,6 +120,8 @@ async fn sqlite(url: &str, connections: u32) -> Result<DatabaseConnection> {
                 // Every commit reaches the disk: what was answered with 2xx survives a power cut.
                 .pragma("synchronous", "FULL")
                 .pragma("foreign_keys", "ON")
+                // What is deleted is overwritten. See privacy::scrub.
+                .pragma("secure_delete", "ON")
                 .pragma("cache_size", "-16000")
                 .pragma("temp_store", "MEMORY")
                 .pragma("journal_size_limit", "67108864")

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::audit::{self, Act, hex};
 use crate::statement::sql;
-use crate::{Result, Store, TenantId};
+use crate::{Result, Store, StoreError, TenantId};
 
 /// An API key, without the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +60,17 @@ impl From<Row> for Key {
 const COLUMNS: &str =
     "SELECT id, tenant_id, name, scopes, created_at, expires_at, last_used_at, revoked_at FROM api_key ";
 
+/// What a new key is given.
+#[derive(Debug, Clone, Copy)]
+pub struct NewKey<'a> {
+    /// What it is for: 1 to 200 characters.
+    pub name: &'a str,
+    /// What it may do, as words of [`undertone_core::Scope`]; one at least.
+    pub scopes: &'a [&'a str],
+    /// When it stops working; none: when it is revoked.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
 /// How a secret of high entropy is kept: SHA-256, in hexadecimal.
 #[must_use]
 pub fn digest(secret: &str) -> String {
@@ -67,7 +78,7 @@ pub fn digest(secret: &str) -> String {
 }
 
 impl Store {
-    /// Keeps a new key; answers its id.
+    /// Keeps a new key that works until it is revoked; answers its id.
     pub async fn create_key(
         &self,
         act: &Act<'_>,
@@ -75,23 +86,53 @@ impl Store {
         scopes: &[&str],
         secret: &str,
     ) -> Result<String> {
+        self.make_key(act, &NewKey { name, scopes, expires_at: None }, secret).await.map(|key| key.id)
+    }
+
+    /// Keeps a new key.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for a name that is none, for no scope at all, and for an end that is past.
+    pub async fn make_key(&self, act: &Act<'_>, new: &NewKey<'_>, secret: &str) -> Result<Key> {
+        let (name, at) = (new.name.trim(), self.now());
+        if !(1..=200).contains(&name.chars().count()) || name.contains(char::is_control) {
+            return Err(StoreError::Invalid(
+                "a key's name has 1 to 200 characters, and no control characters".to_owned(),
+            ));
+        }
+        if new.scopes.is_empty() {
+            return Err(StoreError::Invalid("a key has one scope at least".to_owned()));
+        }
+        if new.expires_at.is_some_and(|end| end <= at) {
+            return Err(StoreError::Invalid("a key ends in the future, or never".to_owned()));
+        }
         let tx = self.begin().await?;
-        let at = self.now();
         let id = self.new_id(at);
-        sql("INSERT INTO api_key (id, tenant_id, name, token_digest, scopes, created_at) VALUES ?")
+        sql("INSERT INTO api_key (id, tenant_id, name, token_digest, scopes, created_at, expires_at) VALUES ?")
             .rows([[
                 id.as_str().into(),
                 act.tenant.0.into(),
                 name.into(),
                 digest(secret).into(),
-                scopes.join(" ").into(),
+                new.scopes.join(" ").into(),
                 at.into(),
+                new.expires_at.into(),
             ]])
             .run(&tx)
             .await?;
-        audit::note(self, &tx, act, ("key_created", &id), &json!({"name": name, "scopes": scopes})).await?;
+        let after = json!({"name": name, "scopes": new.scopes, "expires_at": new.expires_at});
+        audit::note(self, &tx, act, ("key_created", &id), &json!({"before": null, "after": after})).await?;
         tx.commit().await?;
-        Ok(id)
+        Ok(Key {
+            id,
+            tenant: act.tenant,
+            name: name.to_owned(),
+            scopes: new.scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+            created_at: at,
+            expires_at: new.expires_at,
+            last_used_at: None,
+            revoked_at: None,
+        })
     }
 
     /// The key that works with `secret` now. Notes that it was used, at most once a minute.
@@ -118,6 +159,18 @@ impl Store {
         let rows = sql(COLUMNS)
             .then("WHERE tenant_id = ? ORDER BY id")
             .bind(tenant.0)
+            .all::<Row>(&self.reader)
+            .await?;
+        Ok(rows.into_iter().map(Key::from).collect())
+    }
+
+    /// A page of a tenant's keys, the oldest first: those after an id, so many at most.
+    pub async fn keys_after(&self, tenant: TenantId, after: Option<&str>, limit: u64) -> Result<Vec<Key>> {
+        let rows = sql(COLUMNS)
+            .then("WHERE tenant_id = ? AND id > ? ORDER BY id LIMIT ?")
+            .bind(tenant.0)
+            .bind(after.unwrap_or_default())
+            .bind(limit as i64)
             .all::<Row>(&self.reader)
             .await?;
         Ok(rows.into_iter().map(Key::from).collect())

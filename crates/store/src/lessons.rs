@@ -88,7 +88,8 @@ struct Count {
     texts: i64,
 }
 
-fn digest(text: &LabelledText) -> String {
+/// By which a labelled text is found: of its kind and what it says.
+pub(crate) fn digest(text: &LabelledText) -> String {
     hex(&Sha256::digest(format!("{}\n{}", as_word(&text.kind), text.text.trim())))
 }
 
@@ -161,28 +162,39 @@ impl Store {
         Ok(kept)
     }
 
-    /// Everything labelled: what was handed in, and where a person corrected a verdict, the text that verdict was about with the
-    /// corrected label, the latest corrections first. A text that was handed in counts as labelled there.
+    /// Everything labelled: what was handed in, what raters of the review settled on, and what a person corrected, each with the text they
+    /// had before them and the latest first. Of a text with several labels the first of these counts. Texts of customers who opted out
+    /// are not among them.
     pub async fn labelled_texts(&self, tenant: TenantId) -> Result<Vec<LabelledText>> {
         let given: Vec<Row> =
             sql("SELECT body, kind, label FROM labelled_text WHERE tenant_id = ? ORDER BY digest")
                 .bind(tenant.0)
                 .all(&self.reader)
                 .await?;
+        let reviewed: Vec<Row> = sql("SELECT t.body, i.kind, r.settled_label AS label FROM review_item r \
+             JOIN interaction i ON i.tenant_id = r.tenant_id AND i.id = r.interaction_id \
+             JOIN interaction_text t ON t.tenant_id = r.tenant_id AND t.interaction_id = r.interaction_id AND t.revision = r.text_revision \
+             LEFT JOIN customer c ON c.tenant_id = i.tenant_id AND c.id = i.customer_id \
+             WHERE r.tenant_id = ? AND r.settled_label IS NOT NULL AND c.opted_out_at IS NULL AND c.erased_at IS NULL \
+             ORDER BY r.done_at DESC, r.id DESC LIMIT ?")
+        .bind(tenant.0)
+        .bind(MOST_LABELS.cast_signed())
+        .all(&self.reader)
+        .await?;
         let corrected: Vec<Row> = sql("SELECT t.body, i.kind, s.human_override_label AS label FROM interaction_sentiment s \
              JOIN interaction i ON i.tenant_id = s.tenant_id AND i.id = s.interaction_id \
-             JOIN interaction_text t ON t.tenant_id = i.tenant_id AND t.interaction_id = i.id AND t.revision = COALESCE((\
-               SELECT MAX(v.text_revision) FROM verdict v WHERE v.tenant_id = s.tenant_id \
-               AND v.interaction_id = s.interaction_id AND v.scored_at <= s.human_override_at), i.revision) \
-             WHERE s.tenant_id = ? AND s.human_override_label IS NOT NULL \
+             JOIN sentiment_override o ON o.tenant_id = s.tenant_id AND o.id = s.human_override_id \
+             JOIN interaction_text t ON t.tenant_id = i.tenant_id AND t.interaction_id = i.id AND t.revision = COALESCE(o.text_revision, i.revision) \
+             LEFT JOIN customer c ON c.tenant_id = i.tenant_id AND c.id = i.customer_id \
+             WHERE s.tenant_id = ? AND s.human_override_label IS NOT NULL AND c.opted_out_at IS NULL AND c.erased_at IS NULL \
              ORDER BY s.human_override_at DESC, s.interaction_id DESC LIMIT ?")
         .bind(tenant.0)
         .bind(MOST_LABELS.cast_signed())
         .all(&self.reader)
         .await?;
-        let mut texts = Vec::with_capacity(given.len() + corrected.len());
+        let mut texts = Vec::with_capacity(given.len() + reviewed.len() + corrected.len());
         let mut seen = std::collections::HashSet::new();
-        for row in given.into_iter().chain(corrected) {
+        for row in given.into_iter().chain(reviewed).chain(corrected) {
             let kind = word("labelled_text", &row.kind)?;
             let label = word("labelled_text", &row.label)?;
             let text = LabelledText { text: row.body, kind, label };

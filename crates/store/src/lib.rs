@@ -5,27 +5,39 @@
 //! the same transaction, [`interactions`], [`overview`] and [`sentiments`] read. Every statement on tenant data carries the tenant's id.
 
 pub mod accept;
-mod audit;
+pub mod agents;
+pub mod audit;
+pub mod alerts;
 pub mod backfill;
+pub mod basis;
 pub mod budget;
 pub mod cascade;
+mod conversations;
 mod connection;
+pub mod destinations;
 pub mod interactions;
 pub mod keys;
 pub mod lessons;
 mod migration;
 pub mod modules;
+pub mod outbox;
+pub mod overrides;
 pub mod overview;
 pub mod people;
+pub mod privacy;
 pub mod queue;
 pub mod record;
+pub mod review;
 pub mod rollups;
 mod rows;
+pub mod second_factor;
 pub mod secrets;
 pub mod sentiments;
+pub mod sign_on;
 mod statement;
 pub mod tenants;
 pub mod users;
+pub mod visibility;
 
 pub use audit::Act;
 pub use connection::{Options, Store};
@@ -43,6 +55,9 @@ pub enum StoreError {
     /// What was given can not be kept; the text is for a person.
     #[error("{0}")]
     Invalid(String),
+    /// Whoever asked for it may not do it; the text is for them.
+    #[error("{0}")]
+    NotAllowed(String),
     /// A row does not hold what it should; somebody changed it by hand, or this is an older program.
     #[error("{table} holds something unreadable: {detail}")]
     Unreadable {

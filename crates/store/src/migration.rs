@@ -6,7 +6,7 @@ use crate::statement::sql;
 use crate::{Result, Store};
 
 /// Every step: its name, and its statements with the words of [`WORDS`].
-const STEPS: [(&str, &str); 14] = [
+const STEPS: [(&str, &str); 16] = [
     ("0001_initial", include_str!("../migrations/0001_initial.sql")),
     ("0002_lessons", include_str!("../migrations/0002_lessons.sql")),
     ("0003_provider_keys", include_str!("../migrations/0003_provider_keys.sql")),
@@ -21,10 +21,12 @@ const STEPS: [(&str, &str); 14] = [
     ("0012_privacy", include_str!("../migrations/0012_privacy.sql")),
     ("0013_visibility", include_str!("../migrations/0013_visibility.sql")),
     ("0014_agents", include_str!("../migrations/0014_agents.sql")),
+    ("0015_delivery", include_str!("../migrations/0015_delivery.sql")),
+    ("0016_alerts", include_str!("../migrations/0016_alerts.sql")),
 ];
 
 /// Words that differ: in the step, for SQLite, for PostgreSQL. Text is compared byte by byte in both, so that order and cursors agree.
-const WORDS: [(&str, &str, &str); 9] = [
+const WORDS: [(&str, &str, &str); 11] = [
     ("{int}", "INTEGER", "bigint"),
     ("{text}", "TEXT", "text COLLATE \"C\""),
     ("{time}", "TEXT", "timestamptz"),
@@ -34,7 +36,12 @@ const WORDS: [(&str, &str, &str); 9] = [
     ("{json}", "TEXT", "jsonb"),
     ("{end}", " STRICT", ""),
     ("{clustered}", " STRICT, WITHOUT ROWID", ""),
+    ("{on sqlite}", "", ELSEWHERE),
+    ("{on postgres}", ELSEWHERE, ""),
 ];
+
+/// What a statement becomes that is for the other database; it is left out.
+const ELSEWHERE: &str = "{elsewhere}";
 
 /// Any number; it names the lock that programs starting at once wait for.
 const LOCK: i64 = 0x756e_6465_7274;
@@ -52,7 +59,7 @@ pub(crate) async fn run(store: &Store) -> Result<Vec<&'static str>> {
     let pending = pending(&tx).await?;
     for (name, statements) in STEPS.iter().filter(|(name, _)| pending.contains(name)) {
         for statement in in_words_of(store.backend(), statements).split(";\n") {
-            if !statement.trim().is_empty() {
+            if !statement.trim().is_empty() && !statement.contains(ELSEWHERE) {
                 tx.execute_unprepared(statement).await?;
             }
         }

@@ -5,6 +5,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, FromQueryResult};
 use serde::Serialize;
 use serde_json::{Value, json};
 use undertone_core::Settings;
+use undertone_core::visibility::Choice;
 
 use crate::audit::{self, Act};
 use crate::queue::hasten;
@@ -58,6 +59,11 @@ async fn read(on: &impl ConnectionTrait, tenant: TenantId, lock: &'static str) -
         .await
 }
 
+/// The module of a tenant, as a transaction sees it.
+pub(crate) async fn module_on(on: &impl ConnectionTrait, tenant: TenantId) -> Result<Module> {
+    Ok(read(on, tenant, "").await?.into())
+}
+
 impl From<Option<Row>> for Module {
     fn from(row: Option<Row>) -> Self {
         let (active, settings) = row.map_or((false, Value::Null), |row| (row.active, row.settings));
@@ -68,7 +74,12 @@ impl From<Option<Row>> for Module {
             if let Some(object) = usable.as_object_mut() {
                 object.retain(|key, _| !errors.iter().any(|error| error.key == *key));
             }
-            Settings::from_json(&usable).unwrap_or_default()
+            let mut settings = Settings::from_json(&usable).unwrap_or_default();
+            // What nobody can read here does not open what somebody closed.
+            if errors.iter().any(|error| error.key == "visibility") {
+                settings.visibility = Choice::strictest();
+            }
+            settings
         });
         Self { active, settings: read, saved }
     }
@@ -183,21 +194,28 @@ impl Store {
         )
         .await?;
         tx.commit().await?;
+        self.hasten_after_change(act.tenant).await;
         Ok(settings)
     }
 
-    /// Puts every setting back to its default.
+    /// Puts every setting back to its default, except who sees what and who needs a second factor: that opens only when somebody says so.
     pub async fn reset_settings(&self, act: &Act<'_>) -> Result<Settings> {
         let tx = self.begin().await?;
         let row = read(&tx, act.tenant, for_update(self.backend())).await?;
         let mut all = row.as_ref().map_or_else(|| json!({}), |row| row.settings.clone());
         let before = Module::from(row).saved;
-        if let Some(all) = all.as_object_mut() {
-            all.shift_remove(MODULE);
+        let mut kept = before.clone();
+        if let Some(kept) = kept.as_object_mut() {
+            kept.retain(|key, _| matches!(key.as_str(), "visibility" | "second_factor_roles"));
         }
-        self.save_settings(&tx, act, all, ("settings_reset", json!({"before": before, "after": {}}))).await?;
+        if let Some(all) = all.as_object_mut() {
+            all.insert(MODULE.to_owned(), kept.clone());
+        }
+        let settings = Module::from(Some(Row { active: false, settings: all.clone() })).settings;
+        self.save_settings(&tx, act, all, ("settings_reset", json!({"before": before, "after": kept}))).await?;
         tx.commit().await?;
-        Ok(Settings::default())
+        self.hasten_after_change(act.tenant).await;
+        Ok(settings)
     }
 
     async fn save_settings(

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use sea_orm::FromQueryResult;
-use undertone_core::overview::{Count, CustomerAtRisk, Day, Overview, Summary, Today, Totals, Waiting};
+use undertone_core::overview::{Count, CustomerAtRisk, Day, Overview, Seen, Summary, Today, Totals, Waiting};
 use undertone_core::text;
 
 use crate::rollups::{ALL_TIME, Counts};
@@ -15,9 +15,9 @@ use crate::{Result, Store, Tenant, TenantId};
 /// Counting stops here and says that there are more.
 const COUNT_TO: i64 = 1000;
 /// How many customers at risk are shown.
-const AT_RISK: i64 = 8;
+pub const AT_RISK: i64 = 8;
 /// How many of the latest verdicts are shown.
-const LATEST: i64 = 8;
+pub const LATEST: i64 = 8;
 /// How much of what a customer at risk last said is shown, in characters.
 const LAST_SAID: usize = 240;
 
@@ -29,21 +29,78 @@ struct CounterRow {
     counts: Counts,
 }
 
+/// The day `days` before `today`.
+fn back(today: NaiveDate, days: u32) -> NaiveDate {
+    today.checked_sub_days(Days::new(days.into())).unwrap_or(today)
+}
+
+/// What differs between figures of this moment and published ones.
+struct Figured {
+    seen: Seen,
+    all_time: Totals,
+    today: Option<Totals>,
+    by_day: HashMap<NaiveDate, Totals>,
+    at_risk: Option<Count>,
+}
+
 impl Store {
-    /// All of the first page, over the last `days` days, today included (1 to 366).
+    /// All of the first page as it is this moment, over the last `days` days, today included (1 to 366).
     pub async fn overview(&self, tenant: &Tenant, days: u32) -> Result<Overview> {
-        let at = self.now();
+        let (at, days) = (self.now(), days.clamp(1, 366));
         let today = day_in(tenant.zone, at);
-        let days = days.clamp(1, 366);
-        let back = |n: u32| today.checked_sub_days(Days::new(n.into())).unwrap_or(today);
-        let (first, before) = (back(days - 1), back(2 * days - 1));
-        let counters = self.counters(tenant.id, before, today).await?;
+        let counters = self.counters(tenant.id, back(today, 2 * days - 1), today).await?;
         let of = |counter: &str, day| counters.get(&(counter.to_owned(), day)).copied().unwrap_or_default();
+        let by_day = counters.iter().filter(|((counter, _), _)| counter == "occurred");
+        let figured = Figured {
+            seen: Seen::ALL,
+            all_time: of("all", ALL_TIME),
+            today: Some(of("scored", today)),
+            by_day: by_day.map(|((_, day), totals)| (*day, *totals)).collect(),
+            at_risk: Some(self.count_at_risk(tenant.id).await?),
+        };
+        let overview = self.page(tenant, (at, days), figured).await?;
+        Ok(Overview {
+            customers_at_risk: self.customers_at_risk(tenant.id, AT_RISK).await?,
+            latest: self.latest(tenant.id, LATEST).await?,
+            ..overview
+        })
+    }
+
+    /// The same from what was published of groups of `min_group` customers and more, without customers at risk and latest verdicts.
+    pub async fn published_overview(
+        &self,
+        tenant: &Tenant,
+        days: u32,
+        seen: Seen,
+        min_group: u16,
+    ) -> Result<Overview> {
+        let (at, days) = (self.now(), days.clamp(1, 366));
+        let today = day_in(tenant.zone, at);
+        let published = self.published_days(tenant.id, (back(today, 732), today), min_group).await?;
+        let figured = Figured {
+            seen,
+            all_time: published.iter().fold(Totals::default(), |sum, day| sum.plus(day.totals)),
+            today: None,
+            by_day: published.into_iter().map(|day| (day.day, day.totals)).collect(),
+            at_risk: None,
+        };
+        self.page(tenant, (at, days), figured).await
+    }
+
+    async fn page(
+        &self,
+        tenant: &Tenant,
+        (at, days): (DateTime<Utc>, u32),
+        figured: Figured,
+    ) -> Result<Overview> {
+        let today = day_in(tenant.zone, at);
+        let (first, before) = (back(today, days - 1), back(today, 2 * days - 1));
+        let of = |day| figured.by_day.get(&day).copied().unwrap_or_default();
         let trend: Vec<Day> = (0..days)
             .map(|n| {
                 let day = first + Days::new(n.into());
                 let earlier = before + Days::new(n.into());
-                Day { day, summary: of("occurred", day).into(), before: of("occurred", earlier).into() }
+                Day { day, summary: of(day).into(), before: of(earlier).into() }
             })
             .collect();
         let sum = |summaries: &mut dyn Iterator<Item = Summary>| -> Summary {
@@ -56,19 +113,20 @@ impl Store {
             zone: tenant.zone.name().to_owned(),
             at,
             active: module.active && module.settings.enabled,
-            all_time: of("all", ALL_TIME).into(),
+            visibility: figured.seen,
+            all_time: figured.all_time.into(),
             today: Today {
                 day: today,
-                summary: of("scored", today).into(),
+                summary: figured.today.map(Into::into),
                 tokens_used: i64::try_from(tokens_used).unwrap_or(i64::MAX),
                 token_cap: i64::try_from(module.settings.daily_token_cap).unwrap_or(i64::MAX),
             },
             period: sum(&mut trend.iter().map(|day| day.summary)),
             period_before: sum(&mut trend.iter().map(|day| day.before)),
             days: trend,
-            at_risk: self.count_at_risk(tenant.id).await?,
-            customers_at_risk: self.customers_at_risk(tenant.id).await?,
-            latest: self.latest(tenant.id, LATEST).await?,
+            at_risk: figured.at_risk,
+            customers_at_risk: Vec::new(),
+            latest: Vec::new(),
             waiting: self.waiting(tenant.id).await?,
         })
     }
@@ -147,7 +205,8 @@ impl Store {
         })
     }
 
-    async fn customers_at_risk(&self, tenant: TenantId) -> Result<Vec<CustomerAtRisk>> {
+    /// The customers at risk, the lowest average first.
+    pub async fn customers_at_risk(&self, tenant: TenantId, limit: i64) -> Result<Vec<CustomerAtRisk>> {
         #[derive(FromQueryResult)]
         struct Row {
             customer_id: String,
@@ -171,7 +230,7 @@ impl Store {
              JOIN interaction_sentiment l ON l.tenant_id = r.tenant_id AND l.interaction_id = r.last_id \
              LEFT JOIN account a ON a.tenant_id = c.tenant_id AND a.id = c.account_id ORDER BY r.average, r.customer_id")
         .bind(tenant.0)
-        .bind(AT_RISK)
+        .bind(limit)
         .all::<Row>(&self.reader)
         .await?;
         Ok(rows

@@ -11,7 +11,7 @@ use serde_json::json;
 use undertone_core::arrival::{AccountDetails, AgentDetails, ConversationDetails, CustomerDetails};
 
 use crate::audit::{self, Act};
-use crate::statement::{pieces, sql};
+use crate::statement::{for_key_share, for_update, pieces, sql};
 use crate::{Result, Store, TenantId};
 
 pub use known::{People, Traces};
@@ -24,6 +24,8 @@ pub(crate) struct Table {
     upsert: &'static str,
     /// Columns after the five that all have.
     columns: usize,
+    /// Its rows may be erased: whoever mentions one holds it, so that nothing new comes to belong to it meanwhile.
+    erasable: bool,
 }
 
 pub(crate) const ACCOUNT: Table = Table {
@@ -36,6 +38,7 @@ pub(crate) const ACCOUNT: Table = Table {
              OR COALESCE(excluded.plan, account.plan) IS DISTINCT FROM account.plan \
              OR COALESCE(excluded.value_cents, account.value_cents) IS DISTINCT FROM account.value_cents",
     columns: 3,
+    erasable: false,
 };
 
 pub(crate) const TEAM: Table = Table {
@@ -44,6 +47,7 @@ pub(crate) const TEAM: Table = Table {
              ON CONFLICT (tenant_id, external_id) DO UPDATE SET updated_at = excluded.updated_at, \
              name = COALESCE(excluded.name, team.name) WHERE COALESCE(excluded.name, team.name) IS DISTINCT FROM team.name",
     columns: 1,
+    erasable: false,
 };
 
 pub(crate) const AGENT: Table = Table {
@@ -56,6 +60,7 @@ pub(crate) const AGENT: Table = Table {
              OR COALESCE(excluded.email, agent.email) IS DISTINCT FROM agent.email \
              OR COALESCE(excluded.team_id, agent.team_id) IS DISTINCT FROM agent.team_id",
     columns: 3,
+    erasable: false,
 };
 
 pub(crate) const CUSTOMER: Table = Table {
@@ -72,6 +77,7 @@ pub(crate) const CUSTOMER: Table = Table {
              OR COALESCE(excluded.attributes, customer.attributes) IS DISTINCT FROM customer.attributes \
              OR COALESCE(excluded.account_id, customer.account_id) IS DISTINCT FROM customer.account_id",
     columns: 6,
+    erasable: true,
 };
 
 pub(crate) const CONVERSATION: Table = Table {
@@ -87,6 +93,7 @@ pub(crate) const CONVERSATION: Table = Table {
              OR COALESCE(excluded.queue, conversation.queue) IS DISTINCT FROM conversation.queue \
              OR COALESCE(excluded.tags, conversation.tags) IS DISTINCT FROM conversation.tags",
     columns: 6,
+    erasable: false,
 };
 
 /// Our ids by the source's.
@@ -134,7 +141,8 @@ async fn known(
 ) -> Result<()> {
     for piece in pieces(wanted) {
         let list = piece.iter().map(|external| external.as_str());
-        for row in sql(table.known).bind(tenant.0).list(list).all::<Known>(on).await? {
+        let lock = if table.erasable { for_key_share(on.get_database_backend()) } else { "" };
+        for row in sql(table.known).bind(tenant.0).list(list).then(lock).all::<Known>(on).await? {
             ids.insert(row.external_id, row.id);
         }
     }
@@ -337,6 +345,13 @@ impl Store {
     pub async fn set_opted_out(&self, act: &Act<'_>, customer_id: &str, opted_out: bool) -> Result<bool> {
         let tx = self.begin().await?;
         let at = opted_out.then(|| self.now());
+        // What is being recorded of theirs is recorded first; what comes later sees it.
+        sql("SELECT id FROM customer WHERE tenant_id = ? AND id = ?")
+            .bind(act.tenant.0)
+            .bind(customer_id)
+            .then(for_update(self.backend()))
+            .run(&tx)
+            .await?;
         let found = sql("UPDATE customer SET opted_out_at = ? WHERE tenant_id = ? AND id = ?")
             .bind(at)
             .bind(act.tenant.0)

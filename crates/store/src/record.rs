@@ -1,19 +1,21 @@
 //! What became of the interactions a worker held: verdicts, current sentiments, counters and events, for one tenant in one transaction.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use sea_orm::{DatabaseTransaction, FromQueryResult, Value};
 use serde_json::json;
+use undertone_core::event::EventKind;
 use undertone_core::{SkipReason, Verdict};
 
 use crate::backfill;
 use crate::cascade::Moves;
+use crate::outbox::{self, Caused};
 use crate::queue::Claimed;
 use crate::rollups::{COUNTED, Counted, Days, Deltas, hold_days};
 use crate::rows::{as_word, day_in, zone};
-use crate::statement::{for_update, pieces, sql};
-use crate::{Result, Store, TenantId};
+use crate::statement::{for_key_share, for_update, pieces, sql};
+use crate::{Result, Store, TenantId, agents, alerts, review};
 
 /// What became of one interaction.
 #[derive(Debug, Clone)]
@@ -70,8 +72,10 @@ pub struct Events {
     pub to_workflow: bool,
     /// They go to subscribed webhooks.
     pub to_webhooks: bool,
-    /// `sentiment.negative` is sent at or under this score.
+    /// `sentiment.negative` is sent at or under this score, and people are told.
     pub threshold: i8,
+    /// People are told of what is low.
+    pub alerts: bool,
 }
 
 /// What was kept.
@@ -116,7 +120,7 @@ impl Store {
         let Some(fence) = backfill::Fence::hold(self, &tx, tenant, run, owner).await? else {
             return Ok(Recorded { lost: finished.len(), ..Recorded::default() });
         };
-        let quiet = Events { to_workflow: false, to_webhooks: false, ..events };
+        let quiet = Events { to_workflow: false, to_webhooks: false, alerts: false, ..events };
         let events = if fence.notify { events } else { quiet };
         self.keep(tx, tenant, Held::ByRun(fence), events, finished).await
     }
@@ -129,6 +133,7 @@ impl Store {
         events: Events,
         finished: &[Finished],
     ) -> Result<Recorded> {
+        let gone = self.withdrawn(&tx, tenant, finished).await?;
         let batch = Batch {
             store: self,
             tx: &tx,
@@ -141,13 +146,17 @@ impl Store {
         let mut deltas = Deltas::default();
         let mut moves = Moves::default();
 
-        let scored: Vec<Scored<'_>> = finished.iter().filter_map(Scored::of).collect();
+        // Whoever opted out while a text of theirs was read has no verdict from it.
+        let may_keep = |f: &&Finished| !f.claimed.interaction.customer.as_ref().is_some_and(|id| gone.contains(id));
+        let scored: Vec<Scored<'_>> = finished.iter().filter(may_keep).filter_map(Scored::of).collect();
         recorded.scored = batch.scored(&scored, events, &mut deltas, &mut moves).await?;
 
         let mut by_reason: BTreeMap<(SkipReason, Option<&str>), Vec<&Claimed>> = BTreeMap::new();
         for f in finished {
             if let Outcome::Skipped { reason, detail } = &f.outcome {
                 by_reason.entry((*reason, detail.as_deref())).or_default().push(&f.claimed);
+            } else if !may_keep(&f) && Scored::of(f).is_some() {
+                by_reason.entry((SkipReason::OptedOut, None)).or_default().push(&f.claimed);
             }
         }
         for ((reason, detail), claimed) in by_reason {
@@ -172,6 +181,12 @@ impl Store {
                 }
             }
         }
+        // Agents' numbers rest on all of it; a reply that names no customer is about the conversation's.
+        let of = |f: &'_ Finished| (f.claimed.interaction.customer.clone(), f.claimed.interaction.conversation.clone());
+        let (named, unnamed): (Vec<_>, Vec<_>) = finished.iter().map(of).partition(|(customer, _)| customer.is_some());
+        agents::mark(&tx, tenant, named.iter().filter_map(|(customer, _)| customer.as_deref())).await?;
+        let conversations = unnamed.iter().filter_map(|(_, conversation)| conversation.as_deref());
+        agents::mark_conversations(&tx, tenant, conversations).await?;
         deltas.apply(&tx, tenant).await?;
         moves.apply(&tx, tenant, day_in(zone(&batch.days.zone), batch.at)).await?;
         tx.commit().await?;
@@ -182,19 +197,30 @@ impl Store {
 }
 
 impl Store {
-    /// Removes some of a tenant's events that are older than `age`; answers whether there may be more.
-    pub async fn remove_old_events(&self, tenant: TenantId, age: TimeDelta) -> Result<bool> {
-        const SOME: u64 = 1000;
-        let tx = self.begin().await?;
-        let removed = sql("DELETE FROM outbox WHERE tenant_id = ? AND id IN (SELECT id FROM outbox WHERE tenant_id = ? AND created_at < ? LIMIT ?)")
-            .bind(tenant.0)
-            .bind(tenant.0)
-            .bind(self.now() - age)
-            .bind(SOME.cast_signed())
-            .run(&tx)
-            .await?;
-        tx.commit().await?;
-        Ok(removed == SOME)
+    /// The customers of `finished`, by our id, who opted out, are being erased, or are gone; nobody becomes one of them until the transaction ends.
+    async fn withdrawn(
+        &self,
+        tx: &DatabaseTransaction,
+        tenant: TenantId,
+        finished: &[Finished],
+    ) -> Result<HashSet<String>> {
+        let scored = finished.iter().filter(|f| Scored::of(f).is_some());
+        let ids: BTreeSet<&String> = scored.filter_map(|f| f.claimed.interaction.customer.as_ref()).collect();
+        let ids: Vec<&String> = ids.into_iter().collect();
+        let mut gone: HashSet<String> = ids.iter().map(|id| (*id).clone()).collect();
+        for piece in pieces(&ids) {
+            let staying = sql("SELECT id FROM customer WHERE tenant_id = ? AND id IN ? AND opted_out_at IS NULL AND erased_at IS NULL \
+                 ORDER BY id")
+                .bind(tenant.0)
+                .list(piece.iter().map(|id| id.as_str()))
+                .then(for_key_share(self.backend()))
+                .all::<Id>(tx)
+                .await?;
+            for Id { id } in staying {
+                gone.remove(&id);
+            }
+        }
+        Ok(gone)
     }
 }
 
@@ -323,7 +349,9 @@ impl Batch<'_> {
         let again: Vec<&str> =
             claimed.iter().filter(|c| kept.contains(&c.id)).map(|c| c.id.as_str()).collect();
         let existing = self.existing(&again).await?;
-        let (mut verdicts, mut sentiments, mut outbox) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut verdicts, mut sentiments, mut caused) = (Vec::new(), Vec::new(), Vec::new());
+        let mut made: Vec<(String, &Claimed, &Verdict)> = Vec::new();
+        let mut low = Vec::new();
         // Tokens and millionths of a dollar.
         let mut took = (0, 0);
         for Scored { claimed, verdict, .. } in scored.iter().filter(|one| kept.contains(&one.claimed.id)) {
@@ -344,13 +372,17 @@ impl Batch<'_> {
             deltas.add(&new, 1, self.days.sealed_before)?;
             moves.add(verdict);
             sentiments.push(self.sentiment(claimed, verdict, &verdict_id, &new));
-            self.cause(events, claimed, verdict, new.effective_score, &mut outbox);
+            caused.extend(self.cause(events, claimed, verdict, new.effective_score));
+            if events.alerts && new.effective_score <= events.threshold.into() {
+                low.push((claimed, verdict, new.effective_score, new.effective_label.clone()));
+            }
             if let Held::ByRun(run) = self.held {
                 run.note(self.tx, self.tenant, (&claimed.id, &verdict_id, verdict)).await?;
                 let made = &verdict.provenance;
                 took.0 += i64::from(made.tokens_in) + i64::from(made.tokens_out);
                 took.1 += made.cost_micros.cast_signed();
             }
+            made.push((verdict_id, claimed, verdict));
         }
         if let Held::ByRun(run) = self.held {
             run.count(self.tx, self.tenant, took).await?;
@@ -364,12 +396,32 @@ impl Batch<'_> {
         for piece in pieces(&sentiments) {
             sql(UPSERT_SENTIMENT).rows(piece.iter().cloned()).run(self.tx).await?;
         }
-        for piece in pieces(&outbox) {
-            sql("INSERT INTO outbox (tenant_id, id, event, subject_id, to_workflow, to_webhooks, payload, created_at) VALUES ?")
-                .rows(piece.iter().cloned())
-                .run(self.tx)
-                .await?;
-        }
+        outbox::emit(self.store, self.tx, self.tenant, self.at, caused).await?;
+        let low: Vec<alerts::Low<'_>> = low
+            .iter()
+            .map(|(claimed, verdict, score, label)| alerts::Low {
+                interaction: &claimed.id,
+                customer: claimed.interaction.customer.as_deref(),
+                conversation: claimed.interaction.conversation.as_deref(),
+                score: *score,
+                label,
+                emotion: verdict.dominant_emotion.as_str(),
+                category: verdict.category.as_str(),
+                channel: claimed.interaction.channel.as_str(),
+                summary: &verdict.summary,
+            })
+            .collect();
+        alerts::raise(self.store, self.tx, self.tenant, self.at, &low).await?;
+        let recorded: Vec<review::Recorded<'_>> = made
+            .iter()
+            .map(|(verdict_id, claimed, verdict)| review::Recorded {
+                interaction: &claimed.id,
+                verdict_id,
+                text_revision: claimed.revision,
+                verdict,
+            })
+            .collect();
+        review::take(self.store, self.tx, self.tenant, self.at, &recorded).await?;
         Ok(kept.len())
     }
 
@@ -437,17 +489,13 @@ impl Batch<'_> {
     }
 
     /// The events a verdict causes, with the payload of the module guide.
-    fn cause(
+    fn cause<'c>(
         &self,
         events: Events,
-        claimed: &Claimed,
+        claimed: &'c Claimed,
         verdict: &Verdict,
         score: i64,
-        outbox: &mut Vec<[Value; 8]>,
-    ) {
-        if !events.to_workflow && !events.to_webhooks {
-            return;
-        }
+    ) -> impl Iterator<Item = Caused<'c>> {
         let payload = json!({
             "tenant_id": self.tenant,
             "interaction_id": claimed.id,
@@ -461,19 +509,14 @@ impl Batch<'_> {
             "summary": verdict.summary,
             "scored_at": self.at,
         });
-        let negative = (score <= events.threshold.into()).then_some("sentiment.negative");
-        for event in std::iter::once("sentiment.scored").chain(negative) {
-            outbox.push([
-                self.tenant.0.into(),
-                self.store.new_id(self.at).into(),
-                event.into(),
-                claimed.id.as_str().into(),
-                events.to_workflow.into(),
-                events.to_webhooks.into(),
-                payload.clone().into(),
-                self.at.into(),
-            ]);
-        }
+        let negative = (score <= events.threshold.into()).then_some(EventKind::SentimentNegative);
+        std::iter::once(EventKind::SentimentScored).chain(negative).map(move |kind| Caused {
+            kind,
+            subject: &claimed.id,
+            payload: payload.clone(),
+            to_workflow: events.to_workflow,
+            to_webhooks: events.to_webhooks,
+        })
     }
 
     async fn skipped(

@@ -89,6 +89,16 @@ impl Deltas {
         Ok(())
     }
 
+    /// Counts one in or out for its customer alone: the days it counted for stand for themselves.
+    pub(crate) fn add_of_customer(&mut self, row: &Counted, sign: i64) -> Result<()> {
+        let mut whole = Self::default();
+        whole.add(row, sign, None)?;
+        for (customer, totals) in whole.customers {
+            add_to(&mut self.customers, customer, totals);
+        }
+        Ok(())
+    }
+
     /// Moves the counters.
     pub(crate) async fn apply(self, tx: &DatabaseTransaction, tenant: TenantId) -> Result<()> {
         let moved = |totals: &Totals| *totals != Totals::default();
@@ -156,6 +166,12 @@ pub(crate) struct Counts {
     neutral: i64,
     negative: i64,
     mixed: i64,
+}
+
+impl Counts {
+    pub(crate) fn totals(self) -> Totals {
+        self.into()
+    }
 }
 
 impl From<Counts> for Totals {

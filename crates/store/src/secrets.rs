@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 pub use credentials::{Credentials, Unusable, usable_address};
-pub use keyring::{KeyError, Keyring};
+pub use keyring::{KeyError, Keyring, Sealed};
 pub use master_key::{MasterKey, NotAMasterKey};
 pub use secret::Secret;
 
@@ -81,7 +81,7 @@ pub struct KeptKey {
     pub set_by: String,
     /// When.
     pub set_at: DateTime<Utc>,
-    sealed: String,
+    pub(crate) sealed: String,
 }
 
 impl KeptKey {
@@ -206,6 +206,7 @@ impl Store {
         let payload = json!({"before": before.map(|before| before.told()), "after": key.told()});
         audit::note(self, &tx, act, ("provider_key_set", key.provider.as_str()), &payload).await?;
         tx.commit().await?;
+        self.hasten_after_change(act.tenant).await;
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use undertone_core::overview::{Latest, Totals};
 use crate::rollups::Counts;
 use crate::rows::word;
 use crate::statement::sql;
-use crate::{Result, Store, StoreError, TenantId};
+use crate::{Result, Store, StoreError, TenantId, overrides};
 
 /// A customer's sentiments, summed up.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -26,6 +26,8 @@ pub struct CustomerSentiment {
 /// The sentiment scored last.
 #[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
 pub struct Last {
+    /// Our id of the interaction.
+    pub interaction_id: String,
     /// Effective score.
     pub score: i64,
     /// Effective label.
@@ -116,6 +118,11 @@ pub struct Sentiment {
     pub human_override_by: Option<String>,
     /// When they said so.
     pub human_override_at: Option<DateTime<Utc>>,
+    /// A person agreed with this verdict.
+    pub agreed: bool,
+    /// Of what is told here: it changes with the text, the verdict and the correction. Whoever corrects sends it along.
+    #[sea_orm(skip)]
+    pub version: String,
     /// How the cascade came to it, where it did: why the LLM was asked, what the embedded model said, or why there was no answer.
     #[sea_orm(skip)]
     pub cascade: Option<Cascaded>,
@@ -138,7 +145,7 @@ impl Store {
             .value::<DateTime<Utc>>(&self.reader)
             .await?;
         let last = sql(
-            "SELECT effective_score AS score, effective_label AS label, scored_at FROM interaction_sentiment \
+            "SELECT interaction_id, effective_score AS score, effective_label AS label, scored_at FROM interaction_sentiment \
              WHERE tenant_id = ? AND customer_id = ? ORDER BY scored_at DESC, interaction_id DESC LIMIT 1",
         )
         .bind(tenant.0)
@@ -184,20 +191,27 @@ impl Store {
             #[sea_orm(nested)]
             sentiment: Sentiment,
             body: String,
+            revision: i64,
+            verdict_id: String,
+            human_override_id: Option<String>,
         }
         let row = sql("SELECT s.effective_score AS score, s.effective_label AS label, s.confidence, s.needs_review, s.disagreed, \
              s.dominant_emotion, s.urgency, s.category, s.summary, s.keywords, s.language, s.scorer, s.model, s.scored_at, \
              s.score AS ai_score, s.label AS ai_label, s.human_override_score, s.human_override_label, s.human_override_by, \
-             s.human_override_at, v.body FROM interaction_sentiment s \
-             JOIN verdict v ON v.tenant_id = s.tenant_id AND v.id = s.verdict_id WHERE s.tenant_id = ? AND s.interaction_id = ?")
+             s.human_override_at, (s.human_agreed_verdict_id IS NOT NULL AND s.human_agreed_verdict_id = s.verdict_id) AS agreed, v.body, \
+             i.revision, s.verdict_id, s.human_override_id FROM interaction_sentiment s \
+             JOIN interaction i ON i.tenant_id = s.tenant_id AND i.id = s.interaction_id JOIN verdict v ON v.tenant_id = s.tenant_id AND v.id = s.verdict_id WHERE s.tenant_id = ? AND s.interaction_id = ?")
         .bind(tenant.0)
         .bind(interaction_id)
         .one::<Row>(&self.reader)
         .await?;
-        let Some(Row { sentiment, body }) = row else { return Ok(None) };
+        let Some(Row { sentiment, body, revision, verdict_id, human_override_id }) = row else {
+            return Ok(None);
+        };
         let verdict: Verdict = serde_json::from_str(&body)
             .map_err(|e| StoreError::Unreadable { table: "verdict", detail: e.to_string() })?;
-        Ok(Some(Sentiment { cascade: verdict.cascade, ..sentiment }))
+        let version = overrides::version(revision, &verdict_id, human_override_id.as_deref());
+        Ok(Some(Sentiment { cascade: verdict.cascade, version, ..sentiment }))
     }
 
     /// The latest verdicts, newest first.

@@ -144,6 +144,12 @@ pub(crate) fn for_update(backend: DbBackend) -> &'static str {
     if backend == DbBackend::Postgres { " FOR UPDATE" } else { "" }
 }
 
+/// `FOR KEY SHARE` where several may write: the row stays and keeps its keys until the transaction ends, and others may still fill it in.
+/// Whoever takes it [`for_update`] waits.
+pub(crate) fn for_key_share(backend: DbBackend) -> &'static str {
+    if backend == DbBackend::Postgres { " FOR KEY SHARE" } else { "" }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

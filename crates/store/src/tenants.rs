@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
-use sea_orm::FromQueryResult;
+use sea_orm::{ConnectionTrait, FromQueryResult};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -73,6 +73,12 @@ pub struct NewTenant<'a> {
     pub zone: Tz,
     /// Who makes it.
     pub actor: &'a str,
+}
+
+/// Where a tenant's days begin.
+pub(crate) async fn zone_of(on: &impl ConnectionTrait, tenant: TenantId) -> Result<Tz> {
+    let name = sql("SELECT zone FROM tenant WHERE id = ?").bind(tenant.0).value::<String>(on).await?;
+    Ok(rows::zone(&name.unwrap_or_default()))
 }
 
 impl Store {

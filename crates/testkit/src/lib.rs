@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod corpus;
 pub mod figures;
+pub mod issuer;
 pub mod near_duplicates;
 pub mod postgres;
 pub mod process;

@@ -33,6 +33,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         error: None,
         csrf: "token",
         hint: Some("Demo: demo@undertone.example, password uzng-etey"),
+        sign_on: Some(("/login/sign-on?tenant=acme", "Acme ID")),
+        tenant: "acme",
     };
     let problem = Problem {
         status: 404,

@@ -5,15 +5,22 @@
 
 pub mod assets;
 mod chart;
+mod door;
 mod highlight;
 mod overview;
+mod second_factor;
 mod text;
 mod trend;
 pub mod words;
 
 use askama::Template;
+use undertone_core::notice::{Facts, Language};
 
+pub use door::{Account, Done, SetPassword, account, done, set_password};
 pub use overview::{Fragment, OverviewPage, overview, overview_fragments, said};
+pub use second_factor::{
+    Code, RecoveryCodes, SecondFactor, SetUp, code, recovery_codes, second_factor, set_up,
+};
 use words::{EN, Words};
 
 /// What surrounds every page.
@@ -47,6 +54,10 @@ pub struct Login<'a> {
     pub csrf: &'a str,
     /// What to type, in a demo.
     pub hint: Option<&'a str>,
+    /// The tenant's single sign-on: where it begins, and what it is called.
+    pub sign_on: Option<(&'a str, &'a str)>,
+    /// The tenant's short name, where the address said it; empty: it did not.
+    pub tenant: &'a str,
 }
 
 #[derive(Template)]
@@ -106,6 +117,21 @@ struct AccuracyTemplate<'a> {
 #[must_use]
 pub fn accuracy(tenant: &str, user: (&str, &str), body: &str) -> String {
     rendered(&AccuracyTemplate { f: Frame::new(EN.accuracy, tenant, Some(user)), body })
+}
+
+#[derive(Template)]
+#[template(path = "policy.html")]
+struct PolicyTemplate<'a> {
+    f: Frame<'a>,
+    facts: &'a Facts,
+    languages: [Language; 3],
+}
+
+/// Renders what customers are told about what is done with their texts.
+#[must_use]
+pub fn policy(tenant: &str, user: (&str, &str), facts: &Facts) -> String {
+    let f = Frame::new(EN.privacy, tenant, Some(user));
+    rendered(&PolicyTemplate { f, facts, languages: Language::ALL })
 }
 
 #[derive(Template)]

@@ -3,8 +3,9 @@
 use askama::Template;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use undertone_core::overview::{CustomerAtRisk, Latest, Overview, Totals};
+use undertone_core::overview::{CustomerAtRisk, Latest, Overview, Summary, Totals};
 use undertone_core::verdict::ScorerKind;
+use undertone_core::visibility::Figures;
 use undertone_core::{Channel, Label, Urgency};
 
 use crate::chart::{self, Axis};
@@ -61,6 +62,7 @@ struct Stat {
     change: String,
     mood: &'static str,
     more: String,
+    /// Empty where it is not to be seen.
     today: String,
     /// How the share of the period changed.
     moved: String,
@@ -90,11 +92,16 @@ struct Mix {
     parts: Vec<Part>,
 }
 
-struct TodayView {
-    day: String,
+/// What was scored today, where that is to be seen.
+struct ScoredToday {
     scored: String,
     average: String,
     parts: Vec<Part>,
+}
+
+struct TodayView {
+    day: String,
+    scored: Option<ScoredToday>,
     level: &'static str,
     used: String,
     told: String,
@@ -136,6 +143,10 @@ struct View<'a> {
     moment: &'a str,
     active: bool,
     is_new: bool,
+    /// Why not everything is shown.
+    hidden: Option<&'static str>,
+    /// Since when everything is counted.
+    since: &'static str,
     waiting: Option<WaitingView>,
     failed: Option<String>,
     stats: [Stat; 4],
@@ -210,6 +221,8 @@ fn view<'a>(page: &OverviewPage<'a>, w: &'static Words) -> View<'a> {
         moment: page.moment,
         active: o.active,
         is_new: o.all_time.totals.scored == 0,
+        hidden: o.visibility.reason.map(w.why_hidden),
+        since: since(o, w),
         waiting: o.waiting.oldest.filter(|_| o.waiting.pending.count > 0).map(|since| WaitingView {
             count: count(&o.waiting.pending),
             since: since.to_rfc3339(),
@@ -220,10 +233,17 @@ fn view<'a>(page: &OverviewPage<'a>, w: &'static Words) -> View<'a> {
         trend: trend(&o.days, w),
         mix: mix(&o.all_time.totals, w),
         today: today(o, w),
-        risk_count: count(&o.at_risk),
+        risk_count: o.at_risk.as_ref().map(count).unwrap_or_default(),
         risk: o.customers_at_risk.iter().map(risk).collect(),
         latest: o.latest.iter().map(|l| latest(l, (o.at, zone), page.categories, w)).collect(),
         welcome: page.welcome,
+    }
+}
+
+fn since(o: &Overview, w: &'static Words) -> &'static str {
+    match o.visibility.figures {
+        Figures::Live => w.all_time,
+        Figures::Published => w.two_years,
     }
 }
 
@@ -251,8 +271,13 @@ fn share_moved(
     (format!("{arrow}{:.1}", moved.abs()), mood)
 }
 
+/// The average, or what stands for none.
+fn average(summary: &Summary, none: &str) -> String {
+    summary.average.map_or_else(|| none.to_owned(), text::fine_score)
+}
+
 fn stats(o: &Overview, w: &'static Words) -> [Stat; 4] {
-    let (all, today) = (&o.all_time.totals, &o.today.summary.totals);
+    let (all, today) = (&o.all_time.totals, o.today.summary.as_ref());
     let averages: Vec<Option<f64>> = o.days.iter().map(|day| day.summary.average).collect();
     let spark = chart::line(&Axis::holding(averages.iter().copied().flatten()), &averages);
     let (change, mood, more) = match (o.period.totals.average(), o.period_before.totals.average()) {
@@ -274,13 +299,13 @@ fn stats(o: &Overview, w: &'static Words) -> [Stat; 4] {
             change: String::new(),
             mood,
             more,
-            today: text::count(of(today)),
+            today: today.map(|today| text::count(of(&today.totals))).unwrap_or_default(),
             moved,
         }
     };
     let share = |part| format!("{} {}", text::percent(part, all.scored), w.of_all);
     [
-        plain(w.total_scored, 0.0, &|t| t.scored, w.all_time.to_owned()),
+        plain(w.total_scored, 0.0, &|t| t.scored, since(o, w).to_owned()),
         Stat {
             name: w.average,
             value: o.period.average.map_or_else(|| "–".to_owned(), text::fine_score),
@@ -288,7 +313,7 @@ fn stats(o: &Overview, w: &'static Words) -> [Stat; 4] {
             change,
             mood,
             more,
-            today: o.today.summary.average.map_or_else(|| "–".to_owned(), text::fine_score),
+            today: today.map(|today| average(today, "–")).unwrap_or_default(),
             moved: String::new(),
         },
         plain(w.positive_count, 1.0, &|t| t.positive, share(all.positive)),
@@ -371,9 +396,11 @@ fn today(o: &Overview, w: &'static Words) -> TodayView {
     };
     TodayView {
         day: text::long_day(o.today.day, w),
-        scored: text::count(o.today.summary.totals.scored),
-        average: o.today.summary.average.map_or_else(|| "–".to_owned(), text::fine_score),
-        parts: parts(&o.today.summary.totals, w),
+        scored: o.today.summary.as_ref().map(|summary| ScoredToday {
+            scored: text::count(summary.totals.scored),
+            average: average(summary, "–"),
+            parts: parts(&summary.totals, w),
+        }),
         level,
         used: format!("{:.1}", share.clamp(0.0, 100.0)),
         told,

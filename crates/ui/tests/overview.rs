@@ -63,7 +63,7 @@ fn hostile() -> Overview {
 fn every_page() -> Vec<(&'static str, String)> {
     let mut off = sample::busy(90);
     off.active = false;
-    let login = Login { next: "/?a=1&b=\"2\"", email: "<b>", error: Some("No."), csrf: "t", hint: Some("h") };
+    let login = Login { next: "/?a=1&b=\"2\"", email: "<b>", error: Some("No."), csrf: "t", hint: Some("h"), sign_on: None, tenant: "" };
     let problem = Problem { status: 404, title: "Gone", detail: "<i>", request_id: "r", user: None };
     vec![
         ("busy", page(&sample::busy(30))),

@@ -3,12 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use chrono::{NaiveDate, TimeZone, Utc};
-use undertone_core::overview::{
-    Count, CustomerAtRisk, Day, Latest, Overview, Summary, Today, Totals, Waiting,
-};
+use undertone_core::overview::{Count, CustomerAtRisk, Day, Latest, Overview, Seen, Summary, Today, Totals, Waiting};
 use undertone_core::verdict::{Evidence, ScorerKind, Span};
 use undertone_core::{Channel, Label, Urgency};
-use undertone_ui::{Login, OverviewPage, Problem};
+use undertone_ui::{Code, Login, OverviewPage, Problem, RecoveryCodes, SecondFactor, SetUp};
 
 const HOSTILE: &str =
     "<script>alert(1)</script>\" onmouseover=\"x ' & \u{202e}evil <img src=https://evil.example/x>";
@@ -36,12 +34,13 @@ fn overview(name: &str, text: Option<&str>) -> Overview {
         zone: "Europe/Berlin".to_owned(),
         at,
         active: false,
+        visibility: Seen::ALL,
         all_time: totals(1200, 34).into(),
-        today: Today { day: first, summary: totals(3, 2).into(), tokens_used: 70_000, token_cap: 100_000 },
+        today: Today { day: first, summary: Some(totals(3, 2).into()), tokens_used: 70_000, token_cap: 100_000 },
         period: totals(10, 12).into(),
         period_before: totals(7, 7).into(),
         days: days.collect(),
-        at_risk: Count { count: 1000, more: true },
+        at_risk: Some(Count { count: 1000, more: true }),
         customers_at_risk: vec![CustomerAtRisk {
             id: "1".to_owned(),
             external_id: "c1".to_owned(),
@@ -84,15 +83,16 @@ fn empty() -> Overview {
     let day = NaiveDate::from_ymd_opt(2026, 11, 21).unwrap();
     Overview {
         all_time: Summary::default(),
-        today: Today { day, summary: Summary::default(), tokens_used: 0, token_cap: 0 },
+        today: Today { day, summary: Some(Summary::default()), tokens_used: 0, token_cap: 0 },
         period: Summary::default(),
         period_before: Summary::default(),
         days: vec![Day { day, summary: Summary::default(), before: Summary::default() }],
-        at_risk: Count::default(),
+        at_risk: Some(Count::default()),
         customers_at_risk: Vec::new(),
         latest: Vec::new(),
         waiting: Waiting::default(),
         active: true,
+        visibility: Seen::ALL,
         ..overview("Acme", None)
     }
 }
@@ -139,7 +139,33 @@ fn whatever_customers_write_stays_text() {
         error: Some(HOSTILE),
         csrf: HOSTILE,
         hint: Some(HOSTILE),
+        sign_on: Some((HOSTILE, HOSTILE)),
+        tenant: HOSTILE,
     }));
+    assert_harmless(&undertone_ui::code(&Code { email: HOSTILE, error: Some(HOSTILE), csrf: HOSTILE }));
+    assert_harmless(&undertone_ui::set_up(&SetUp {
+        email: HOSTILE,
+        is_required: true,
+        picture: "<svg></svg>",
+        seed: HOSTILE,
+        action: HOSTILE,
+        error: Some(HOSTILE),
+        csrf: HOSTILE,
+    }));
+    let codes = [HOSTILE.to_owned()];
+    assert_harmless(&undertone_ui::recovery_codes(&RecoveryCodes { codes: &codes, next: HOSTILE }));
+    for is_active in [true, false] {
+        assert_harmless(&undertone_ui::second_factor(&SecondFactor {
+            tenant: HOSTILE,
+            email: HOSTILE,
+            is_active,
+            codes_left: 3,
+            is_required: !is_active,
+            has_password: true,
+            error: Some(HOSTILE),
+            csrf: HOSTILE,
+        }));
+    }
     let problem = Problem { status: 404, title: HOSTILE, detail: HOSTILE, request_id: HOSTILE, user: None };
     assert_harmless(&undertone_ui::problem(&problem));
 }
@@ -196,7 +222,7 @@ fn every_card_says_what_is_true() {
 
 #[test]
 fn assets_are_found_by_the_names_pages_use() {
-    let html = undertone_ui::login(&Login { next: "/", email: "", error: None, csrf: "x", hint: None });
+    let html = undertone_ui::login(&Login { next: "/", email: "", error: None, csrf: "x", hint: None, sign_on: None, tenant: "" });
     let names: Vec<&str> = html.split('"').filter(|part| part.starts_with("/assets/")).collect();
     assert_eq!(names.len(), 3);
     for name in names {

@@ -1,27 +1,40 @@
 //! HTTP. [`ROUTES`] is the one table of what there is: it builds the router, the OpenAPI document is compared with it, and the tests try
 //! every line of it without a key, with the wrong scope and with another tenant's ids.
 
+pub mod agents;
 mod ai_usage;
+mod alerts;
+mod audit;
 mod backfills;
 pub mod body;
 mod calibration;
 pub mod caller;
 mod cascade;
 mod customers;
+mod destinations;
+mod groups;
 mod guide;
 mod health;
 mod interactions;
+mod keys;
+pub mod me;
 mod module;
 mod openapi;
+mod overrides;
 mod overview;
 mod people;
+pub mod privacy;
 pub mod problem;
 mod provider_keys;
+mod review;
 mod score;
+pub mod second_factor;
 pub mod secrets;
 mod settings;
+pub mod sign_on;
 #[cfg(test)]
 mod tests;
+pub mod users;
 
 use std::time::Duration;
 
@@ -38,7 +51,7 @@ use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove
 pub use interactions::explanation;
 
 use crate::app::App;
-use crate::pages;
+use crate::{limits, pages};
 use caller::Access::{self, Needs, Page, Public};
 use undertone_core::Permission as May;
 
@@ -71,16 +84,44 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/api/v1/interactions", Needs(May::Read), || get(interactions::list)),
     route("GET", "/api/v1/interactions/{id}", Needs(May::Read), || get(interactions::show)),
     route("POST", "/api/v1/interactions/{id}/rescore", Needs(May::Backfill), || post(backfills::rescore)),
+    route("GET", "/api/v1/interactions/{id}/override", Needs(May::Read), || get(overrides::show)),
+    route("POST", "/api/v1/interactions/{id}/override", Needs(May::Correct), || post(overrides::set)),
+    route("DELETE", "/api/v1/interactions/{id}/override", Needs(May::Correct), || delete(overrides::clear)),
+    route("GET", "/api/v1/review", Needs(May::Review), || get(review::list)),
+    route("POST", "/api/v1/review/claims", Needs(May::Review), || post(review::claim)),
+    route("GET", "/api/v1/review/results", Needs(May::ManageReview), || get(review::results)),
+    route("GET", "/api/v1/review/agreement", Needs(May::ManageReview), || get(review::agreement)),
+    route("GET", "/api/v1/review/{id}", Needs(May::Review), || get(review::show)),
+    route("POST", "/api/v1/review/{id}/label", Needs(May::Review), || post(review::label)),
+    route("DELETE", "/api/v1/review/{id}/claim", Needs(May::Review), || delete(review::release)),
     route("GET", "/api/v1/customers/{id}", Needs(May::Read), || get(customers::show)),
     route("GET", "/api/v1/customers/{id}/sentiment", Needs(May::Read), || get(customers::sentiment)),
     route("PUT", "/api/v1/customers/{id}", Needs(May::Ingest), || put(people::save_customer)),
     route("PUT", "/api/v1/customers/{id}/opt-out", Needs(May::Ingest), || put(people::opt_out)),
     route("DELETE", "/api/v1/customers/{id}/opt-out", Needs(May::Ingest), || delete(people::opt_in)),
+    route("DELETE", "/api/v1/customers/{id}", Needs(May::Privacy), || delete(privacy::erase_customer)),
+    route("GET", "/api/v1/customers/{id}/export", Needs(May::Privacy), || get(privacy::export)),
+    route("PUT", "/api/v1/customers/{id}/legal-hold", Needs(May::Privacy), || put(privacy::place_hold)),
+    route("DELETE", "/api/v1/customers/{id}/legal-hold", Needs(May::Privacy), || delete(privacy::lift_hold)),
+    route("GET", "/api/v1/legal-holds", Needs(May::Privacy), || get(privacy::holds)),
+    route("POST", "/api/v1/erasures", Needs(May::Privacy), || post(privacy::erase)),
+    route("GET", "/api/v1/erasures", Needs(May::Privacy), || get(privacy::erasures)),
+    route("GET", "/api/v1/erasures/{id}", Needs(May::Privacy), || get(privacy::erasure)),
+    route("GET", "/api/v1/retention", Needs(May::Privacy), || get(privacy::retention)),
+    route("GET", "/api/v1/retention/preview", Needs(May::Privacy), || get(privacy::preview)),
+    route("GET", "/api/v1/privacy", Needs(May::Read), || get(privacy::notice)),
     route("PUT", "/api/v1/accounts/{id}", Needs(May::Ingest), || put(people::save_account)),
+    route("PUT", "/api/v1/accounts/{id}/manager", Needs(May::Users), || put(people::set_manager)),
     route("PUT", "/api/v1/agents/{id}", Needs(May::Ingest), || put(people::save_agent)),
+    route("GET", "/api/v1/agents/numbers", Needs(May::AgentNumbers), || get(agents::list)),
+    route("GET", "/api/v1/agents/numbers/switch", Needs(May::Read), || get(agents::show_switch)),
+    route("PUT", "/api/v1/agents/numbers/switch", Needs(May::Settings), || put(agents::switch)),
+    route("GET", "/api/v1/agents/{id}/numbers", Needs(May::AgentNumbers), || get(agents::show)),
+    route("GET", "/api/v1/me/numbers", Needs(May::OwnNumbers), || get(agents::mine)),
     route("PUT", "/api/v1/teams/{id}", Needs(May::Ingest), || put(people::save_team)),
     route("PUT", "/api/v1/conversations/{id}", Needs(May::Ingest), || put(people::save_conversation)),
     route("GET", "/api/v1/escalations", Needs(May::Read), || get(customers::escalations)),
+    route("GET", "/api/v1/groups", Needs(May::Read), || get(groups::show)),
     route("GET", "/api/v1/overview", Needs(May::Read), || get(overview::show)),
     route("GET", "/api/v1/settings", Needs(May::Read), || get(settings::show)),
     route("PUT", "/api/v1/settings", Needs(May::Settings), || put(settings::save)),
@@ -111,9 +152,66 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/api/v1/provider-keys", Needs(May::Keys), || get(provider_keys::show)),
     route("PUT", "/api/v1/provider-keys/{provider}", Needs(May::Keys), || put(provider_keys::save)),
     route("DELETE", "/api/v1/provider-keys/{provider}", Needs(May::Keys), || delete(provider_keys::remove)),
+    route("GET", "/api/v1/audit", Needs(May::Audit), || get(audit::list)),
+    route("GET", "/api/v1/audit/head", Needs(May::Audit), || get(audit::head)),
+    route("GET", "/api/v1/audit/verify", Needs(May::Audit), || get(audit::verify)),
+    route("GET", "/api/v1/audit/export", Needs(May::Audit), || get(audit::export)),
+    route("GET", "/api/v1/alerts", Needs(May::Read), || get(alerts::list)),
+    route("GET", "/api/v1/alerts/{id}", Needs(May::Read), || get(alerts::show)),
+    route("POST", "/api/v1/alerts/{id}/acknowledge", Needs(May::Alerts), || post(alerts::acknowledge)),
+    route("POST", "/api/v1/alerts/{id}/assign", Needs(May::Alerts), || post(alerts::assign)),
+    route("POST", "/api/v1/alerts/{id}/snooze", Needs(May::Alerts), || post(alerts::snooze)),
+    route("POST", "/api/v1/alerts/{id}/resolve", Needs(May::Alerts), || post(alerts::resolve)),
+    route("GET", "/api/v1/incidents", Needs(May::Read), || get(alerts::incidents)),
+    route("GET", "/api/v1/incidents/{id}", Needs(May::Read), || get(alerts::incident)),
+    route("POST", "/api/v1/incidents/{id}/close", Needs(May::Alerts), || post(alerts::close_incident)),
+    route("GET", "/api/v1/destinations", Needs(May::Settings), || get(destinations::list)),
+    route("POST", "/api/v1/destinations", Needs(May::Settings), || post(destinations::create)),
+    route("GET", "/api/v1/destinations/{id}", Needs(May::Settings), || get(destinations::show)),
+    route("PUT", "/api/v1/destinations/{id}", Needs(May::Settings), || put(destinations::change)),
+    route("DELETE", "/api/v1/destinations/{id}", Needs(May::Settings), || delete(destinations::remove)),
+    route("POST", "/api/v1/destinations/{id}/test", Needs(May::Settings), || post(destinations::test)),
+    route("POST", "/api/v1/destinations/{id}/rotate-key", Needs(May::Settings), || {
+        post(destinations::rotate_key)
+    }),
+    route("GET", "/api/v1/destinations/{id}/deliveries", Needs(May::Settings), || {
+        get(destinations::deliveries)
+    }),
+    route("POST", "/api/v1/destinations/{id}/replay", Needs(May::Settings), || {
+        post(destinations::replay_range)
+    }),
+    route("GET", "/api/v1/deliveries/{id}", Needs(May::Settings), || get(destinations::delivery)),
+    route("POST", "/api/v1/deliveries/{id}/replay", Needs(May::Settings), || post(destinations::replay)),
+    route("GET", "/api/v1/me", Needs(May::Read), || get(me::show)),
+    route("POST", "/api/v1/me/password", Needs(May::Account), || post(me::change_password)),
+    route("POST", "/api/v1/me/log-out", Needs(May::Account), || post(me::log_out)),
+    route("GET", "/api/v1/me/second-factor", Needs(May::Account), || get(second_factor::show)),
+    route("POST", "/api/v1/me/second-factor", Needs(May::Account), || post(second_factor::begin)),
+    route("POST", "/api/v1/me/second-factor/confirm", Needs(May::Account), || post(second_factor::confirm)),
+    route("POST", "/api/v1/me/second-factor/recovery-codes", Needs(May::Account), || {
+        post(second_factor::renew)
+    }),
+    route("POST", "/api/v1/me/second-factor/remove", Needs(May::Account), || post(second_factor::remove)),
+    route("DELETE", "/api/v1/users/{id}/second-factor", Needs(May::Users), || delete(second_factor::reset)),
+    route("DELETE", "/api/v1/users/{id}/single-sign-on", Needs(May::Users), || delete(sign_on::unlink)),
+    route("GET", "/api/v1/single-sign-on", Needs(May::Users), || get(sign_on::show)),
+    route("PUT", "/api/v1/single-sign-on", Needs(May::Users), || put(sign_on::save)),
+    route("DELETE", "/api/v1/single-sign-on", Needs(May::Users), || delete(sign_on::remove)),
+    route("GET", "/api/v1/users", Needs(May::Users), || get(users::list)),
+    route("POST", "/api/v1/users", Needs(May::Users), || post(users::invite)),
+    route("GET", "/api/v1/users/{id}", Needs(May::Users), || get(users::show)),
+    route("PUT", "/api/v1/users/{id}", Needs(May::Users), || put(users::change)),
+    route("POST", "/api/v1/users/{id}/link", Needs(May::Users), || post(users::issue_link)),
+    route("POST", "/api/v1/users/{id}/deactivate", Needs(May::Users), || post(users::deactivate)),
+    route("POST", "/api/v1/users/{id}/activate", Needs(May::Users), || post(users::activate)),
+    route("POST", "/api/v1/users/{id}/log-out", Needs(May::Users), || post(users::log_out)),
+    route("GET", "/api/v1/keys", Needs(May::Keys), || get(keys::list)),
+    route("POST", "/api/v1/keys", Needs(May::Keys), || post(keys::create)),
+    route("DELETE", "/api/v1/keys/{id}", Needs(May::Keys), || delete(keys::revoke)),
     // The module guide's own addresses.
     route("POST", "/crm/api/log-interaction.php", Needs(May::Ingest), || post(guide::log_interaction)),
     route("GET", "/crm/api/sentiment.php", Needs(May::Read), || get(guide::sentiment)),
+    route("POST", "/crm/api/sentiment.php", Needs(May::Correct), || post(guide::correction::set_override)),
     route("GET", "/tenant-admin/api/sentiment-settings.php", Needs(May::Read), || get(guide::settings)),
     route("POST", "/tenant-admin/api/sentiment-settings.php", Needs(May::Settings), || {
         post(guide::change_settings)
@@ -131,9 +229,24 @@ pub const ROUTES: &[Route] = &[
     // Pages.
     route("GET", "/login", Public, || get(pages::login::show)),
     route("POST", "/login", Public, || post(pages::login::log_in)),
+    route("GET", "/set-password", Public, || get(pages::password::show)),
+    route("POST", "/set-password", Public, || post(pages::password::save)),
+    route("GET", "/account", Page, || get(pages::account::show)),
+    route("POST", "/account/password", Page, || post(pages::account::change_password)),
+    route("POST", "/account/log-out", Page, || post(pages::account::log_out)),
+    route("GET", "/login/second-factor", Public, || get(pages::login::second_factor::show)),
+    route("POST", "/login/second-factor", Public, || post(pages::login::second_factor::take)),
+    route("GET", "/login/sign-on", Public, || get(pages::login::sign_on::begin)),
+    route("GET", "/login/sign-on/callback", Public, || get(pages::login::sign_on::back)),
+    route("GET", "/account/second-factor", Page, || get(pages::second_factor::show)),
+    route("POST", "/account/second-factor", Page, || post(pages::second_factor::begin)),
+    route("POST", "/account/second-factor/confirm", Page, || post(pages::second_factor::confirm)),
+    route("POST", "/account/second-factor/codes", Page, || post(pages::second_factor::renew)),
+    route("POST", "/account/second-factor/remove", Page, || post(pages::second_factor::remove)),
     route("POST", "/logout", Page, || post(pages::login::log_out)),
     route("GET", "/", Page, || get(pages::overview::show)),
     route("GET", "/accuracy", Page, || get(pages::accuracy::show)),
+    route("GET", "/privacy", Page, || get(pages::privacy::show)),
     route("GET", "/live", Page, || get(pages::overview::live)),
     route("GET", "/assets/{name}", Public, || get(pages::asset)),
 ];
@@ -158,13 +271,15 @@ pub fn router(app: &App) -> Router {
     let mut router = Router::new();
     for route in ROUTES {
         let access = middleware::from_fn_with_state((app.clone(), route.access), caller::authorize);
-        router = router.route(route.path, (route.handler)().route_layer(access));
+        let bounds = middleware::from_fn_with_state((app.clone(), route.access), limits::by_caller);
+        router = router.route(route.path, (route.handler)().route_layer(bounds).route_layer(access));
     }
     let pages_are_compressed = SizeAbove::new(1024).and(NotForContentType::const_new("text/event-stream"));
     router
         .merge(openapi::browser())
         .with_state(app.clone())
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(app.clone(), limits::by_address))
         .layer(CatchPanicLayer::new())
         .layer(middleware::from_fn(problem::render))
         .layer(middleware::from_fn(headers))

@@ -9,10 +9,13 @@ use undertone_store::{Options, Store, StoreError};
 
 use crate::clock::{MachineClock, TimeOrderedIds};
 use crate::config::Config;
+use crate::deliver::{Outward, Stream};
 use crate::intake::gather::Gather;
 use crate::knowledge::Lessons;
+use crate::limits::Limits;
 use crate::llm::Llms;
 use crate::secrets::ProviderKeys;
+use crate::sign_on::SignOn;
 
 /// The service.
 #[derive(Clone)]
@@ -31,10 +34,18 @@ pub struct App {
     pub provider_keys: ProviderKeys,
     /// The LLMs that tenants chose.
     pub llms: Llms,
+    /// The way to providers of single sign-on.
+    pub sign_on: SignOn,
     /// What LLM calls cost.
     pub prices: Arc<Prices>,
+    /// How much anybody may ask of this process.
+    pub limits: Limits,
     /// Interactions on their way to disk.
     pub gather: Gather,
+    /// The way to destinations.
+    pub outward: Outward,
+    /// Who follows events.
+    pub stream: Stream,
     /// Becomes true when the service is told to end.
     pub ending: watch::Receiver<bool>,
     /// What the log-in page tells, in a demo.

@@ -1,18 +1,24 @@
 //! The command line: what can be typed, and which module does it.
 
 mod admin;
+mod audit;
 mod backfill;
 mod calibrate;
 mod cascade;
+mod customer;
 mod demo;
+mod doctor;
 mod eval;
 mod explain;
+mod key;
 mod model;
 mod score;
 mod scorer;
 mod secrets;
 mod service;
+mod sign_on;
 mod usage;
+mod user;
 mod verify;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -57,10 +63,14 @@ pub enum Command {
     Model(model::ModelArguments),
     /// Make and list tenants and the people who log in to them
     Tenant(admin::TenantArguments),
+    /// Invite people, change what they may, deactivate them
+    User(user::UserArguments),
     /// Make, list and revoke API keys
-    Key(admin::KeyArguments),
+    Key(key::KeyArguments),
     /// Set and remove a tenant's own keys for LLM providers; replace what seals them
     Secrets(secrets::SecretsArguments),
+    /// Let a tenant's people log in at an OpenID provider
+    SignOn(sign_on::SignOnArguments),
     /// Tell what LLMs took and cost for a tenant
     Usage(usage::UsageArguments),
     /// Tell what of a tenant's budget for LLMs is used and left
@@ -71,12 +81,18 @@ pub enum Command {
     Cascade(cascade::CascadeArguments),
     /// Switch the module on and off for a tenant
     Module(admin::ModuleArguments),
+    /// Read, verify and export the audit log: who did what, and proof of it
+    Audit(audit::AuditArguments),
+    /// Erase a customer, give out what is held of one, place one under legal hold
+    Customer(customer::CustomerArguments),
+    /// Remove what was kept long enough; the service does this once a day
+    Retention(customer::RetentionArguments),
     /// Bring the database's tables up to this program's version
     Migrate(admin::MigrateArguments),
     /// Count everything anew and compare it with the counters
     Verify(verify::VerifyArguments),
     /// Say what is misconfigured, or why an interaction is not scored
-    Doctor(verify::DoctorArguments),
+    Doctor(doctor::DoctorArguments),
     /// Show or check the configuration
     Config(admin::ConfigCommand),
 }
@@ -115,16 +131,21 @@ pub fn run(command: Command) -> Result<Outcome, CliError> {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Serve(arguments) => service::run(&arguments),
         Command::Tenant(arguments) => admin::run_tenant(arguments),
-        Command::Key(arguments) => admin::run_key(arguments),
+        Command::User(arguments) => user::run(arguments),
+        Command::Key(arguments) => key::run(arguments),
         Command::Secrets(arguments) => secrets::run(arguments),
+        Command::SignOn(arguments) => sign_on::run(arguments),
         Command::Usage(arguments) => usage::run_usage(&arguments),
         Command::Budget(arguments) => usage::run_budget(&arguments),
         Command::Prices(arguments) => usage::run_prices(&arguments),
         Command::Cascade(arguments) => cascade::run(arguments),
         Command::Module(arguments) => admin::run_module(arguments),
+        Command::Audit(arguments) => audit::run(arguments),
+        Command::Customer(arguments) => customer::run_customer(arguments),
+        Command::Retention(arguments) => customer::run_retention(&arguments),
         Command::Migrate(arguments) => admin::run_migrate(&arguments),
-        Command::Verify(arguments) => verify::run_verify(&arguments),
-        Command::Doctor(arguments) => verify::run_doctor(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Config(arguments) => admin::run_config(arguments),
     }
 }

@@ -10,18 +10,24 @@ use serde::{Deserialize, Serialize};
 use undertone_store::secrets::{Provider, usable_address};
 
 use crate::error::CliError;
+use crate::limits::Proxies;
 
 /// The default configuration, with its comments.
 pub const DEFAULT: &str = include_str!("default.toml");
 
 /// Every name, as in `default.toml`.
-pub const NAMES: [&str; 16] = [
+pub const NAMES: [&str; 21] = [
     "listen",
     "data_dir",
     "database_url",
     "connections",
     "workers",
     "public_url",
+    "trusted_proxies",
+    "allowed_networks",
+    "requests_per_key",
+    "requests_per_address",
+    "attempts_per_address",
     "intake_queue",
     "log",
     "log_format",
@@ -70,6 +76,16 @@ pub struct Config {
     pub workers: Option<u16>,
     /// The address under which people reach the service.
     pub public_url: String,
+    /// The networks of proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Proxies,
+    /// The networks that messages to destinations may go to besides the internet.
+    pub allowed_networks: Proxies,
+    /// Requests a minute with one API key or by one person; 0: without bounds.
+    pub requests_per_key: u32,
+    /// Requests a minute from one network address; 0: without bounds.
+    pub requests_per_address: u32,
+    /// Failed attempts to get in, a minute and from one network address; 0: without bounds.
+    pub attempts_per_address: u32,
     /// Requests taken in but not yet on disk.
     pub intake_queue: usize,
     /// What is logged.
@@ -158,6 +174,15 @@ impl Config {
         if !(1..=100_000).contains(&self.intake_queue) {
             return wrong(format!("intake_queue is {}; it must be 1 to 100000", self.intake_queue));
         }
+        for (name, most) in [
+            ("requests_per_key", self.requests_per_key),
+            ("requests_per_address", self.requests_per_address),
+            ("attempts_per_address", self.attempts_per_address),
+        ] {
+            if most > 6_000_000 {
+                return wrong(format!("{name} is {most}; it must be 0 to 6000000"));
+            }
+        }
         let url = &self.public_url;
         if !url.is_empty() && !url.starts_with("http://") && !url.starts_with("https://") {
             return wrong(format!("public_url is {url}; it must begin with http:// or https://"));
@@ -187,6 +212,15 @@ impl Config {
     /// The same without secrets: the database's password.
     pub fn without_secrets(&self) -> Self {
         Self { database_url: hide_password(&self.database_url), ..self.clone() }
+    }
+
+    /// The address under which people reach the service: `public_url`, or where it listens.
+    pub fn address(&self) -> String {
+        if self.public_url.is_empty() {
+            format!("http://{}", self.listen)
+        } else {
+            self.public_url.trim_end_matches('/').to_owned()
+        }
     }
 
     /// People reach the service over TLS.

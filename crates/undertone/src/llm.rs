@@ -1,7 +1,8 @@
 //! LLMs as scorers of the service: the way to them ([`web`]), who pays ([`purse`] for tenants, [`meter`] for a command), and which of them
-//! a tenant's texts are put to ([`tenants`]). How one is asked, and how much of its answer is believed, is `undertone_scoring::llm`.
+//! a tenant's texts are put to ([`tenants`], and [`provider`] for the cascade). How one is asked, and how much of its answer is believed, is `undertone_scoring::llm`.
 
 pub mod meter;
+pub mod provider;
 pub mod purse;
 pub mod tenants;
 mod unavailable;

@@ -1,26 +1,36 @@
 //! The `undertone` program. Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 
+mod agents;
 mod api;
 mod app;
+mod audit;
 mod backfill;
 mod calibrate;
 mod cascade;
 mod cli;
 mod clock;
 mod config;
+mod customer_copy;
+mod deliver;
 mod error;
 mod eval;
 mod input;
 mod intake;
 mod knowledge;
+mod limits;
 mod llm;
 mod output;
 mod pages;
+mod passwords;
 mod pipeline;
 mod prices;
+mod second_factor;
 mod secrets;
+mod sign_on;
 mod telemetry;
 mod usage;
+mod visibility;
+mod watch;
 
 use std::process::ExitCode;
 

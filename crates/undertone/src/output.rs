@@ -19,6 +19,7 @@ use crate::cli::{Format, Scored};
 use crate::error::CliError;
 
 pub use clean::clean;
+pub use machine::guard;
 
 /// A Markdown table is for reading; past so many bytes nobody does.
 const MOST_MARKDOWN: usize = 4 << 20;

@@ -1,8 +1,12 @@
 //! Pages for people. What they look like is `undertone-ui`'s business.
 
+pub mod account;
 pub mod accuracy;
 pub mod login;
 pub mod overview;
+pub mod password;
+pub mod privacy;
+pub mod second_factor;
 
 use axum::extract::Path;
 use axum::http::header;

@@ -5,6 +5,10 @@ mod aside;
 mod asking;
 mod backfill;
 mod decide;
+mod publish;
+pub mod keeper;
+mod recount;
+mod sealing;
 #[cfg(test)]
 mod tests;
 mod worker;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use undertone_store::secrets::{Credentials, KeptKey, KeyError, Provider, Secret};
+use undertone_store::secrets::{Credentials, KeptKey, KeyError, Keyring, Provider, Secret};
 use undertone_store::{Act, Store, StoreError, TenantId};
 
 pub use given::{Given, InstallationKey, read_file};
@@ -64,6 +64,11 @@ impl ProviderKeys {
     /// Those in the database, opened with the master key that this process was given, and those it was given itself.
     pub fn new(store: &Store, given: Given) -> Self {
         Self { store: store.clone(), given: Arc::new(given) }
+    }
+
+    /// What seals and opens secrets of tenants.
+    pub fn keyring(&self) -> &Keyring {
+        &self.given.keyring
     }
 
     /// The key to use now. Nothing is kept in between, so what is set or removed holds from the next request on.
@@ -142,7 +147,7 @@ mod tests {
     use chrono_tz::Tz;
     use serde_json::json;
     use undertone_store::Tenant;
-    use undertone_store::secrets::{Keyring, MasterKey};
+    use undertone_store::secrets::MasterKey;
     use undertone_store::tenants::NewTenant;
 
     use super::*;

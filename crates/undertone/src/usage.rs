@@ -3,6 +3,7 @@
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
+use undertone_core::cascade;
 use undertone_core::usage::calendar::{day_ends, month_ends};
 use undertone_core::usage::sums::{Group, Sums};
 use undertone_store::Tenant;
@@ -72,6 +73,8 @@ pub struct Report {
     pub lines: Vec<Line>,
     /// All of them together.
     pub total: Figures,
+    /// What the cascade saved; `None` where it gave no verdict in these days.
+    pub cascade: Option<Spared>,
     /// When the module was paid for in this time, the latest first.
     pub subscription: Vec<Period>,
 }
@@ -142,6 +145,23 @@ pub struct Saved {
     pub total_usd: String,
 }
 
+/// An estimate of what was not spent because the embedded model's verdict was enough: texts the LLM was not asked about, times the mean of
+/// those it answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Spared {
+    /// What was not spent.
+    #[serde(flatten)]
+    pub sums: cascade::sums::Spared,
+    /// The money in dollars.
+    pub cost_usd: Option<String>,
+}
+
+impl From<cascade::sums::Spared> for Spared {
+    fn from(sums: cascade::sums::Spared) -> Self {
+        Self { sums, cost_usd: sums.cost_micros.map(|micros| usd(signed(micros))) }
+    }
+}
+
 impl From<&Sums> for Figures {
     fn from(sums: &Sums) -> Self {
         let usage = sums.usage;
@@ -184,7 +204,7 @@ impl From<&undertone_core::usage::sums::Saved> for Saved {
 
 impl Report {
     /// A report of the tenant's as it is told.
-    pub fn of(tenant: &Tenant, report: UsageReport) -> Self {
+    pub fn of(tenant: &Tenant, report: UsageReport, cascade: cascade::sums::Sums) -> Self {
         let line = |line: undertone_store::budget::Line| Line { figures: (&line.sums).into(), key: line.key };
         Self {
             from: report.from,
@@ -195,6 +215,7 @@ impl Report {
             currency: "USD",
             lines: report.lines.into_iter().map(line).collect(),
             total: (&report.total).into(),
+            cascade: cascade.spared().map(Into::into),
             subscription: report.subscription,
         }
     }

@@ -108,6 +108,9 @@ fn a_tenant_from_nothing_to_a_verdict() {
     assert!(bench.done(&["doctor", "7"]).contains("is scored: -"));
     let short = bench.run(&["doctor", "8"]);
     assert!(text(&short.stdout).contains("shorter than min_note_length") && short.status.code() == Some(1));
+    let short: Value =
+        serde_json::from_slice(&bench.run(&["doctor", "8", "--format", "json"]).stdout).unwrap();
+    assert_eq!((&short["well"], &short["findings"][1]["check"]), (&json!(false), &json!("interaction")));
     assert!(text(&bench.run(&["doctor", "9"]).stdout).contains("no interaction has the id 9"));
     assert_eq!(bench.done(&["verify"]), "no difference\n");
     assert_eq!(bench.done(&["tenant", "zone", "acme", "America/New_York"]).lines().count(), 1);
@@ -124,6 +127,12 @@ fn a_tenant_from_nothing_to_a_verdict() {
 
     let doctor = bench.done(&["doctor"]);
     assert!(doctor.contains("the module is active") && !doctor.contains("LOOK"), "{doctor}");
+    assert!(
+        doctor.contains(
+            "ok    acme: of the newest 2 interactions 1 are scored; not scored: 1 too_short (shorter than"
+        ),
+        "{doctor}"
+    );
     assert_eq!(bench.done(&["module", "deactivate", "acme"]), "acme is inactive.\n");
     let doctor = bench.run(&["doctor"]);
     assert!(text(&doctor.stdout).contains("LOOK  acme: the module is not active"));

@@ -288,6 +288,27 @@ async fn the_doctor_looks_at_the_budget_of_who_asks_an_llm() {
     ] {
         assert!(told.contains(line), "“{line}” is missing: {told}");
     }
+    // Under what the smallest request can take, none is ever made.
+    assert!(
+        told.contains("LOOK  acme: daily_token_cap is 10,000, and the smallest request can take "),
+        "{told}"
+    );
+    let report: Value = serde_json::from_slice(&bench.run(&["doctor", "--format", "json"]).stdout).unwrap();
+    let looks = |report: &Value| -> Vec<String> {
+        let findings = report["findings"].as_array().unwrap().iter();
+        findings.filter(|f| f["level"] == "look").map(|f| f["check"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(
+        (&report["well"], looks(&report)),
+        (&json!(false), ["provider_key", "budget", "api_keys"].map(str::to_owned).to_vec())
+    );
+    bench
+        .set(json!({"daily_token_cap": 40_000, "monthly_token_cap": 9_000, "monthly_cost_cap_cents": 0}))
+        .await;
+    assert!(doctor().contains("LOOK  acme: monthly_token_cap is 9,000, and the smallest request"));
+    bench.set(json!({"monthly_token_cap": 0})).await;
+    assert!(!doctor().contains("the smallest request"));
+    bench.set(json!({"monthly_cost_cap_cents": 500})).await;
     bench.set(json!({"scorer": "openai", "model": "qwen", "daily_token_cap": 4_200})).await;
     let told = doctor();
     assert!(told.contains("LOOK  acme: the day's tokens for LLMs are used up until "), "{told}");

@@ -6,14 +6,14 @@ use super::Figure;
 use crate::Label;
 
 /// Texts a figure is about.
-pub(super) struct Indices(Vec<usize>);
+pub(crate) struct Indices(Vec<usize>);
 
 impl Indices {
-    pub(super) fn all(count: usize) -> Self {
+    pub(crate) fn all(count: usize) -> Self {
         Self((0..count).collect())
     }
 
-    pub(super) fn of(indices: Vec<usize>) -> Self {
+    pub(crate) fn of(indices: Vec<usize>) -> Self {
         Self(indices)
     }
 }
@@ -25,7 +25,7 @@ fn draws(texts: usize) -> usize {
 }
 
 /// The figure over all of `of`, with its interval. `None` where it can not be told.
-pub(super) fn interval(of: &Indices, figure: &dyn Fn(&[usize]) -> Option<f64>) -> Option<Figure> {
+pub(crate) fn interval(of: &Indices, figure: &dyn Fn(&[usize]) -> Option<f64>) -> Option<Figure> {
     if of.0.is_empty() {
         return None;
     }
@@ -47,7 +47,7 @@ pub(super) fn interval(of: &Indices, figure: &dyn Fn(&[usize]) -> Option<f64>) -
 }
 
 /// The part of the texts for which `is` holds.
-pub(super) fn share(at: &[usize], is: impl Fn(usize) -> bool) -> f64 {
+pub(crate) fn share(at: &[usize], is: impl Fn(usize) -> bool) -> f64 {
     at.iter().filter(|i| is(**i)).count() as f64 / at.len().max(1) as f64
 }
 
@@ -73,12 +73,12 @@ fn tally<'a>(at: &[usize], truth: &[&'a str], answer: &[&'a str]) -> BTreeMap<&'
 }
 
 /// Mean over the true words of the harmonic mean of precision and recall.
-pub(super) fn macro_f1(at: &[usize], truth: &[&str], answer: &[&str]) -> Option<f64> {
+pub(crate) fn macro_f1(at: &[usize], truth: &[&str], answer: &[&str]) -> Option<f64> {
     mean(tally(at, truth, answer).values().map(|t| 2.0 * t.right as f64 / (t.truth + t.answer) as f64))
 }
 
 /// Mean over the true words of the part that is found.
-pub(super) fn macro_recall(at: &[usize], truth: &[&str], answer: &[&str]) -> Option<f64> {
+pub(crate) fn macro_recall(at: &[usize], truth: &[&str], answer: &[&str]) -> Option<f64> {
     mean(tally(at, truth, answer).values().map(|t| t.right as f64 / t.truth as f64))
 }
 
@@ -88,14 +88,14 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> Option<f64> {
 }
 
 /// The part of all pairs of raters that say the same.
-pub(super) fn agreement(raters: &[Label]) -> Option<f64> {
+pub(crate) fn agreement(raters: &[Label]) -> Option<f64> {
     let pairs = raters.len() * raters.len().saturating_sub(1) / 2;
     let same = raters.iter().enumerate().flat_map(|(i, a)| raters[i + 1..].iter().map(move |b| a == b));
     (pairs > 0).then(|| same.filter(|same| *same).count() as f64 / pairs as f64)
 }
 
 /// Spearman's rank correlation; ties get their mean rank. `None` where one side never changes.
-pub(super) fn rank_correlation(x: &[f64], y: &[f64]) -> Option<f64> {
+pub(crate) fn rank_correlation(x: &[f64], y: &[f64]) -> Option<f64> {
     let (x, y) = (ranks(x), ranks(y));
     let middle = f64::midpoint(x.len() as f64, 1.0);
     let (mut both, mut own_x, mut own_y) = (0.0, 0.0, 0.0);

@@ -26,6 +26,22 @@ pub struct Sums {
     pub cost_micros: u64,
 }
 
+/// What was not spent because the embedded model's verdict was enough: an estimate, rounded to whole numbers. Texts that the LLM was asked
+/// about shared fewer requests than all of them would have, so that it is rather too high.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Spared {
+    /// Texts the LLM was not asked about.
+    pub texts: u64,
+    /// Texts it answered, of which the means are.
+    pub answered: u64,
+    /// Tokens that one of those took; `None` where there is none to go by.
+    pub tokens_each: Option<u64>,
+    /// Tokens not used.
+    pub tokens: Option<u64>,
+    /// Millionths of a US dollar not spent; 0 where the model has no price.
+    pub cost_micros: Option<u64>,
+}
+
 impl Sums {
     /// What one verdict adds; nothing where the cascade did not make it.
     #[must_use]
@@ -60,6 +76,26 @@ impl Sums {
             tokens_out: self.tokens_out.saturating_add(other.tokens_out),
             cost_micros: self.cost_micros.saturating_add(other.cost_micros),
         }
+    }
+
+    /// What was not spent because the LLM was not asked about some of the texts: as many times the mean of those it answered. `None` where the
+    /// cascade gave no verdict.
+    #[must_use]
+    pub fn spared(self) -> Option<Spared> {
+        let answered = self.asked.saturating_sub(self.unanswered);
+        let texts = self.verdicts.saturating_sub(self.asked);
+        let times = |sum: u64, by: u64| {
+            let product = u128::from(sum) * u128::from(by) + u128::from(answered) / 2;
+            (answered > 0).then(|| u64::try_from(product / u128::from(answered)).unwrap_or(u64::MAX))
+        };
+        let tokens = self.tokens_in.saturating_add(self.tokens_out);
+        (self.verdicts > 0).then(|| Spared {
+            texts,
+            answered,
+            tokens_each: times(tokens, 1),
+            tokens: times(tokens, texts),
+            cost_micros: times(self.cost_micros, texts),
+        })
     }
 
     /// The part of all verdicts that the LLM was to be asked about, 0..=1; 0 where there are none.

@@ -1,10 +1,10 @@
 use super::*;
+use crate::Emotion;
 use crate::Label::{Mixed, Negative, Neutral, Positive};
 use crate::cascade::effect::effect;
-use crate::cascade::sums::Sums;
+use crate::cascade::sums::{Spared, Sums};
+use crate::verdict::EmotionStrength;
 use crate::verdict::tests::verdict;
-use crate::verdict::{Aspect, EmotionStrength, Span};
-use crate::{CategoryId, Emotion};
 
 /// A verdict of an LLM after the embedded model said `first`.
 fn second(score: i64, label: Label, first: Option<(i64, Label)>, why: WhyAsked) -> Verdict {
@@ -65,24 +65,16 @@ fn a_person_looks_where_two_scorers_disagree() {
 #[test]
 fn a_reading_that_contradicts_itself_is_ambiguous() {
     let strength = |word: &str| EmotionStrength { emotion: Emotion::new(word).unwrap(), strength: 0.9 };
-    let aspect = |score| Aspect {
-        category: CategoryId::other(),
-        score: Score::new(score).unwrap(),
-        span: Span { start: 0, end: 1 },
-    };
     let mut v = verdict(-40, Negative);
     assert!(!v.is_ambiguous());
     v.emotions = vec![strength("anger"), strength("relief")];
     assert!(!v.is_ambiguous());
     v.emotions = vec![strength("relief"), strength("anger")];
     assert!(v.is_ambiguous());
-    v.emotions.clear();
-    v.aspects = vec![aspect(-50), aspect(-30)];
-    assert!(!v.is_ambiguous());
-    v.aspects = vec![aspect(-50), aspect(30)];
-    assert!(v.is_ambiguous());
     v.label = Mixed;
     assert!(!v.is_ambiguous(), "that is what mixed means");
+    v.emotions.clear();
+    assert!(!v.is_ambiguous());
 }
 
 #[test]
@@ -137,4 +129,31 @@ fn an_effect_counts_each_text_once() {
     assert!((sums.asked_share() - 5.0 / 6.0).abs() < 1e-12 && Sums::default().asked_share() == 0.0);
     assert_eq!(sums.plus(sums).tokens_in, 1600);
     assert_eq!(Sums::of(&verdict(0, Neutral)), Sums::default(), "no cascade, nothing counted");
+}
+
+#[test]
+fn what_was_not_asked_is_estimated_by_what_was() {
+    assert_eq!(Sums::default().spared(), None, "the cascade did nothing");
+    let sums = Sums {
+        verdicts: 100,
+        asked: 23,
+        unanswered: 3,
+        tokens_in: 15_990,
+        tokens_out: 4_000,
+        cost_micros: 1_010,
+        ..Sums::default()
+    };
+    // 77 times 19,990 tokens and $0.001010 divided by 20.
+    let spared = Spared {
+        texts: 77,
+        answered: 20,
+        tokens_each: Some(1_000),
+        tokens: Some(76_962),
+        cost_micros: Some(3_889),
+    };
+    assert_eq!(sums.spared(), Some(spared));
+    let nobody = Sums { asked: 3, ..sums }.spared().unwrap();
+    assert_eq!((nobody.texts, nobody.tokens_each, nobody.tokens, nobody.cost_micros), (97, None, None, None));
+    let huge = Sums { verdicts: u64::MAX, asked: 1, unanswered: 0, tokens_in: u64::MAX, ..sums };
+    assert_eq!(huge.spared().unwrap().tokens, Some(u64::MAX));
 }

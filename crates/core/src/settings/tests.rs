@@ -19,7 +19,18 @@ fn an_empty_object_is_the_defaults_of_the_module_guide() {
     assert_eq!(s.model, None);
     assert_eq!((s.monthly_token_cap, s.monthly_cost_cap_cents), (0, 0), "unlimited");
     assert_eq!((s.cascade_threshold, s.llm_together), (70, 8));
+    assert_eq!((s.retention_text_days, s.retention_scores_days, s.retention_audit_days), (90, 760, 730));
     assert!(s.cascade_segments.is_empty());
+}
+
+#[test]
+fn roles_that_need_a_second_factor_are_roles() {
+    let s = Settings::from_json(&json!({"second_factor_roles": ["tenant_admin", "admin", "admin"]})).unwrap();
+    assert!(s.second_factor_roles.iter().eq([Role::Admin, Role::TenantAdmin].iter()));
+    for wrong in [json!("admin"), json!(["boss"]), json!({}), json!(null), json!([1])] {
+        let told = errors(json!({"second_factor_roles": wrong}));
+        assert!(told[0].contains("must be a list of admin, tenant_admin, supervisor"), "{told:?}");
+    }
 }
 
 #[test]
@@ -54,10 +65,12 @@ fn ranges_hold_at_their_ends() {
         ("monthly_cost_cap_cents", 0, 1_000_000_000),
         ("cascade_threshold", 0, 100),
         ("llm_together", 1, 20),
+        ("retention_scores_days", 1, 3650),
+        ("retention_audit_days", 180, 3650),
     ] {
         for fine in [low, high] {
             assert!(
-                Settings::from_json(&json!({key: fine, "min_note_length": 0})).is_ok()
+                Settings::from_json(&json!({key: fine, "min_note_length": 0, "retention_text_days": 1})).is_ok()
                     || key == "min_note_length",
                 "{key} {fine}"
             );
@@ -70,6 +83,9 @@ fn ranges_hold_at_their_ends() {
     }
     assert!(Settings::from_json(&json!({"min_note_length": 1000})).is_ok());
     assert!(errors(json!({"min_note_length": 500, "max_note_length": 400}))[0].contains("is less than"));
+    assert!(Settings::from_json(&json!({"retention_text_days": 30, "retention_scores_days": 30})).is_ok());
+    assert!(errors(json!({"retention_text_days": 31, "retention_scores_days": 30}))[0].contains("outlive"));
+    assert!(errors(json!({"retention_text_days": 0}))[0].contains("from 1 to 3650"));
 }
 
 #[test]
@@ -111,6 +127,18 @@ fn segments_are_checked() {
             "{}",
             told[0]
         );
+    }
+}
+
+#[test]
+fn shares_of_the_review_are_checked() {
+    let s = Settings::from_json(&json!({"review": {"random": 2.5, "labelled_twice": 100}})).unwrap();
+    let told = json!(s.review);
+    assert_eq!((&told["random"], &told["labelled_twice"], &told["unsure"]), (&json!(2.5), &json!(100.0), &json!(10.0)));
+    for wrong in [json!({"random": 101}), json!({"random": 0.001}), json!({"rnd": 1}), json!([]), json!(5), json!(null)] {
+        let told = errors(json!({"review": wrong}));
+        assert_eq!(told.len(), 1, "{wrong}");
+        assert!(told[0].contains("percentages from 0 to 100"), "{}", told[0]);
     }
 }
 

@@ -4,15 +4,14 @@
 use chrono::{DateTime, Utc};
 use sea_orm::DatabaseTransaction;
 use serde_json::json;
+use undertone_core::event::EventKind;
 use undertone_core::usage::{THRESHOLDS, reached};
 
 use super::counter::{Budget, Counter, Marks};
 use super::{Caps, Limit, Refusal};
+use crate::outbox::{self, Caused};
 use crate::statement::sql;
 use crate::{Result, Store, TenantId};
-
-/// The event's name.
-const EVENT: &str = "budget.threshold";
 
 /// The bit of the last threshold, 100 percent.
 const FULL: i64 = 1 << (THRESHOLDS.len() - 1);
@@ -158,20 +157,14 @@ impl Store {
             "refused": reached.refused,
             "at": at,
         });
-        sql("INSERT INTO outbox (tenant_id, id, event, subject_id, to_workflow, to_webhooks, payload, created_at) VALUES ?")
-            .rows([[
-                tenant.0.into(),
-                self.new_id(at).into(),
-                EVENT.into(),
-                subject.into(),
-                caps.to_workflow.into(),
-                caps.to_webhooks.into(),
-                payload.into(),
-                at.into(),
-            ]])
-            .run(tx)
-            .await?;
-        Ok(())
+        let event = Caused {
+            kind: EventKind::BudgetThreshold,
+            subject: &subject,
+            payload,
+            to_workflow: caps.to_workflow,
+            to_webhooks: caps.to_webhooks,
+        };
+        outbox::emit(self, tx, tenant, at, vec![event]).await
     }
 }
 

@@ -11,7 +11,7 @@ use undertone_core::overview::Totals;
 
 use super::{ALL_TIME, BEGINNING, Counts, MOVE_COUNTERS, hold_days, row};
 use crate::statement::{pieces, sql};
-use crate::{Result, Store, TenantId};
+use crate::{Result, Store, TenantId, overrides};
 
 /// At most so many differences of one kind are told.
 const MOST: usize = 20;
@@ -111,8 +111,8 @@ pub(super) async fn counter(on: &impl ConnectionTrait, tenant: TenantId, counter
 }
 
 impl Store {
-    /// Counts everything anew and compares it with the counters; sealed days are taken as they are. Empty: no difference. Reads
-    /// one moment of the database, so that it may run while the service does.
+    /// Counts everything anew and compares it with the counters; sealed days are taken as they are. Corrections are compared with the
+    /// revisions they come from. Empty: no difference. Reads one moment of the database, so that it may run while the service does.
     pub async fn verify(&self, tenant: TenantId) -> Result<Vec<Difference>> {
         let tx = self.snapshot().await?;
         let days = hold_days_for_reading(&tx, tenant).await?;
@@ -150,17 +150,25 @@ impl Store {
                     .take(MOST),
             );
         }
+        differences.extend(named(
+            overrides::differing(&tx, tenant, MOST as i64)
+                .await?
+                .into_iter()
+                .map(|interaction| format!("correction of interaction {interaction}"))
+                .collect(),
+        ));
         differences.extend(self.compare_customers(&tx, tenant).await?);
         differences.extend(self.compare_daily(&tx, tenant, sealed).await?);
         Ok(differences)
     }
 
-    /// Puts every counter that is not sealed to what counting anew finds.
+    /// Puts every counter that is not sealed to what counting anew finds, and every correction to what its revision says.
     pub async fn rebuild(&self, tenant: TenantId) -> Result<()> {
         let tx = self.begin().await?;
         // Nobody records in the meantime: whoever does, holds the tenant's days.
         sql("UPDATE tenant SET name = name WHERE id = ?").bind(tenant.0).run(&tx).await?;
         let sealed = hold_days(self, &tx, tenant).await?.sealed_before.unwrap_or(BEGINNING);
+        overrides::put_back(&tx, tenant).await?;
         sql("DELETE FROM customer_sentiment WHERE tenant_id = ?").bind(tenant.0).run(&tx).await?;
         sql("INSERT INTO customer_sentiment (tenant_id, customer_id, scored, sum_score, positive, neutral, negative, mixed) ")
             .then(CUSTOMERS)
@@ -209,7 +217,7 @@ impl Store {
     }
 
     /// One moment of the database, for as long as it is read.
-    async fn snapshot(&self) -> Result<DatabaseTransaction> {
+    pub(crate) async fn snapshot(&self) -> Result<DatabaseTransaction> {
         let isolation_level =
             (self.backend() == DbBackend::Postgres).then_some(IsolationLevel::RepeatableRead);
         Ok(self

@@ -42,6 +42,22 @@ pub enum KeyError {
         /// Whose key.
         provider: Provider,
     },
+    /// Another secret was sealed with a master key that this process was not given.
+    #[error(
+        "{what} was sealed with the master key {key_id}, which this process was not given: give it as master key or previous master key, or set it anew"
+    )]
+    SealedElsewhere {
+        /// What it is, for people.
+        what: &'static str,
+        /// The master key it was sealed with, by its id.
+        key_id: String,
+    },
+    /// Another secret is not what was sealed for this row.
+    #[error("{what} does not open: its row was changed, or belongs to another; set it anew")]
+    NotAsSealed {
+        /// What it is, for people.
+        what: &'static str,
+    },
     /// The machine gives no random numbers.
     #[error("the machine gives no random numbers: {0}")]
     NoRandomness(getrandom::Error),
@@ -57,12 +73,21 @@ pub struct Keyring {
     previous: Option<Arc<MasterKey>>,
 }
 
-/// A key as it stands in a row.
-pub(super) struct Sealed {
+/// A secret as it stands in a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed {
     /// Which master key opens it.
-    pub(super) key_id: String,
+    pub key_id: String,
     /// Nonce, cipher text and tag in hexadecimal digits.
-    pub(super) text: String,
+    pub text: String,
+}
+
+/// Why a sealed text does not open.
+enum Shut {
+    /// None of the master keys at hand sealed it.
+    OtherMasterKey,
+    /// It is not what was sealed, or not for this.
+    Damaged,
 }
 
 impl Keyring {
@@ -97,11 +122,19 @@ impl Keyring {
     }
 
     pub(super) fn seal(&self, tenant: TenantId, credentials: &Credentials) -> Result<Sealed, KeyError> {
+        let bound = bound_to(tenant, credentials.provider, credentials.base_url.as_deref());
+        self.seal_text(&bound, &credentials.key)
+    }
+
+    /// Seals a secret. `bound` says what it is for, and begins with words that nothing else here begins with: it opens for that only.
+    ///
+    /// # Errors
+    /// [`KeyError::NoMasterKey`] where there is nothing to seal it with.
+    pub fn seal_text(&self, bound: &str, secret: &Secret) -> Result<Sealed, KeyError> {
         let master = self.current.as_deref().ok_or(KeyError::NoMasterKey)?;
         let mut nonce = [0; NONCE];
         getrandom::fill(&mut nonce).map_err(KeyError::NoRandomness)?;
-        let bound = bound_to(tenant, credentials.provider, credentials.base_url.as_deref());
-        let payload = Payload { msg: credentials.key.expose().as_bytes(), aad: bound.as_bytes() };
+        let payload = Payload { msg: secret.expose().as_bytes(), aad: bound.as_bytes() };
         // It fails for texts of many gigabytes only.
         let text = cipher(master)
             .encrypt((&nonce).into(), payload)
@@ -115,20 +148,35 @@ impl Keyring {
     /// [`KeyError::OtherMasterKey`] and [`KeyError::Damaged`].
     pub fn open(&self, kept: &KeptKey) -> Result<Secret, KeyError> {
         let provider = kept.provider;
-        let fits = |master: &&Arc<MasterKey>| master.id() == kept.key_id;
-        let master = [&self.current, &self.previous].into_iter().flatten().find(fits);
-        let Some(master) = master else {
-            return Err(KeyError::OtherMasterKey { provider, key_id: kept.key_id.clone() });
-        };
-        let damaged = || KeyError::Damaged { provider };
-        let sealed = unhex(&kept.sealed).ok_or_else(damaged)?;
-        let (nonce, text) = sealed.split_first_chunk::<NONCE>().ok_or_else(damaged)?;
         let bound = bound_to(kept.tenant, provider, kept.base_url.as_deref());
+        self.unseal(&bound, &kept.key_id, &kept.sealed).map_err(|shut| match shut {
+            Shut::OtherMasterKey => KeyError::OtherMasterKey { provider, key_id: kept.key_id.clone() },
+            Shut::Damaged => KeyError::Damaged { provider },
+        })
+    }
+
+    /// Opens what [`Keyring::seal_text`] sealed for `bound`; `what` it is goes into the error.
+    ///
+    /// # Errors
+    /// [`KeyError::SealedElsewhere`] and [`KeyError::NotAsSealed`].
+    pub fn open_text(&self, what: &'static str, bound: &str, sealed: &Sealed) -> Result<Secret, KeyError> {
+        self.unseal(bound, &sealed.key_id, &sealed.text).map_err(|shut| match shut {
+            Shut::OtherMasterKey => KeyError::SealedElsewhere { what, key_id: sealed.key_id.clone() },
+            Shut::Damaged => KeyError::NotAsSealed { what },
+        })
+    }
+
+    fn unseal(&self, bound: &str, key_id: &str, sealed: &str) -> Result<Secret, Shut> {
+        let fits = |master: &&Arc<MasterKey>| master.id() == key_id;
+        let master = [&self.current, &self.previous].into_iter().flatten().find(fits);
+        let master = master.ok_or(Shut::OtherMasterKey)?;
+        let sealed = unhex(sealed).ok_or(Shut::Damaged)?;
+        let (nonce, text) = sealed.split_first_chunk::<NONCE>().ok_or(Shut::Damaged)?;
         let payload = Payload { msg: text, aad: bound.as_bytes() };
-        let key = cipher(master).decrypt(nonce.into(), payload).map_err(|_| damaged())?;
+        let key = cipher(master).decrypt(nonce.into(), payload).map_err(|_| Shut::Damaged)?;
         String::from_utf8(key).map(Secret::new).map_err(|error| {
             error.into_bytes().zeroize();
-            damaged()
+            Shut::Damaged
         })
     }
 }
@@ -225,6 +273,18 @@ mod tests {
             let changed = KeptKey { sealed: sealed.to_owned(), ..kept.clone() };
             assert!(matches!(keyring.open(&changed), Err(KeyError::Damaged { .. })), "“{sealed}”");
         }
+    }
+
+    #[test]
+    fn a_sealed_text_opens_for_what_it_is_for() {
+        let (keyring, secret) = (ring(Some("1"), None), Secret::new(KEY.to_owned()));
+        let sealed = keyring.seal_text("of a test\n7", &secret).unwrap();
+        assert_eq!(keyring.open_text("the text", "of a test\n7", &sealed).unwrap().expose(), KEY);
+        let error = keyring.open_text("the text", "of a test\n8", &sealed).unwrap_err();
+        assert!(error.to_string().starts_with("the text does not open"), "{error}");
+        let error = ring(Some("2"), None).open_text("the text", "of a test\n7", &sealed).unwrap_err();
+        assert!(error.to_string().contains(&sealed.key_id), "{error}");
+        assert!(ring(Some("2"), Some("1")).open_text("the text", "of a test\n7", &sealed).is_ok());
     }
 
     #[test]

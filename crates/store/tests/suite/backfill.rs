@@ -186,16 +186,7 @@ pub(crate) async fn what_is_scored_again_keeps_its_past(bench: &Bench) {
     decide(bench, &tenant).await;
     let before = events(bench, &tenant).await;
     // A person corrected the oldest.
-    count(
-        bench,
-        &format!(
-            "UPDATE interaction_sentiment SET human_override_score = 90, human_override_label = 'positive' \
-         WHERE tenant_id = {} AND interaction_id = '{}' RETURNING CAST(1 AS bigint)",
-            tenant.id.0, ids[0]
-        ),
-    )
-    .await;
-    bench.store.rebuild(tenant.id).await.unwrap();
+    overrides::correct(bench, &tenant, &ids[0], 90).await;
     let run = start(bench, &tenant, &Asked { mode: Mode::Refresh, ..Asked::default() }).await;
     let taken = next(bench, &tenant, &run, 100).await;
     assert_eq!(taken.len(), 5);

@@ -1,9 +1,7 @@
 //! Tenants invented for tests and for `examples/preview.rs`: a busy one, and one that nothing was handed in to.
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
-use undertone_core::overview::{
-    Count, CustomerAtRisk, Day, Latest, Overview, Summary, Today, Totals, Waiting,
-};
+use undertone_core::overview::{Count, CustomerAtRisk, Day, Latest, Overview, Seen, Summary, Today, Totals, Waiting};
 use undertone_core::verdict::{Evidence, ScorerKind, Span};
 use undertone_core::{Channel, Label, Urgency};
 
@@ -36,12 +34,13 @@ pub fn empty(days: u64) -> Overview {
         zone: "Europe/Berlin".into(),
         at: now(),
         active: true,
+        visibility: Seen::ALL,
         all_time: Summary::default(),
-        today: Today { day: today(), summary: Summary::default(), tokens_used: 0, token_cap: 50_000 },
+        today: Today { day: today(), summary: Some(Summary::default()), tokens_used: 0, token_cap: 50_000 },
         period: Summary::default(),
         period_before: Summary::default(),
         days: (0..days).map(day).collect(),
-        at_risk: Count::default(),
+        at_risk: Some(Count::default()),
         customers_at_risk: vec![],
         latest: vec![],
         waiting: Waiting::default(),
@@ -70,11 +69,11 @@ pub fn busy(days: u64) -> Overview {
     Overview {
         tenant: "Harbour & Pike".into(),
         all_time: totals(48_161, 14).into(),
-        today: Today { day: today(), summary: totals(38, 31).into(), tokens_used: 36_400, token_cap: 50_000 },
+        today: Today { day: today(), summary: Some(totals(38, 31).into()), tokens_used: 36_400, token_cap: 50_000 },
         period: period.into(),
         period_before: before.into(),
         days,
-        at_risk: Count { count: 1000, more: true },
+        at_risk: Some(Count { count: 1000, more: true }),
         customers_at_risk: customers(),
         latest: latest(),
         waiting: Waiting {

@@ -42,7 +42,8 @@ pub async fn usage(
         .map_err(|told| ApiError::new(INVALID_QUERY, told))?;
     let group = asked.group.unwrap_or(Group::Day);
     let report = app.store.ai_usage(tenant, days.from, days.to, group).await?;
-    Ok(axum::Json(Report::of(tenant, report)))
+    let cascade = app.store.cascade_report(tenant.id, days.from, days.to).await?.total;
+    Ok(axum::Json(Report::of(tenant, report, cascade)))
 }
 
 /// What of the day's and the month's budget is used.

@@ -15,6 +15,7 @@ use super::caller::Caller;
 use super::problem::{ApiError, FieldError, INVALID_QUERY};
 use crate::app::App;
 use crate::backfill::{self, Means};
+use crate::visibility::Eyes;
 
 /// How much of the text of a pair is told, in characters.
 const SHOWN: usize = 400;
@@ -79,8 +80,26 @@ fn accepted(run: &Run, told: Value) -> Response {
     (StatusCode::ACCEPTED, [(header::LOCATION, address)], axum::Json(told)).into_response()
 }
 
+/// How far a run is, and what came of it as far as the caller sees it.
 async fn told(app: &App, caller: &Caller, run: &Run) -> Result<Value, StoreError> {
-    backfill::progress(&app.store, &caller.tenant, run).await
+    let mut told = backfill::progress(&app.store, &caller.tenant, run).await?;
+    let eyes = Eyes::of(&app.store, caller).await?;
+    if eyes.see_everything() || !told["report"].is_object() {
+        return Ok(told);
+    }
+    // A run may be about one interaction, or few.
+    told["report"]["labels"] = Value::Null;
+    if let Some(report) = told["report"].as_object_mut().filter(|report| report.contains_key("changes")) {
+        report.insert("changes".to_owned(), Value::Null);
+    }
+    if let Some(pairs) = told.pointer_mut("/report/pairs").and_then(Value::as_array_mut) {
+        let id_of = |pair: &Value| pair["interaction_id"].as_str().unwrap_or_default().to_owned();
+        let ids: Vec<String> = pairs.iter().map(id_of).collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let sights = eyes.on_interactions(&app.store, &ids).await?;
+        pairs.retain(|pair| sights.of(&id_of(pair)).is_open());
+    }
+    Ok(told)
 }
 
 /// Which runs to list.

@@ -6,12 +6,17 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
+use chrono::{DateTime, Utc};
+use undertone_core::visibility::Viewer;
 use undertone_core::{Permission, Role, Scope};
-use undertone_store::{Act, Tenant, TenantId};
+use undertone_store::users::SESSION_MAX;
+use undertone_store::{Act, Store, StoreError, Tenant, TenantId};
 
 use super::problem::{ApiError, CSRF, FORBIDDEN, INTERNAL, TOO_LARGE, UNAUTHENTICATED};
 use super::secrets::{self, equal};
 use crate::app::App;
+use crate::limits::ClientAddress;
+use crate::second_factor;
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +54,9 @@ pub struct Caller {
     pub by: By,
     rights: Rights,
     actor: String,
+    from: Option<String>,
+    ends_at: Option<DateTime<Utc>>,
+    renewed: Option<String>,
 }
 
 /// Where a caller's permissions come from.
@@ -63,7 +71,7 @@ enum Rights {
 impl Caller {
     /// The act of this caller, for the audit log.
     pub fn act(&self) -> Act<'_> {
-        Act::new(self.tenant.id, &self.actor)
+        Act { from: self.from.as_deref(), ..Act::new(self.tenant.id, &self.actor) }
     }
 
     /// They may do this.
@@ -77,6 +85,47 @@ impl Caller {
     /// A person's role; none for a key.
     pub fn role(&self) -> Option<Role> {
         if let Rights::Role(role) = self.rights { role } else { None }
+    }
+
+    /// As whom they look at what customers feel: with the role, agent, teams and accounts of this moment, also while a stream lasts. Who may
+    /// not log in any more sees nothing.
+    pub async fn viewer(&self, store: &Store) -> Result<Viewer, StoreError> {
+        match (&self.by, &self.rights) {
+            (By::Session { user, .. }, _) => {
+                Ok(store.viewer(self.tenant.id, user).await?.unwrap_or_default())
+            }
+            (By::Key(_), Rights::Scopes(scopes)) => Ok(Viewer::of_scopes(scopes)),
+            (By::Key(_), Rights::Role(_)) => Ok(Viewer::default()),
+        }
+    }
+
+    /// The id of the person who calls.
+    ///
+    /// # Errors
+    /// For a key: a person has to answer for it.
+    pub fn person(&self) -> Result<&str, ApiError> {
+        match &self.by {
+            By::Session { user, .. } => Ok(user),
+            By::Key(_) => Err(ApiError::new(FORBIDDEN, "a person has to do this: log in")),
+        }
+    }
+
+    /// They may give a key this scope.
+    pub fn may_give(&self, scope: Scope) -> bool {
+        match &self.rights {
+            Rights::Role(role) => role.is_some_and(|role| role.may_give(scope)),
+            Rights::Scopes(scopes) => scopes.contains(&scope),
+        }
+    }
+
+    /// The scopes of a key; none for a person.
+    pub fn scopes(&self) -> &[Scope] {
+        if let Rights::Scopes(scopes) = &self.rights { scopes } else { &[] }
+    }
+
+    /// When the key ends that they called with.
+    pub fn ends_at(&self) -> Option<DateTime<Utc>> {
+        self.ends_at
     }
 
     /// Their tenant's id.
@@ -105,7 +154,13 @@ pub async fn authorize(
     next: Next,
 ) -> Response {
     match check(&app, access, &mut request).await {
-        Ok(()) => next.run(request).await,
+        Ok(renewed) => {
+            let mut response = next.run(request).await;
+            if let Some(token) = renewed {
+                keep_session(&app, &mut response, &token);
+            }
+            response
+        }
         Err(error) if access == Access::Page && error.code == UNAUTHENTICATED => {
             let wanted = request.uri().path_and_query().map_or("/", |p| p.as_str());
             let next = if request.method() == Method::GET { wanted } else { "/" };
@@ -113,6 +168,18 @@ pub async fn authorize(
         }
         Err(error) => error.into_response(),
     }
+}
+
+/// Gives the browser its session's new token, unless the answer says something about the session itself.
+fn keep_session(app: &App, response: &mut Response, token: &str) {
+    let begins = format!("{}=", secrets::SESSION_COOKIE);
+    let told = response.headers().get_all(header::SET_COOKIE);
+    if told.iter().any(|cookie| cookie.as_bytes().starts_with(begins.as_bytes())) {
+        return;
+    }
+    let lasts = SESSION_MAX.num_seconds();
+    let cookie = secrets::set_cookie(secrets::SESSION_COOKIE, token, lasts, app.config.is_secure());
+    response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
 }
 
 /// Percent-encodes what is not plain in a query.
@@ -127,11 +194,13 @@ fn encode(text: &str) -> String {
     })
 }
 
-async fn check(app: &App, access: Access, request: &mut Request) -> Result<(), ApiError> {
+/// Refuses, or answers the session's new token where it was replaced.
+async fn check(app: &App, access: Access, request: &mut Request) -> Result<Option<String>, ApiError> {
     if access == Access::Public {
-        return Ok(());
+        return Ok(None);
     }
-    let caller = caller(app, request.headers()).await?;
+    let from = request.extensions().get::<ClientAddress>().and_then(|address| address.text());
+    let caller = Caller { from, ..caller(app, request.headers()).await? };
     if let Access::Needs(permission) = access
         && !caller.may(permission)
     {
@@ -146,8 +215,9 @@ async fn check(app: &App, access: Access, request: &mut Request) -> Result<(), A
         let csrf = csrf.clone();
         check_csrf(request, &csrf).await?;
     }
+    let renewed = caller.renewed.clone();
     request.extensions_mut().insert(caller);
-    Ok(())
+    Ok(renewed)
 }
 
 async fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
@@ -162,16 +232,38 @@ async fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
         let key = app.store.key(key.trim()).await?.ok_or_else(refused)?;
         let tenant = app.store.tenant(key.tenant).await?.ok_or_else(refused)?;
         let rights = Rights::Scopes(key.scopes.iter().filter_map(|scope| scope.parse().ok()).collect());
-        return Ok(Caller { tenant, rights, actor: format!("key:{}", key.id), by: By::Key(key.id) });
+        return Ok(Caller {
+            tenant,
+            rights,
+            actor: format!("key:{}", key.id),
+            from: None,
+            ends_at: key.expires_at,
+            renewed: None,
+            by: By::Key(key.id),
+        });
     }
     let nobody = || ApiError::new(UNAUTHENTICATED, "send an API key as Authorization: Bearer …, or log in");
     let token = secrets::cookie(headers, secrets::SESSION_COOKIE).ok_or_else(nobody)?;
     let session = app.store.session(&token).await?.ok_or_else(nobody)?;
     let tenant = app.store.tenant(TenantId(session.tenant_id)).await?.ok_or_else(nobody)?;
+    // A requirement that came after the log-in holds at once.
+    if !session.has_second_factor
+        && second_factor::is_required(app, tenant.id, session.role.parse().ok()).await?
+    {
+        return Err(ApiError::new(UNAUTHENTICATED, "your role needs a second factor now; log in again"));
+    }
+    let mut renewed = None;
+    if session.is_due {
+        let new = secrets::token();
+        renewed = app.store.rotate_session(&token, &new).await?.then_some(new);
+    }
     Ok(Caller {
         tenant,
         rights: Rights::Role(session.role.parse().ok()),
         actor: format!("user:{}", session.user_id),
+        from: None,
+        ends_at: None,
+        renewed,
         by: By::Session { user: session.user_id, email: session.email, csrf: session.csrf_token },
     })
 }

@@ -10,6 +10,7 @@ use super::problem::{ApiError, INVALID_QUERY};
 use crate::app::App;
 use crate::cascade::{Advised, Report, advice, report};
 use crate::usage::Days;
+use crate::visibility::Eyes;
 
 /// The most tokens of a day, as in the settings.
 const MOST_TOKENS: u64 = 1_000_000_000_000;
@@ -19,12 +20,12 @@ const MOST_TOKENS: u64 = 1_000_000_000_000;
 #[serde(deny_unknown_fields)]
 pub struct Period {
     /// The first of the tenant's days.
-    from: Option<String>,
+    pub from: Option<String>,
     /// The last.
-    to: Option<String>,
+    pub to: Option<String>,
 }
 
-/// What share went to the LLM, what that changed and what it cost.
+/// What share went to the LLM, what that changed and what it cost. Of the contradictions those the caller may see.
 pub async fn show(
     State(app): State<App>,
     caller: Caller,
@@ -33,7 +34,12 @@ pub async fn show(
     let today = day_of(caller.tenant.zone, app.store.now());
     let days = Days::read(period.from.as_deref(), period.to.as_deref(), today)
         .map_err(|told| ApiError::new(INVALID_QUERY, told))?;
-    Ok(axum::Json(report(&app.store, &caller.tenant, days).await?))
+    let mut report = report(&app.store, &caller.tenant, days).await?;
+    let eyes = Eyes::of(&app.store, &caller).await?;
+    let ids: Vec<&str> = report.disagreements.iter().map(|one| one.interaction_id.as_str()).collect();
+    let sights = eyes.on_interactions(&app.store, &ids).await?;
+    report.disagreements.retain(|one| sights.of(&one.interaction_id).is_open());
+    Ok(axum::Json(report))
 }
 
 /// For which budget.

@@ -4,6 +4,7 @@ use axum::extract::{Path, State};
 use chrono::TimeDelta;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use undertone_core::visibility::{Reason, Sight};
 use undertone_store::people::Customer;
 use undertone_store::sentiments::{CustomerSentiment, Escalation};
 
@@ -11,9 +12,12 @@ use super::body::Query;
 use super::caller::Caller;
 use super::problem::{ApiError, INVALID_QUERY};
 use crate::app::App;
+use crate::visibility::{self, Eyes};
 
 /// At most so many escalations are told.
 const MOST_ESCALATIONS: i64 = 200;
+/// Among so many of the lowest it is looked for those that somebody may see who does not see all.
+const MOST_LOOKED_AT: i64 = 1000;
 
 /// A customer, by our id or the source's.
 pub async fn find(app: &App, caller: &Caller, id: &str) -> Result<Customer, ApiError> {
@@ -29,22 +33,45 @@ pub async fn show(
     Ok(axum::Json(find(&app, &caller, &id).await?))
 }
 
-/// The sums and the last verdict of a customer, with the keys of the module guide; `time` writes moments.
-pub fn told(sentiment: &CustomerSentiment, time: impl Fn(chrono::DateTime<chrono::Utc>) -> Value) -> Value {
+/// A customer's sums and last verdict, without what the caller may not see, and what they see of it.
+pub async fn seen(app: &App, caller: &Caller, id: &str) -> Result<(CustomerSentiment, Sight), ApiError> {
+    let eyes = Eyes::of(&app.store, caller).await?;
+    let mut sentiment = app.store.customer_sentiment(caller.tenant_id(), id).await?;
+    let sight = eyes.on_customer(&app.store, id).await?;
+    if !sight.is_open() {
+        // The last verdict may be seen where all of them together may not.
+        let shown = match &sentiment.last {
+            Some(last) => eyes.on_interaction(&app.store, &last.interaction_id).await?.is_open(),
+            None => false,
+        };
+        let last = sentiment.last.filter(|_| shown);
+        sentiment = CustomerSentiment { last, ..CustomerSentiment::default() };
+    }
+    Ok((sentiment, sight))
+}
+
+/// The sums and the last verdict of a customer, with the keys of the module guide; `time` writes moments. Sums that are not
+/// to be seen are null.
+pub fn told(
+    (sentiment, sight): &(CustomerSentiment, Sight),
+    time: impl Fn(chrono::DateTime<chrono::Utc>) -> Value,
+) -> Value {
     let totals = &sentiment.totals;
     let average = totals.average().map(|average| (average * 10.0).round() / 10.0);
     let last = sentiment.last.as_ref();
+    let shown = |figure: Value| if sight.is_open() { figure } else { Value::Null };
     json!({
         "rollup": {
-            "total_scored": totals.scored,
+            "total_scored": shown(json!(totals.scored)),
             "avg_score": average,
-            "count_positive": totals.positive,
-            "count_negative": totals.negative,
-            "count_neutral": totals.neutral,
-            "count_mixed": totals.mixed,
+            "count_positive": shown(json!(totals.positive)),
+            "count_negative": shown(json!(totals.negative)),
+            "count_neutral": shown(json!(totals.neutral)),
+            "count_mixed": shown(json!(totals.mixed)),
             "first_scored_at": sentiment.first_scored_at.map(&time),
             "last_scored_at": last.map(|last| time(last.scored_at)),
         },
+        "hidden": visibility::told(sight),
         "last": last.map(|last| json!({
             "score": last.score,
             "label": last.label,
@@ -60,8 +87,8 @@ pub async fn sentiment(
     Path(id): Path<String>,
 ) -> Result<axum::Json<Value>, ApiError> {
     let customer = find(&app, &caller, &id).await?;
-    let sentiment = app.store.customer_sentiment(caller.tenant_id(), &customer.id).await?;
-    Ok(axum::Json(told(&sentiment, |at| json!(at))))
+    let seen = seen(&app, &caller, &customer.id).await?;
+    Ok(axum::Json(told(&seen, |at| json!(at))))
 }
 
 /// How far back.
@@ -96,6 +123,23 @@ pub async fn escalations(
     Query(query): Query<Window>,
 ) -> Result<axum::Json<Value>, ApiError> {
     let (span, limit) = window(query.hours, query.limit)?;
-    let items: Vec<Escalation> = app.store.escalations(caller.tenant_id(), span, limit).await?;
-    Ok(axum::Json(json!({"items": items})))
+    let (items, hidden) = needing_attention(&app, &caller, span, limit).await?;
+    Ok(axum::Json(json!({"items": items, "hidden": hidden.map(visibility::why)})))
+}
+
+/// The negative interactions the caller may see, and why there may be others they do not. That one is here says what its label is.
+pub async fn needing_attention(
+    app: &App,
+    caller: &Caller,
+    span: TimeDelta,
+    limit: i64,
+) -> Result<(Vec<Escalation>, Option<Reason>), ApiError> {
+    let eyes = Eyes::of(&app.store, caller).await?;
+    let looked_at = if eyes.see_everything() { limit } else { MOST_LOOKED_AT };
+    let mut items = app.store.escalations(caller.tenant_id(), span, looked_at).await?;
+    let ids: Vec<&str> = items.iter().map(|item| item.interaction_id.as_str()).collect();
+    let sights = eyes.on_interactions(&app.store, &ids).await?;
+    items.retain(|item| sights.of(&item.interaction_id).is_open());
+    items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok((items, eyes.reserve()))
 }

@@ -1,6 +1,8 @@
 //! The module guide's own addresses: a thin layer over the same functions, so that a CRM written against that guide works unchanged. Ids
 //! echo the caller's, times are the tenant's, failures are `{"ok":false,"error":…}`.
 
+pub mod correction;
+
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
@@ -10,6 +12,7 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use undertone_core::Settings;
+use undertone_core::visibility::Sight;
 use undertone_store::accept::Accepted;
 use undertone_store::sentiments::CustomerSentiment;
 
@@ -20,6 +23,7 @@ use super::{customers, interactions};
 use crate::app::App;
 use crate::intake::form;
 use crate::intake::item::Context;
+use crate::visibility;
 
 /// What is wanted. Which parameters count depends on the action.
 #[derive(Debug, Default, Deserialize)]
@@ -97,13 +101,13 @@ pub async fn sentiment(
                 return Err(ApiError::new(INVALID_QUERY, "customer_id is missing"));
             };
             // A customer nobody wrote about yet has no sums, which is no failure.
-            let sentiment = match app.store.customer(caller.tenant_id(), &id).await? {
-                Some(customer) => app.store.customer_sentiment(caller.tenant_id(), &customer.id).await?,
-                None => CustomerSentiment::default(),
+            let seen = match app.store.customer(caller.tenant_id(), &id).await? {
+                Some(customer) => customers::seen(&app, &caller, &customer.id).await?,
+                None => (CustomerSentiment::default(), Sight::ALL),
             };
             let mut told = json!({"ok": true});
             if let (Some(told), Value::Object(sums)) =
-                (told.as_object_mut(), customers::told(&sentiment, local))
+                (told.as_object_mut(), customers::told(&seen, local))
             {
                 told.extend(sums);
             }
@@ -111,10 +115,8 @@ pub async fn sentiment(
         }
         Some("escalation_queue") => {
             let (span, limit) = customers::window(query.hours, None)?;
-            let items: Vec<Value> = app
-                .store
-                .escalations(caller.tenant_id(), span, limit)
-                .await?
+            let (items, hidden) = customers::needing_attention(&app, &caller, span, limit).await?;
+            let items: Vec<Value> = items
                 .iter()
                 .map(|e| {
                     json!({
@@ -134,9 +136,13 @@ pub async fn sentiment(
                     })
                 })
                 .collect();
-            Ok(axum::Json(json!({"ok": true, "count": items.len(), "items": items})))
+            let hidden = hidden.map(visibility::why);
+            Ok(axum::Json(json!({"ok": true, "count": items.len(), "items": items, "hidden": hidden})))
         }
-        _ => Err(ApiError::new(INVALID_QUERY, "action must be customer_rollup or escalation_queue")),
+        _ => Err(ApiError::new(
+            INVALID_QUERY,
+            "action must be customer_rollup or escalation_queue; set_override is sent with POST",
+        )),
     }
 }
 
@@ -177,7 +183,7 @@ pub async fn change_settings(
         changes = settings;
     }
     let settings = match action.as_deref() {
-        Some("save") => app.store.change_settings(&caller.act(), &changes).await?,
+        Some("save") => super::settings::change(&app, &caller, &changes).await?,
         Some("reset") => app.store.reset_settings(&caller.act()).await?,
         _ => return Err(ApiError::new(INVALID_QUERY, "action must be save or reset")),
     };

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use undertone_core::visibility::Sight;
 use undertone_core::{Arrival, SkipReason};
 use undertone_store::accept::Accepted;
 use undertone_store::interactions::{Filter, Listed};
@@ -19,6 +20,7 @@ use crate::app::App;
 use crate::intake::body::Body;
 use crate::intake::item::{Context, ItemError};
 use crate::intake::{incoming, item};
+use crate::visibility::{self, Eyes};
 
 /// How the answer should be.
 #[derive(Debug, Deserialize)]
@@ -151,12 +153,7 @@ pub async fn list(
         Some(id) => Some(super::customers::find(&app, &caller, id).await?.id),
         None => None,
     };
-    let before = match &query.cursor {
-        Some(cursor) => {
-            Some(id_of(cursor).ok_or_else(|| wrong("this cursor is none of ours; begin without one"))?)
-        }
-        None => None,
-    };
+    let before = place(query.cursor.as_deref())?;
     let filter = Filter {
         state: query.state.as_deref(),
         customer_id: customer.as_deref(),
@@ -169,12 +166,24 @@ pub async fn list(
     let more = items.len() > limit as usize;
     items.truncate(limit as usize);
     let next = items.last().filter(|_| more).map(|item| cursor_of(&item.id));
-    Ok(axum::Json(json!({"items": items.iter().map(told).collect::<Vec<_>>(), "next_cursor": next})))
+    let ids: Vec<&str> = items.iter().map(|item| item.id.as_str()).collect();
+    let sights = Eyes::of(&app.store, &caller).await?.on_interactions(&app.store, &ids).await?;
+    let items: Vec<Value> = items.iter().map(|item| told(item, &sights.of(&item.id))).collect();
+    Ok(axum::Json(json!({"items": items, "next_cursor": next})))
 }
 
 /// A place in a list, as it is handed out. It means nothing to whoever holds it.
-fn cursor_of(id: &str) -> String {
+pub fn cursor_of(id: &str) -> String {
     id.bytes().filter(|b| *b != b'-').map(|b| char::from(b ^ 1)).collect()
+}
+
+/// The id after which a list goes on.
+///
+/// # Errors
+/// For a cursor that none of our answers had.
+pub fn place(cursor: Option<&str>) -> Result<Option<String>, ApiError> {
+    let none_of_ours = || ApiError::new(INVALID_QUERY, "this cursor is none of ours; begin without one");
+    cursor.map(|cursor| id_of(cursor).ok_or_else(none_of_ours)).transpose()
 }
 
 fn id_of(cursor: &str) -> Option<String> {
@@ -182,9 +191,14 @@ fn id_of(cursor: &str) -> Option<String> {
     uuid::Uuid::try_parse(&hex).ok().map(|id| id.to_string())
 }
 
-/// An interaction with the reason in words a person reads.
-fn told(item: &Listed) -> Value {
+/// An interaction with the reason in words a person reads, without what is not to be seen.
+fn told(item: &Listed, sight: &Sight) -> Value {
     let mut value = json!(item);
+    value["hidden"] = visibility::told(sight);
+    if !sight.is_open() {
+        value["score"] = Value::Null;
+        value["label"] = Value::Null;
+    }
     let explanation = item.reason.as_deref().and_then(explanation);
     if let Some(explanation) = explanation {
         value["explanation"] = json!(explanation);
@@ -209,10 +223,14 @@ pub async fn show(
 ) -> Result<axum::Json<Value>, ApiError> {
     let tenant = caller.tenant_id();
     let item = app.store.interaction(tenant, &id).await?.ok_or_else(|| ApiError::not_found("interaction"))?;
-    let mut value = told(&item);
-    value["text"] = json!(app.store.text(tenant, &id).await?);
-    value["sentiment"] = json!(app.store.sentiment(tenant, &id).await?);
-    value["revisions"] = json!(app.store.revisions(tenant, &id).await?);
+    let (text, sentiment) = (app.store.text(tenant, &id).await?, app.store.sentiment(tenant, &id).await?);
+    let revisions = app.store.revisions(tenant, &id).await?;
+    // Asked last: a conversation that is open again by now is not closed because it was when the rest was read.
+    let sight = Eyes::of(&app.store, &caller).await?.on_interaction(&app.store, &id).await?;
+    let mut value = told(&item, &sight);
+    value["text"] = json!(text.filter(|_| sight.shows_text()));
+    value["sentiment"] = json!(sentiment.filter(|_| sight.is_open()));
+    value["revisions"] = json!(if sight.is_open() { revisions } else { Vec::new() });
     Ok(axum::Json(value))
 }
 

@@ -8,6 +8,7 @@ use super::body::Query;
 use super::caller::Caller;
 use super::problem::{ApiError, INVALID_QUERY};
 use crate::app::App;
+use crate::visibility::{self, Eyes};
 
 /// How far back.
 #[derive(Debug, Deserialize)]
@@ -17,7 +18,7 @@ pub struct Period {
     days: Option<u32>,
 }
 
-/// The overview.
+/// The overview, as far as the caller sees it.
 pub async fn show(
     State(app): State<App>,
     caller: Caller,
@@ -27,5 +28,6 @@ pub async fn show(
     if !(1..=366).contains(&days) {
         return Err(ApiError::new(INVALID_QUERY, format!("days is {days}; it must be 1 to 366")));
     }
-    Ok(axum::Json(app.store.overview(&caller.tenant, days).await?))
+    let eyes = Eyes::of(&app.store, &caller).await?;
+    Ok(axum::Json(visibility::overview(&app.store, &caller.tenant, &eyes, days).await?))
 }

@@ -2,16 +2,19 @@
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
+use serde::Deserialize;
 use serde_json::{Value, json};
+use undertone_core::arrival::ConversationDetails;
 use undertone_store::people::Person;
 
+use super::body::Json;
 use super::caller::Caller;
 use super::problem::ApiError;
 use crate::app::App;
 use crate::intake::item;
 use crate::intake::item::check::{Check, MOST_NAME};
 use crate::intake::item::given::Given;
-use crate::intake::item::mentions::{ACCOUNT, AGENT};
+use crate::intake::item::mentions::{ACCOUNT, AGENT, CONVERSATION};
 
 /// Reads what a body tells in `fields`, by the rules of the intake; answers it with the id of the address.
 fn read<T, const N: usize>(
@@ -58,6 +61,27 @@ pub async fn save_account(
     save(&app, &caller, &id, person).await
 }
 
+/// In whose care an account is.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manager {
+    /// The user's id; null: nobody's.
+    user: Option<String>,
+}
+
+/// Gives an account into somebody's care.
+pub async fn set_manager(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Json(manager): Json<Manager>,
+) -> Result<axum::Json<Value>, ApiError> {
+    if !app.store.set_account_manager(&caller.act(), &id, manager.user.as_deref()).await? {
+        return Err(ApiError::not_found("account"));
+    }
+    Ok(axum::Json(json!({"external_id": id, "manager": manager.user})))
+}
+
 /// Creates an agent or fills in what is told.
 pub async fn save_agent(
     State(app): State<App>,
@@ -88,11 +112,20 @@ pub async fn save_conversation(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<axum::Json<Value>, ApiError> {
-    let fields = ["customer", "subject", "priority", "queue", "tags"];
+    let [subject, priority, queue, tags, state] = CONVERSATION;
+    let fields = ["customer", subject, priority, queue, tags, state];
     let (id, person) = read((&id, &body), fields, |check, [customer, told @ ..]| {
         Person::Conversation(check.conversation_details("", told), check.id("customer", customer))
     })?;
-    save(&app, &caller, &id, person).await
+    let Person::Conversation(ConversationDetails { closed, .. }, _) = &person else {
+        return save(&app, &caller, &id, person).await;
+    };
+    let closed = *closed;
+    let saved = save(&app, &caller, &id, person).await?;
+    if let Some(closed) = closed {
+        app.store.set_conversation_closed(&caller.act(), &id, closed).await?;
+    }
+    Ok(saved)
 }
 
 /// Notes that a customer does not want to be scored.

@@ -38,6 +38,7 @@ codes! {
     INVALID_QUERY = "invalid_query" 400 "The address has a wrong parameter" "The detail names the parameter and what it may be.";
     UNAUTHENTICATED = "unauthenticated" 401 "Nobody is logged in" "Send Authorization: Bearer and an API key that is neither expired nor revoked, or log in.";
     FORBIDDEN = "forbidden" 403 "Not allowed" "The key lacks the scope, or the user the role, that the detail names.";
+    NUMBERS_OFF = "numbers_off" 403 "The numbers of agents are off" "An administrator of the tenant switches them on, with a reason: PUT /api/v1/agents/numbers/switch. GET on the same address says what that takes.";
     CSRF = "csrf" 403 "The form is out of date" "Load the page again and repeat; requests of a session bring their CSRF token along.";
     NOT_FOUND = "not_found" 404 "Not there" "Nothing of this tenant has that id, or the address is wrong.";
     METHOD_NOT_ALLOWED = "method_not_allowed" 405 "Not with this method" "The OpenAPI document at /api/openapi.json lists what each address takes.";
@@ -119,6 +120,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Conflict(told) => Self::new(CONFLICT, told),
+            StoreError::NotAllowed(told) => Self::new(FORBIDDEN, told),
             StoreError::Invalid(told) => Self::invalid(
                 told.lines()
                     .map(|line| FieldError {

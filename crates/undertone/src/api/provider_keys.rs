@@ -14,7 +14,11 @@ impl From<KeyError> for ApiError {
         match error {
             KeyError::NoMasterKey => Self::new(NO_MASTER_KEY, error.to_string()),
             KeyError::Store(error) => error.into(),
-            KeyError::OtherMasterKey { .. } | KeyError::Damaged { .. } | KeyError::NoRandomness(_) => Self {
+            KeyError::OtherMasterKey { .. }
+            | KeyError::Damaged { .. }
+            | KeyError::SealedElsewhere { .. }
+            | KeyError::NotAsSealed { .. }
+            | KeyError::NoRandomness(_) => Self {
                 cause: Some(error.to_string()),
                 ..Self::new(INTERNAL, "the cause is in the log under this request id")
             },

@@ -16,6 +16,7 @@ use super::caller::Caller;
 use super::problem::{ApiError, BUSY, INTERNAL, LLM_UNAVAILABLE};
 use crate::app::App;
 use crate::llm::{Chosen, Unavailable};
+use crate::visibility::Eyes;
 
 /// When asking an LLM again may be worth it, in seconds, where nobody knows.
 const RETRY_AFTER: u32 = 30;
@@ -39,6 +40,8 @@ pub async fn score(
     Json(text): Json<Text>,
 ) -> Result<axum::Json<Value>, ApiError> {
     let tenant = caller.tenant_id();
+    let eyes = Eyes::of(&app.store, &caller).await?;
+    eyes.may_try(None)?;
     let (module, knowledge) = app.lessons.knowledge(&app.store, tenant).await?;
     // What is switched off for interactions can still be tried out.
     let settings = Settings { enabled: true, ..module.settings };
@@ -77,7 +80,10 @@ pub async fn score(
         }
     }
     let mut told = match answer {
-        Ok(verdict) => json!({"verdict": verdict, "needs_review": verdict.needs_review()}),
+        Ok(verdict) => {
+            eyes.may_try(Some(verdict.score.get().into()))?;
+            json!({"verdict": verdict, "needs_review": verdict.needs_review()})
+        }
         Err(NoVerdict::Abstained { reason, language }) => return Ok(skipped(reason, language.as_deref())),
         Err(NoVerdict::Busy) => {
             return Err(ApiError::new(BUSY, "the scorer is busy; try again in a second"));

@@ -10,6 +10,10 @@ use crate::error::CliError;
 pub const SESSION_COOKIE: &str = "undertone_session";
 /// The cookie that ties a log-in form to the browser it was sent to.
 pub const LOGIN_COOKIE: &str = "undertone_login";
+/// The cookie of a log-in that waits for a second factor.
+pub const STEP_COOKIE: &str = "undertone_step";
+/// The cookie of a log-in that is at a single sign-on's provider.
+pub const SIGN_ON_COOKIE: &str = "undertone_sign_on";
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -26,9 +30,14 @@ pub fn api_key() -> String {
 
 /// A password that can be typed: four groups of four signs that are not mistaken for each other, 79 bits.
 pub fn password() -> String {
+    signs(16)
+}
+
+/// So many signs that are not mistaken for each other, in groups of four: close to five bits each.
+pub fn signs(count: usize) -> String {
     const SIGNS: &[u8; 31] = b"abcdefghjkmnpqrstuvwxyz23456789";
-    let bytes: [u8; 16] = rand::random();
-    let signs: Vec<char> = bytes.iter().map(|byte| char::from(SIGNS[usize::from(byte % 31)])).collect();
+    let signs: Vec<char> =
+        (0..count).map(|_| char::from(SIGNS[usize::from(rand::random::<u8>() % 31)])).collect();
     signs.chunks(4).map(|group| group.iter().collect::<String>()).collect::<Vec<_>>().join("-")
 }
 
@@ -65,6 +74,11 @@ pub fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
         .filter_map(|pair| pair.trim().split_once('='))
         .find(|(given, _)| *given == name)
         .map(|(_, value)| value.to_owned())
+}
+
+/// What ties a form for everybody to the browser it is sent to: the cookie it has already, or a new token for one.
+pub fn form_token(headers: &HeaderMap) -> String {
+    cookie(headers, LOGIN_COOKIE).filter(|token| token.len() == 43).unwrap_or_else(token)
 }
 
 /// A header that sets a cookie no script can read; `max_age` 0 removes it.

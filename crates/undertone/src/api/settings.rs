@@ -3,6 +3,7 @@
 use axum::extract::State;
 use serde_json::{Value, json};
 use undertone_core::Settings;
+use undertone_store::secrets::KeyError;
 
 use super::body::Json;
 use super::caller::Caller;
@@ -27,7 +28,19 @@ pub async fn save(
     caller: Caller,
     Json(changes): Json<Value>,
 ) -> Result<axum::Json<Value>, ApiError> {
-    Ok(axum::Json(told(&app.store.change_settings(&caller.act(), &changes).await?)))
+    Ok(axum::Json(told(&change(&app, &caller, &changes).await?)))
+}
+
+/// Changes settings for whoever calls.
+///
+/// # Errors
+/// A conflict where a second factor is asked of people who could not set one up.
+pub async fn change(app: &App, caller: &Caller, changes: &Value) -> Result<Settings, ApiError> {
+    let asked = changes["second_factor_roles"].as_array().is_some_and(|roles| !roles.is_empty());
+    if asked && app.provider_keys.keyring().current().is_none() {
+        return Err(KeyError::NoMasterKey.into());
+    }
+    Ok(app.store.change_settings(&caller.act(), changes).await?)
 }
 
 /// Puts every setting back to its default.

@@ -1,13 +1,24 @@
 //! The API as its callers see it: through the router, on a real database, with the embedded model.
 
 mod access;
+mod agents;
 mod ai_usage;
 mod answers;
+mod audit;
 mod calibration;
 mod document;
 mod guide;
+mod limits;
 mod llm;
+mod overrides;
+mod privacy;
 mod provider_keys;
+mod second_factor;
+mod sign_on;
+mod review;
+mod tour;
+mod users;
+mod visibility;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,11 +40,19 @@ use super::{ROUTES, Route, router, secrets};
 use crate::app::{App, open_store};
 use crate::cli::ConfigArguments;
 use crate::config::Config;
+use crate::deliver::{Outward, Stream};
 use crate::intake::gather::Gather;
 use crate::knowledge::Lessons;
+use crate::limits::Limits;
 use crate::llm::{Llms, Web};
 use crate::pipeline::{Patience, Pipeline, Tools, Work};
 use crate::secrets::{Given, InstallationKey, ProviderKeys};
+use crate::sign_on::SignOn;
+
+thread_local! {
+    /// Where a bench that a test opens on this thread keeps its data; empty: in SQLite, in a folder of its own.
+    static DATABASE: std::cell::RefCell<String> = const { std::cell::RefCell::new(String::new()) };
+}
 
 const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -74,7 +93,8 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let flags =
             ConfigArguments { data_dir: Some(folder.path().to_owned()), ..ConfigArguments::default() };
-        let config = Config::load(&flags, json!({"database_url": ""})).unwrap();
+        let database = DATABASE.with_borrow(String::clone);
+        let config = Config::load(&flags, json!({"database_url": database})).unwrap();
         let store = open_store(&config).await.unwrap();
         store.migrate().await.unwrap();
         let (reader, lessons) = (crate::cli::reader(1).unwrap(), Lessons::default());
@@ -82,7 +102,9 @@ impl Bench {
         let work = Work::default();
         let gather = Gather::start(&store, &work, 64, 1);
         let (provider_keys, prices) = (ProviderKeys::new(&store, given), Arc::default());
-        let llms = Llms::new(&store, &provider_keys, Arc::new(Web::new().unwrap()), &prices);
+        let web = Arc::new(Web::new().unwrap());
+        let sign_on = SignOn::new(web.clone());
+        let llms = Llms::new(&store, &provider_keys, web, &prices);
         let tools = Tools {
             store: store.clone(),
             local: reader.clone(),
@@ -97,14 +119,18 @@ impl Bench {
         let pipeline = Pipeline::start(&tools, 1, &ending);
         let app = App {
             provider_keys,
+            sign_on,
             llms,
             prices,
             store,
+            limits: Limits::new(&config),
             config: Arc::new(config),
             reader,
             lessons,
             learning: Arc::default(),
             gather,
+            outward: Outward::new(&["127.0.0.0/8".parse().unwrap()]).unwrap(),
+            stream: Stream::default(),
             ending,
             log_in_hint: None,
         };
@@ -124,6 +150,12 @@ impl Bench {
 
     fn store(&self) -> &Store {
         &self.app.store
+    }
+
+    /// The address of its database.
+    fn url(&self) -> String {
+        let sqlite = || format!("sqlite://{}", self.folder.path().join("undertone.db").display());
+        Some(DATABASE.with_borrow(String::clone)).filter(|url| !url.is_empty()).unwrap_or_else(sqlite)
     }
 
     async fn key(&self, tenant: &Tenant, key: &str, scopes: &[&str]) -> String {

@@ -1,11 +1,12 @@
-//! `undertone tenant`, `key`, `module`, `migrate` and `config`: what an operator does at the command line.
+//! `undertone tenant`, `module`, `migrate` and `config`: what an operator does at the command line.
 
 use std::io::{IsTerminal, Read, Write};
 
 use chrono_tz::Tz;
 use clap::{Args, Subcommand};
-use undertone_core::{Scope, Settings};
+use undertone_core::{Role, Settings};
 use undertone_store::tenants::NewTenant;
+use undertone_store::users::{Authority, Change};
 use undertone_store::{Act, Store, Tenant};
 
 use super::service::opened;
@@ -59,49 +60,13 @@ enum TenantAction {
         slug: String,
         /// Their e-mail address
         email: String,
+        /// What they may do: admin, tenant_admin, supervisor, manager, reviewer, account_manager, agent or analyst. Without it
+        /// somebody new is a tenant_admin, and others stay what they are
+        #[arg(long, value_parser = str::parse::<Role>)]
+        role: Option<Role>,
         /// Read the password from standard input instead of making one
         #[arg(long)]
         password_stdin: bool,
-        #[command(flatten)]
-        config: ConfigArguments,
-    },
-}
-
-/// Make, list and revoke API keys.
-#[derive(Debug, Args)]
-pub struct KeyArguments {
-    #[command(subcommand)]
-    action: KeyAction,
-}
-
-#[derive(Debug, Subcommand)]
-enum KeyAction {
-    /// Make a key and print it; it is shown only this once
-    Create {
-        /// The tenant's short name
-        slug: String,
-        /// What it is for
-        #[arg(long, default_value = "command line")]
-        name: String,
-        /// What it may do: ingest, read, admin; may be given several times
-        #[arg(long = "scope", required = true, value_parser = str::parse::<Scope>)]
-        scopes: Vec<Scope>,
-        #[command(flatten)]
-        config: ConfigArguments,
-    },
-    /// List a tenant's keys
-    List {
-        /// The tenant's short name
-        slug: String,
-        #[command(flatten)]
-        config: ConfigArguments,
-    },
-    /// End a key at once
-    Revoke {
-        /// The tenant's short name
-        slug: String,
-        /// The key's id, as listed
-        id: String,
         #[command(flatten)]
         config: ConfigArguments,
     },
@@ -163,7 +128,8 @@ pub struct MigrateArguments {
     config: ConfigArguments,
 }
 
-fn with_store<F>(flags: &ConfigArguments, act: impl FnOnce(Store) -> F) -> Result<Outcome, CliError>
+/// Runs `act` on the database of the configuration.
+pub fn with_store<F>(flags: &ConfigArguments, act: impl FnOnce(Store) -> F) -> Result<Outcome, CliError>
 where
     F: Future<Output = Result<Outcome, CliError>>,
 {
@@ -179,7 +145,8 @@ pub async fn tenant(store: &Store, slug: &str) -> Result<Tenant, CliError> {
         .ok_or_else(|| CliError::Failed(format!("there is no tenant “{slug}”; see: undertone tenant list")))
 }
 
-fn say(text: &str) -> Result<(), CliError> {
+/// Prints a line.
+pub fn say(text: &str) -> Result<(), CliError> {
     writeln!(anstream::stdout(), "{text}")?;
     Ok(())
 }
@@ -213,21 +180,28 @@ pub fn run_tenant(arguments: TenantArguments) -> Result<Outcome, CliError> {
             say(&format!("Days of {slug} are those of {zone} now, and everything counted was moved."))?;
             Ok(Outcome::Done)
         }),
-        TenantAction::User { slug, email, password_stdin, config } => with_store(&config, async |store| {
-            let tenant = tenant(&store, &slug).await?;
-            let password = if password_stdin { given_password()? } else { secrets::password() };
-            let hash = secrets::hash_password(&password)?;
-            let act = Act::new(tenant.id, ACTOR);
-            store.save_user(&act, &email, "tenant_admin", &hash).await?;
-            if !password_stdin {
-                say(&format!("{email} logs in with the password {password}"))?;
-            }
-            Ok(Outcome::Done)
-        }),
+        TenantAction::User { slug, email, role, password_stdin, config } => {
+            with_store(&config, async |store| {
+                let tenant = tenant(&store, &slug).await?;
+                let password = if password_stdin { given_password(&email)? } else { secrets::password() };
+                let hash = secrets::hash_password(&password)?;
+                let act = Act::new(tenant.id, ACTOR);
+                let id =
+                    store.save_user(&act, &email, role.unwrap_or(Role::TenantAdmin).as_str(), &hash).await?;
+                if role.is_some() {
+                    let change = Change { role, ..Change::default() };
+                    store.change_user(&act, Authority::Operator, (&id, None), &change).await?;
+                }
+                if !password_stdin {
+                    say(&format!("{email} logs in with the password {password}"))?;
+                }
+                Ok(Outcome::Done)
+            })
+        }
     }
 }
 
-fn given_password() -> Result<String, CliError> {
+fn given_password(email: &str) -> Result<String, CliError> {
     if std::io::stdin().is_terminal() {
         return Err(CliError::Failed(
             "give the password on standard input, such as: … --password-stdin < file".to_owned(),
@@ -236,56 +210,9 @@ fn given_password() -> Result<String, CliError> {
     let mut password = String::new();
     std::io::stdin().take(4096).read_to_string(&mut password)?;
     let password = password.trim_end_matches(['\r', '\n']);
-    if password.chars().count() < 10 {
-        return Err(CliError::Failed("a password has 10 characters or more".to_owned()));
-    }
+    undertone_core::password::check(password, email)
+        .map_err(|refused| CliError::Failed(refused.to_string()))?;
     Ok(password.to_owned())
-}
-
-/// Runs `undertone key`.
-pub fn run_key(arguments: KeyArguments) -> Result<Outcome, CliError> {
-    match arguments.action {
-        KeyAction::Create { slug, name, mut scopes, config } => with_store(&config, async |store| {
-            let tenant = tenant(&store, &slug).await?;
-            scopes.sort_unstable();
-            scopes.dedup();
-            let words: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
-            let key = secrets::api_key();
-            let act = Act::new(tenant.id, ACTOR);
-            store.create_key(&act, &name, &words, &key).await?;
-            say(&key)?;
-            Ok(Outcome::Done)
-        }),
-        KeyAction::List { slug, config } => with_store(&config, async |store| {
-            let tenant = tenant(&store, &slug).await?;
-            for key in store.keys(tenant.id).await? {
-                let day = |at: chrono::DateTime<chrono::Utc>| at.format("%Y-%m-%d").to_string();
-                let state = match (key.revoked_at, key.last_used_at) {
-                    (Some(at), _) => format!("revoked {}", day(at)),
-                    (None, Some(at)) => format!("last used {}", day(at)),
-                    (None, None) => "never used".to_owned(),
-                };
-                say(&format!(
-                    "{}  {:<20} {:<18} {state}",
-                    key.id,
-                    crate::output::clean(&key.name),
-                    key.scopes.join(" ")
-                ))?;
-            }
-            Ok(Outcome::Done)
-        }),
-        KeyAction::Revoke { slug, id, config } => with_store(&config, async |store| {
-            let tenant = tenant(&store, &slug).await?;
-            let act = Act::new(tenant.id, ACTOR);
-            if !store.revoke_key(&act, &id).await? {
-                return Err(CliError::Failed(format!(
-                    "{slug} has no working key {id}; see: undertone key list {slug}"
-                )));
-            }
-            say("Revoked.")?;
-            Ok(Outcome::Done)
-        }),
-    }
 }
 
 /// Runs `undertone module`.

@@ -206,7 +206,10 @@ impl Bench<'_> {
         }));
         let first = { llms }.find(|who| *who != Who::Local);
         let same = self.means.as_ref().zip(first).is_some_and(|(means, first)| {
-            means.provider(first, llm.base_url.as_deref()) == means.provider(who, None)
+            let of = |who, address, model: Option<&str>| {
+                means.provider(who, address, model.or(self.settings.model.as_deref()))
+            };
+            of(first, llm.base_url.as_deref(), llm.model.as_deref()) == of(who, None, model.as_deref())
         });
         LlmArguments { model, base_url: llm.base_url.clone().filter(|_| same), ..llm.clone() }
     }

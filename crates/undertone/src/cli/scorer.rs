@@ -19,6 +19,7 @@ use crate::clock::MachineClock;
 use crate::config::{Config, ConfigArguments};
 use crate::error::CliError;
 use crate::llm::meter::{Caps, Meter};
+use crate::llm::provider::{may_serve, order};
 use crate::llm::{CLAUDE_MODEL, Web};
 use crate::prices;
 use crate::secrets::Given;
@@ -150,15 +151,21 @@ impl Means {
         Credentials::new(provider, given.key(), Some(address)).map(Some).map_err(unusable)
     }
 
-    /// Whose API `who` asks. The cascade asks Claude where there is a key for it; a server at an address of one's own may need no key, and
-    /// speaks chat completions then.
-    pub fn provider(&self, who: Who, base_url: Option<&str>) -> Provider {
-        let has = |provider| self.given.installation(provider).is_some();
-        let other = has(Provider::Openai) || base_url.is_some();
+    /// Whose API `who` asks for `model`. Of the cascade's two it is the one that may serve the model and has a key; a server at an address of
+    /// one's own may need no key, and speaks chat completions then.
+    pub fn provider(&self, who: Who, base_url: Option<&str>, model: Option<&str>) -> Provider {
+        let serves = |provider: &Provider| {
+            let given = self.given.installation(*provider).map(|given| given.credentials.address());
+            match base_url {
+                Some(_) => *provider == Provider::Openai || given.is_some(),
+                None => given.is_some_and(|address| may_serve(*provider, address, model)),
+            }
+        };
+        let [first, second] = order(model);
         match who {
             Who::Openai => Provider::Openai,
-            Who::Cascade if !has(Provider::Claude) && other => Provider::Openai,
-            _ => Provider::Claude,
+            Who::Cascade => [first, second].into_iter().find(serves).unwrap_or(first),
+            Who::Local | Who::Claude => Provider::Claude,
         }
     }
 }
@@ -195,7 +202,8 @@ impl LlmRun {
         means: &Means,
         local: &Arc<LocalScorer>,
     ) -> Result<Self, CliError> {
-        let provider = means.provider(who, arguments.base_url.as_deref());
+        let model = model(arguments, settings);
+        let provider = means.provider(who, arguments.base_url.as_deref(), model);
         let endpoint = endpoint(who, provider, arguments, settings, means)?;
         let caps = Caps { tokens: arguments.max_tokens, micros: arguments.max_cost };
         let meter = Arc::new(Meter::new(means.prices.clone(), MachineClock.now().date_naive(), caps));
@@ -245,6 +253,11 @@ pub fn most_texts(who: Who, arguments: &LlmArguments, settings: &Settings) -> us
     pack * packs
 }
 
+/// The model that the flags name, or the settings.
+pub fn model<'a>(arguments: &'a LlmArguments, settings: &'a Settings) -> Option<&'a str> {
+    arguments.model.as_deref().or(settings.model.as_deref())
+}
+
 fn endpoint(
     who: Who,
     provider: Provider,
@@ -262,9 +275,9 @@ fn endpoint(
         (None, Provider::Openai, Some(address)) => {
             (undertone_store::secrets::usable_address(provider, address).map_err(unusable)?, None)
         }
-        (None, ..) => return Err(CliError::Failed(no_key(who, provider, means))),
+        (None, ..) => return Err(CliError::Failed(no_key(who, provider, model(arguments, settings), means))),
     };
-    let chosen = arguments.model.clone().or_else(|| settings.model.clone());
+    let chosen = model(arguments, settings).map(str::to_owned);
     let (api, model) = match provider {
         Provider::Claude => {
             let api = Api::Claude { cache: Some(CacheTime::FiveMinutes) };
@@ -279,19 +292,20 @@ fn no_model() -> CliError {
     CliError::Failed("which model shall be asked? Name it with --model, as the server calls it".to_owned())
 }
 
-fn no_key(who: Who, provider: Provider, means: &Means) -> String {
-    let missing = match who {
-        Who::Cascade => format!(
-            "for Claude, {}; for openai, {}",
-            means.given.missing(Provider::Claude),
-            means.given.missing(Provider::Openai)
+fn no_key(who: Who, provider: Provider, model: Option<&str>, means: &Means) -> String {
+    let missing = |provider| means.given.missing(provider);
+    let there = |provider| means.given.installation(provider).is_some();
+    let (whose, missing) = match (who, model) {
+        // The key that there is, is for another provider's own address.
+        (Who::Cascade, Some(model)) if Provider::ALL.into_iter().any(there) => {
+            (format!("a provider that may serve {model}"), missing(provider))
+        }
+        (Who::Cascade, _) => (
+            "an LLM".to_owned(),
+            format!("for Claude, {}; for openai, {}", missing(Provider::Claude), missing(Provider::Openai)),
         ),
-        _ => means.given.missing(provider),
-    };
-    let whose = match (who, provider) {
-        (Who::Cascade, _) => "an LLM",
-        (_, Provider::Claude) => "Claude",
-        (_, Provider::Openai) => "openai",
+        (_, _) if provider == Provider::Claude => ("Claude".to_owned(), missing(provider)),
+        (_, _) => ("openai".to_owned(), missing(provider)),
     };
     format!("there is no key for {whose}: {missing}. --scorer local needs none, and sends nothing anywhere")
 }
@@ -304,7 +318,10 @@ fn host(address: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use undertone_store::secrets::Keyring;
+
     use super::*;
+    use crate::secrets::InstallationKey;
 
     #[test]
     fn dollars_are_exact() {
@@ -337,7 +354,7 @@ mod tests {
             ..LlmArguments::default()
         };
         for who in [Who::Openai, Who::Cascade] {
-            let provider = means.provider(who, arguments.base_url.as_deref());
+            let provider = means.provider(who, arguments.base_url.as_deref(), Some("qwen"));
             let endpoint = endpoint(who, provider, &arguments, &Settings::default(), &means).ok().unwrap();
             assert_eq!((endpoint.base_url.as_str(), endpoint.key), ("http://localhost:11434/v1", None));
         }
@@ -353,6 +370,29 @@ mod tests {
                 .starts_with("--base-url can not be used: a base address is")
         );
         assert!(!told("http://user:marker@localhost/v1").contains("marker"));
+    }
+
+    #[test]
+    fn the_cascade_asks_nobody_for_a_model_of_another() {
+        let key = Secret::new("some-key-of-claudes".to_owned());
+        let credentials = Credentials::new(Provider::Claude, &key, None).unwrap();
+        let given = vec![InstallationKey { credentials, from: "a test".to_owned() }];
+        let means = Means { given: Given::new(Keyring::default(), given), ..without_keys() };
+        let asked = |model: &str| {
+            let arguments = LlmArguments { model: Some(model.to_owned()), ..LlmArguments::default() };
+            let provider = means.provider(Who::Cascade, None, Some(model));
+            endpoint(Who::Cascade, provider, &arguments, &Settings::default(), &means)
+                .map(|endpoint| endpoint.base_url)
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(asked("claude-sonnet-5-5").as_deref(), Ok("https://api.anthropic.com"));
+        let told = asked("gpt-6-mini").unwrap_err();
+        assert!(
+            told.starts_with(
+                "there is no key for a provider that may serve gpt-6-mini: set the variable OPENAI"
+            ),
+            "{told}"
+        );
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use undertone_core::verdict::ScorerKind;
 use undertone_store::secrets::{Credentials, KeyError, Keyring, MasterKey, Provider, Secret};
 use undertone_store::{Act, Store, Tenant};
 
@@ -221,7 +220,7 @@ async fn set(keys: &ProviderKeys, tenant: &Tenant, new: &Credentials) -> Result<
 }
 
 /// The end of a key, where it may be shown.
-fn ending(last_four: Option<&str>) -> String {
+pub fn ending(last_four: Option<&str>) -> String {
     last_four.map(|four| format!(" (…{four})")).unwrap_or_default()
 }
 
@@ -286,12 +285,17 @@ async fn rotate(store: &Store, keyring: &Keyring) -> Result<Outcome, CliError> {
     let (mut resealed, mut already, mut unopened) = (0, 0, 0);
     for tenant in store.tenants().await? {
         let act = Act::new(tenant.id, ACTOR);
-        let done = store.reseal_provider_keys(&act, keyring).await.map_err(failed)?;
-        resealed += done.resealed;
-        already += done.already;
-        for error in &done.unopened {
-            unopened += 1;
-            say(&format!("{}: {}", tenant.slug, clean(&error.to_string())))?;
+        for done in [
+            store.reseal_provider_keys(&act, keyring).await.map_err(failed)?,
+            store.reseal_second_factors(&act, keyring).await.map_err(failed)?,
+            store.reseal_sign_on_provider(&act, keyring).await.map_err(failed)?,
+        ] {
+            resealed += done.resealed;
+            already += done.already;
+            for error in &done.unopened {
+                unopened += 1;
+                say(&format!("{}: {}", tenant.slug, clean(&error.to_string())))?;
+            }
         }
     }
     let current = keyring.current().unwrap_or_default();
@@ -304,42 +308,4 @@ async fn rotate(store: &Store, keyring: &Keyring) -> Result<Outcome, CliError> {
     }
     say("When every process of the service has this master key, the previous one is not needed any more.")?;
     Ok(Outcome::Done)
-}
-
-/// What `undertone doctor` tells of a tenant's keys: `Ok` what is well, `Err` what is not.
-pub async fn examine(
-    keys: &ProviderKeys,
-    tenant: &Tenant,
-    scorer: ScorerKind,
-) -> Result<Vec<Result<String, String>>, CliError> {
-    let slug = &tenant.slug;
-    let (mut told, mut missing) = (Vec::new(), Vec::new());
-    for provider in Provider::ALL {
-        match keys.provider_key(tenant.id, provider).await {
-            Ok(Some(key)) => {
-                let whose =
-                    if key.source == Source::Tenant { "its own key" } else { "the installation's key" };
-                let ending = ending(key.key.last_four());
-                let (provider, address) = (provider.as_str(), &key.base_url);
-                told.push(Ok(format!("{slug}: for {provider} there is {whose}{ending}, used at {address}")));
-            }
-            Ok(None) => missing.push(provider),
-            Err(KeyError::Store(error)) => return Err(error.into()),
-            Err(error) => told.push(Err(format!("{slug}: {error}"))),
-        }
-    }
-    let needed = match scorer {
-        ScorerKind::Local => None,
-        ScorerKind::Claude => missing.contains(&Provider::Claude).then_some(Provider::Claude),
-        ScorerKind::Openai => missing.contains(&Provider::Openai).then_some(Provider::Openai),
-        // Either will do.
-        ScorerKind::Cascade => (missing.len() == Provider::ALL.len()).then_some(Provider::Claude),
-    };
-    if let Some(provider) = needed {
-        let provider = provider.as_str();
-        told.push(Err(format!(
-            "{slug}: the chosen scorer has no key for {provider}; run: undertone secrets set {slug} {provider} < file"
-        )));
-    }
-    Ok(told)
 }

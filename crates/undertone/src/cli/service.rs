@@ -15,15 +15,19 @@ use undertone_scoring::local::{Artifact, Capacity, LocalScorer};
 use undertone_store::Store;
 
 use crate::api;
+use crate::deliver;
 use crate::app::{App, open_store};
 use crate::config::{Config, ConfigArguments};
+use crate::deliver::{Deliveries, Outward, Stream};
 use crate::error::{CliError, Outcome};
 use crate::intake::gather::Gather;
 use crate::knowledge::Lessons;
+use crate::limits::Limits;
 use crate::llm::{Llms, Web};
 use crate::pipeline::{Patience, Pipeline, Tools, Work};
 use crate::prices;
 use crate::secrets::{Given, ProviderKeys};
+use crate::sign_on::SignOn;
 use crate::telemetry;
 
 /// Requests under way and texts being read have this long to end.
@@ -80,6 +84,7 @@ pub struct Service {
     pub address: SocketAddr,
     listener: TcpListener,
     pipeline: Pipeline,
+    deliveries: Deliveries,
     end: watch::Sender<bool>,
 }
 
@@ -119,7 +124,9 @@ impl Service {
         // One worker more than threads: while one records, the threads have something to read.
         let tasks = if workers == 0 { 0 } else { workers + 1 };
         let provider_keys = ProviderKeys::new(&store, given);
-        let llms = Llms::new(&store, &provider_keys, Arc::new(Web::new()?), &prices);
+        let web = Arc::new(Web::new()?);
+        let sign_on = SignOn::new(web.clone());
+        let llms = Llms::new(&store, &provider_keys, web, &prices);
         let tools = Tools {
             store: store.clone(),
             local: reader.clone(),
@@ -129,11 +136,24 @@ impl Service {
             patience: Patience::default(),
         };
         let pipeline = Pipeline::start(&tools, tasks, &ending);
+        let outward = Outward::new(config.allowed_networks.networks())?;
+        let stream = Stream::default();
+        let senders = deliver::Tools {
+            store: store.clone(),
+            outward: outward.clone(),
+            keyring: provider_keys.keyring().clone(),
+            public_url: config.public_url.trim_end_matches('/').into(),
+        };
+        let deliveries = Deliveries::start(&senders, &stream, &ending);
         let app = App {
+            outward,
+            stream,
             provider_keys,
+            sign_on,
             llms,
             prices,
             store,
+            limits: Limits::new(&config),
             config: Arc::new(config),
             reader,
             lessons,
@@ -142,7 +162,7 @@ impl Service {
             ending,
             log_in_hint: log_in_hint.map(Arc::from),
         };
-        Ok(Self { app, address, listener, pipeline, end })
+        Ok(Self { app, address, listener, pipeline, deliveries, end })
     }
 
     /// Says where it listens; programs that start this one wait for the line.
@@ -155,13 +175,14 @@ impl Service {
 
     /// Serves until the process is told to end, and ends in order.
     pub async fn until_told(self) -> Result<(), CliError> {
-        let Self { app, listener, pipeline, end, .. } = self;
+        let Self { app, listener, pipeline, deliveries, end, .. } = self;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut ending = app.ending.clone();
         let told = async move {
             let _ = ending.wait_for(|end| *end).await;
         };
-        let server = axum::serve(listener, api::router(&app)).with_graceful_shutdown(told).into_future();
+        let router = api::router(&app).into_make_service_with_connect_info::<SocketAddr>();
+        let server = axum::serve(listener, router).with_graceful_shutdown(told).into_future();
         let mut server = tokio::spawn(server);
         tokio::select! {
             _ = terminate.recv() => {}
@@ -173,8 +194,11 @@ impl Service {
         }
         tracing::info!("ending: no new work is taken, what is under way is finished");
         let _ = end.send(true);
-        let (answered, ()) =
-            tokio::join!(tokio::time::timeout(PATIENCE, &mut server), pipeline.end(PATIENCE));
+        let (answered, (), ()) = tokio::join!(
+            tokio::time::timeout(PATIENCE, &mut server),
+            pipeline.end(PATIENCE),
+            deliveries.end(PATIENCE)
+        );
         if answered.is_err() {
             server.abort();
         }

@@ -2,22 +2,19 @@
 
 use std::io::Write;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 use clap::{Args, ValueEnum};
+use undertone_core::Clock;
 use undertone_core::usage::calendar::day_of;
-use undertone_core::usage::price::{Listed, Prices, Rates};
+use undertone_core::usage::price::{Listed, Rates};
 use undertone_core::usage::sums::Group;
-use undertone_core::verdict::ScorerKind;
-use undertone_core::{Clock, Settings};
-use undertone_store::Tenant;
-use undertone_store::budget::{Budget, Caps};
+use undertone_store::budget::Caps;
 
 use super::admin::tenant as find_tenant;
 use super::service::opened;
 use crate::clock::MachineClock;
 use crate::config::{Config, ConfigArguments};
 use crate::error::{CliError, Outcome};
-use crate::llm::CLAUDE_MODEL;
 use crate::output::amount::grouped;
 use crate::output::columns::{Columns, Side};
 use crate::output::{clean, usage};
@@ -155,7 +152,8 @@ pub fn run_usage(arguments: &UsageArguments) -> Result<Outcome, CliError> {
         let Days { from, to } = Days::read(arguments.from.as_deref(), arguments.to.as_deref(), today)
             .map_err(|told| CliError::Failed(format!("--{told}")))?;
         let report = store.ai_usage(&tenant, from, to, arguments.by.into()).await?;
-        let report = Report::of(&tenant, report);
+        let cascade = store.cascade_report(tenant.id, from, to).await?.total;
+        let report = Report::of(&tenant, report, cascade);
         match arguments.format {
             Format::Table => print(&usage::table(&tenant.slug, &report, width()))?,
             Format::Json => json(&report)?,
@@ -250,53 +248,6 @@ fn rate(micros: u64) -> String {
     let least = text.len() - 4;
     let end = text.trim_end_matches('0').len().max(least);
     text[..end].to_owned()
-}
-
-/// What `undertone doctor` tells of a tenant's budget for LLMs: `Ok` what is well, `Err` what is not.
-pub fn examine(
-    tenant: &Tenant,
-    settings: &Settings,
-    budget: &Budget,
-    prices: &Prices,
-    at: DateTime<Utc>,
-) -> Vec<Result<String, String>> {
-    let slug = &tenant.slug;
-    let standing = Standing::of(tenant, &Caps::of(settings), budget, at);
-    let (day, month) = (&standing.day, &standing.month);
-    let mut told = Vec::new();
-    for (name, setting, part, measure) in [
-        ("the day's tokens", "daily_token_cap", day, day.tokens),
-        ("the month's tokens", "monthly_token_cap", month, month.tokens),
-        ("the month's money", "monthly_cost_cap_cents", month, month.cost_micros),
-    ] {
-        let Some((cap, percent)) = measure.cap.zip(measure.percent) else { continue };
-        told.push(if measure.used >= cap {
-            let ends = part.ends_at.format("%Y-%m-%d %H:%M");
-            Err(format!(
-                "{slug}: {name} for LLMs are used up until {ends}; raise {setting} to have them asked before"
-            ))
-        } else {
-            Ok(format!(
-                "{slug}: {percent} % of {name} for LLMs are used ({setting}); see: undertone budget {slug}"
-            ))
-        });
-    }
-    let model = match settings.scorer {
-        ScorerKind::Openai => settings.model.as_deref(),
-        _ => Some(settings.model.as_deref().unwrap_or(CLAUDE_MODEL)),
-    };
-    match model {
-        None => told.push(Err(format!(
-            "{slug}: no model is chosen: openai has no default, so name one in the setting model"
-        ))),
-        Some(model) if settings.monthly_cost_cap_cents > 0 && prices.of(model, at.date_naive()).is_none() => {
-            told.push(Err(format!(
-                "{slug}: monthly_cost_cap_cents does not hold back {model}, whose price is not known; give it one in prices_file"
-            )));
-        }
-        Some(_) => {}
-    }
-    told
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 //! | `customer`, `customer_name`, `customer_email`, `customer_phone`, `customer_segment` | the customer's id, and more about them |
 //! | `account`, `account_name`, `account_plan`, `account_value_cents` | the account's |
 //! | `agent`, `agent_name`, `agent_email`, `agent_team` | the agent's |
-//! | `conversation`, `conversation_subject`, `conversation_priority`, `conversation_queue` | the conversation's |
+//! | `conversation`, `conversation_subject`, `conversation_priority`, `conversation_queue`, `conversation_state` | the conversation's |
 //! | `notes`, `interaction_id`, `customer_id`, `agent_id` | here only: `text`, `external_id`, `customer`, `agent` |
 //! | `csrf`, `csrf_token` | nothing; who is logged in sends it along |
 //!
@@ -33,7 +33,7 @@ pub const ALIASES: [(&str, &str); 4] = [
 ];
 
 /// Flat names: the object they belong to, and their name in it.
-pub const PARTS: [(&str, &str, &str); 13] = [
+pub const PARTS: [(&str, &str, &str); 14] = [
     ("customer_name", "customer", "name"),
     ("customer_email", "customer", "email"),
     ("customer_phone", "customer", "phone"),
@@ -47,6 +47,7 @@ pub const PARTS: [(&str, &str, &str); 13] = [
     ("conversation_subject", "conversation", "subject"),
     ("conversation_priority", "conversation", "priority"),
     ("conversation_queue", "conversation", "queue"),
+    ("conversation_state", "conversation", "state"),
 ];
 
 /// Fields that are numbers, which a form can only send as digits.

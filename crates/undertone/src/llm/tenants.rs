@@ -11,12 +11,12 @@ use undertone_core::usage::price::Prices;
 use undertone_core::verdict::ScorerKind;
 use undertone_core::{Settings, Verdict};
 use undertone_scoring::cascade::Cascade;
-use undertone_scoring::llm::ask::{Api, Endpoint, LlmScorer, Manner, Outside};
-use undertone_scoring::llm::claude::CacheTime;
+use undertone_scoring::llm::ask::{Endpoint, LlmScorer, Manner, Outside};
 use undertone_scoring::{Batch, NoVerdict, Scorer};
 use undertone_store::secrets::{KeyError, Provider};
 use undertone_store::{Store, StoreError, TenantId};
 
+use super::provider::{api_of, may_serve, order};
 use super::{CLAUDE_MODEL, TenantPurse, Unavailable};
 use crate::secrets::{ProviderKey, ProviderKeys};
 
@@ -91,6 +91,22 @@ impl Known {
     }
 }
 
+/// A provider and the key for it, or why none can be used, for a person.
+type Found = Result<(Provider, ProviderKey), String>;
+
+fn no_key(provider: Provider) -> String {
+    no_keys(&[provider])
+}
+
+fn no_keys(providers: &[Provider]) -> String {
+    let names: Vec<&str> = providers.iter().map(|provider| provider.as_str()).collect();
+    let first = names.first().copied().unwrap_or_default();
+    format!(
+        "there is no key for {}: set the tenant's own with PUT /api/v1/provider-keys/{first}, or have the operator give the installation one",
+        names.join(" or ")
+    )
+}
+
 impl Llms {
     /// Scorers that ask with `keys` over `outside` and pay by `prices`.
     pub fn new(store: &Store, keys: &ProviderKeys, outside: Arc<dyn Outside>, prices: &Arc<Prices>) -> Self {
@@ -112,13 +128,13 @@ impl Llms {
         settings: &Settings,
         local: &Arc<dyn Scorer>,
     ) -> Result<Chosen, StoreError> {
-        let wanted: &[Provider] = match settings.scorer {
+        let found = match settings.scorer {
             ScorerKind::Local => return Ok(Chosen::Local),
-            ScorerKind::Claude => &[Provider::Claude],
-            ScorerKind::Openai => &[Provider::Openai],
-            ScorerKind::Cascade => &[Provider::Claude, Provider::Openai],
+            ScorerKind::Claude => self.key(tenant, Provider::Claude).await?,
+            ScorerKind::Openai => self.key(tenant, Provider::Openai).await?,
+            ScorerKind::Cascade => self.key_for(tenant, settings.model.as_deref()).await?,
         };
-        let (provider, key) = match self.key(tenant, wanted).await? {
+        let (provider, key) = match found {
             Ok(found) => found,
             Err(why) => return Ok(Chosen::Unusable(why)),
         };
@@ -155,7 +171,7 @@ impl Llms {
 
     /// Claude's key of `tenant`, or why none can be used: for what is asked there besides single requests.
     pub async fn claude_key(&self, tenant: TenantId) -> Result<Result<ProviderKey, String>, StoreError> {
-        Ok(self.key(tenant, &[Provider::Claude]).await?.map(|(_, key)| key))
+        Ok(self.key(tenant, Provider::Claude).await?.map(|(_, key)| key))
     }
 
     /// What requests go through.
@@ -173,27 +189,36 @@ impl Llms {
         &self.0.owner
     }
 
-    /// The first provider of `wanted` for which there is a key, or why none can be used.
-    async fn key(
-        &self,
-        tenant: TenantId,
-        wanted: &[Provider],
-    ) -> Result<Result<(Provider, ProviderKey), String>, StoreError> {
-        for provider in wanted {
-            match self.0.keys.provider_key(tenant, *provider).await {
-                Ok(Some(key)) => return Ok(Ok((*provider, key))),
+    /// The tenant's key for a provider, or why none can be used.
+    async fn key(&self, tenant: TenantId, provider: Provider) -> Result<Found, StoreError> {
+        match self.0.keys.provider_key(tenant, provider).await {
+            Ok(Some(key)) => Ok(Ok((provider, key))),
+            Ok(None) => Ok(Err(no_key(provider))),
+            Err(KeyError::Store(error)) => Err(error),
+            // Another one is not used in its place: it would go elsewhere, and be billed to somebody else.
+            Err(unusable) => Ok(Err(unusable.to_string())),
+        }
+    }
+
+    /// The key that the cascade asks for a model with, or why none can be used.
+    async fn key_for(&self, tenant: TenantId, model: Option<&str>) -> Result<Found, StoreError> {
+        let mut passed_over = None;
+        for provider in order(model) {
+            match self.0.keys.provider_key(tenant, provider).await {
+                Ok(Some(key)) if may_serve(provider, &key.base_url, model) => return Ok(Ok((provider, key))),
+                Ok(Some(_)) => passed_over = Some(provider),
                 Ok(None) => {}
                 Err(KeyError::Store(error)) => return Err(error),
-                // Another one is not used in its place: it would go elsewhere, and be billed to somebody else.
                 Err(unusable) => return Ok(Err(unusable.to_string())),
             }
         }
-        let names: Vec<&str> = wanted.iter().map(|provider| provider.as_str()).collect();
-        let first = names.first().copied().unwrap_or_default();
-        Ok(Err(format!(
-            "there is no key for {}: set the tenant's own with PUT /api/v1/provider-keys/{first}, or have the operator give the installation one",
-            names.join(" or ")
-        )))
+        let [first, second] = order(model);
+        Ok(Err(match (passed_over, model) {
+            (Some(other), Some(model)) => {
+                format!("{} serves no model {model}, and {}", other.as_str(), no_key(first))
+            }
+            _ => no_keys(&[first, second]),
+        }))
     }
 
     fn scorer(&self, tenant: TenantId, provider: Provider, key: ProviderKey, together: u8) -> Arc<LlmScorer> {
@@ -208,13 +233,12 @@ impl Llms {
         let purse = kept.purses.entry(tenant).or_insert_with(|| {
             TenantPurse::new(&self.0.store, tenant, self.0.prices.clone(), self.0.owner.clone())
         });
-        let (api, model, at_once) = match provider {
-            // An hour, since interactions of one company come now and then: writing the rubric anew every time costs more.
-            Provider::Claude => (Api::Claude { cache: Some(CacheTime::OneHour) }, CLAUDE_MODEL, AT_ONCE),
-            Provider::Openai => (Api::Openai, "", AT_ONCE_OWN),
+        let (model, at_once) = match provider {
+            Provider::Claude => (CLAUDE_MODEL, AT_ONCE),
+            Provider::Openai => ("", AT_ONCE_OWN),
         };
         let endpoint = Endpoint {
-            api,
+            api: api_of(provider),
             base_url: key.base_url.clone(),
             key: Some(key.key.expose().to_owned()),
             model: model.to_owned(),

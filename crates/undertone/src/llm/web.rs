@@ -25,7 +25,7 @@ use crate::clock::MachineClock;
 use crate::error::CliError;
 
 /// How this program calls itself.
-const USER_AGENT: &str = concat!("undertone/", env!("CARGO_PKG_VERSION"));
+pub(crate) const USER_AGENT: &str = concat!("undertone/", env!("CARGO_PKG_VERSION"));
 /// Headers that are never shown, whoever prints a request.
 const SECRET: [&str; 2] = ["x-api-key", "authorization"];
 /// What is told of a cause at most, in characters.
@@ -142,7 +142,7 @@ impl Outside for Web {
 }
 
 /// Browsers' authorities and the machine's own.
-fn trusted() -> RootCertStore {
+pub(crate) fn trusted() -> RootCertStore {
     let mut trusted = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let own = rustls_native_certs::load_native_certs();
     for error in own.errors {
@@ -153,7 +153,7 @@ fn trusted() -> RootCertStore {
     trusted
 }
 
-fn tls(trusted: RootCertStore) -> Result<ClientConfig, rustls::Error> {
+pub(crate) fn tls(trusted: RootCertStore) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

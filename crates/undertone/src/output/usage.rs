@@ -13,7 +13,7 @@ use super::columns::{Columns, Side};
 use super::machine::{guard, unwritten};
 use super::markdown::escape;
 use crate::error::CliError;
-use crate::usage::{Figures, Measure, Part, Report, Saved, Standing, usd};
+use crate::usage::{Figures, Measure, Part, Report, Saved, Spared, Standing, usd};
 
 /// The head of the column of keys.
 fn key_of(group: Group) -> &'static str {
@@ -68,6 +68,9 @@ pub fn table(slug: &str, report: &Report, width: usize) -> String {
         for note in notes(&report.total) {
             out += &format!("{note}\n");
         }
+    }
+    if let Some(spared) = &report.cascade {
+        out += &format!("{}\n", cascade(spared));
     }
     for period in &report.subscription {
         out += &format!("{}\n", subscription(period, report.clock));
@@ -144,6 +147,26 @@ fn saved(saved: &Saved) -> String {
     )
 }
 
+fn cascade(spared: &Spared) -> String {
+    let sums = spared.sums;
+    let texts = |count: u64| match count {
+        1 => "1 text".to_owned(),
+        _ => format!("{} texts", grouped(count)),
+    };
+    let not_asked = format!("The cascade did not put {} to the LLM", texts(sums.texts));
+    let (Some(each), Some(tokens), Some(micros)) = (sums.tokens_each, sums.tokens, sums.cost_micros) else {
+        return format!("{not_asked}; what that saved is not known, since the LLM answered about none.");
+    };
+    // Of a model without a price, and of one's own server, the tokens say it.
+    let money = if micros > 0 { format!(" and {}", dollars(micros)) } else { String::new() };
+    format!(
+        "{not_asked}: an estimated {} tokens{money}, at {} tokens a text as {} took.",
+        grouped(tokens),
+        grouped(each),
+        texts(sums.answered)
+    )
+}
+
 fn subscription(period: &Period, zone: Tz) -> String {
     let day = |at: DateTime<Utc>| at.with_timezone(&zone).format("%Y-%m-%d").to_string();
     let ended = period.deactivated_at.map_or_else(|| "on".to_owned(), |at| format!("to {}", day(at)));
@@ -172,6 +195,9 @@ pub fn markdown(slug: &str, report: &Report) -> String {
         for note in notes(&report.total) {
             let _ = writeln!(out, "- {}", escape(&note));
         }
+    }
+    if let Some(spared) = &report.cascade {
+        let _ = writeln!(out, "- {}", escape(&cascade(spared)));
     }
     for period in &report.subscription {
         let _ = writeln!(out, "- {}", escape(&subscription(period, report.clock)));

@@ -1,111 +1,170 @@
-//! Logging in and out.
+//! Logging in and out: a password, or single sign-on, then a second factor where one is needed.
 
-use std::sync::OnceLock;
+mod noted;
+pub mod second_factor;
+pub mod sign_on;
 
 use axum::Form;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use tokio::sync::Semaphore;
-use undertone_store::users::SESSION_MAX;
+use undertone_store::TenantId;
+use undertone_store::users::{SESSION_MAX, User};
 
-use crate::api::problem::{ApiError, CSRF, INTERNAL, RATE_LIMITED};
-use crate::api::secrets::{self, LOGIN_COOKIE, SESSION_COOKIE};
+use crate::api::problem::{ApiError, CSRF};
+use crate::api::secrets::{self, LOGIN_COOKIE, SESSION_COOKIE, SIGN_ON_COOKIE, STEP_COOKIE};
 use crate::app::App;
+use crate::limits::ClientAddress;
+use crate::passwords;
+use crate::second_factor::{self as factor, Need};
 
-/// Passwords checked at a time: each takes some 20 ms of a core and 19 MiB.
-static CHECKING: OnceLock<Semaphore> = OnceLock::new();
+/// The longest place to go to after the log-in, in bytes.
+const LONGEST_NEXT: usize = 500;
 
-/// Where to go afterwards.
+/// Where to go afterwards, and whose single sign-on to offer.
 #[derive(Debug, Default, Deserialize)]
 pub struct Next {
     next: Option<String>,
+    #[serde(default)]
+    tenant: String,
 }
 
 /// A log-in.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub struct LogIn {
     email: String,
     password: String,
     #[serde(default)]
     next: String,
     #[serde(default)]
+    tenant: String,
+    #[serde(default)]
     csrf: String,
+}
+
+/// What a log-in form shows besides its fields.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Shown<'a> {
+    next: &'a str,
+    email: &'a str,
+    tenant: &'a str,
+    error: Option<&'a str>,
 }
 
 /// A place of this service, whatever was asked for: never another one's.
 fn own_place(next: &str) -> &str {
-    let is_path = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n']);
+    let is_path = next.starts_with('/')
+        && !next.starts_with("//")
+        && !next.contains(|c: char| c == '\\' || c.is_control())
+        && next.len() <= LONGEST_NEXT;
     if is_path { next } else { "/" }
 }
 
-fn form(app: &App, headers: &HeaderMap, (next, email): (&str, &str), error: Option<&str>) -> Response {
+async fn form(app: &App, headers: &HeaderMap, shown: Shown<'_>) -> Result<Response, ApiError> {
     // The form belongs to this browser: what is in the cookie must come back in the form.
-    let known = secrets::cookie(headers, LOGIN_COOKIE).filter(|token| token.len() == 43);
-    let token = known.unwrap_or_else(secrets::token);
+    let token = secrets::form_token(headers);
+    let next = own_place(shown.next);
+    let offer = app.store.sign_on_offer(Some(shown.tenant).filter(|slug| !slug.is_empty())).await?;
+    let place = offer.as_ref().map(|offer| sign_on::place(&offer.slug, next));
     let page = undertone_ui::login(&undertone_ui::Login {
-        next: own_place(next),
-        email,
-        error,
+        next,
+        email: shown.email,
+        error: shown.error,
         csrf: &token,
         hint: app.log_in_hint.as_deref(),
+        sign_on: place.as_deref().zip(offer.as_ref().map(|offer| offer.label.as_str())),
+        tenant: shown.tenant,
     });
-    let status = if error.is_some() { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
+    let status = if shown.error.is_some() { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
     let mut response = (status, Html(page)).into_response();
-    if let Some(cookie) = secrets::set_cookie(LOGIN_COOKIE, &token, 3600, app.config.is_secure()) {
-        response.headers_mut().append(header::SET_COOKIE, cookie);
-    }
-    response
+    let cookie = secrets::set_cookie(LOGIN_COOKIE, &token, 3600, app.config.is_secure());
+    response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
+    Ok(response)
 }
 
 /// The log-in page.
-pub async fn show(State(app): State<App>, headers: HeaderMap, Query(next): Query<Next>) -> Response {
-    form(&app, &headers, (next.next.as_deref().unwrap_or("/"), ""), None)
+pub async fn show(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Query(next): Query<Next>,
+) -> Result<Response, ApiError> {
+    let place = next.next.as_deref().unwrap_or("/");
+    form(&app, &headers, Shown { next: place, tenant: &next.tenant, ..Shown::default() }).await
 }
 
-/// Logs in.
+/// Refuses a form that was not sent to this browser.
+fn check_form(headers: &HeaderMap, csrf: &str) -> Result<(), ApiError> {
+    let cookie = secrets::cookie(headers, LOGIN_COOKIE).unwrap_or_default();
+    if cookie.is_empty() || !secrets::equal(&cookie, csrf) {
+        return Err(ApiError::new(CSRF, "this log-in form is out of date; load it again"));
+    }
+    Ok(())
+}
+
+/// Logs in with a password, or goes on to the second factor.
 pub async fn log_in(
     State(app): State<App>,
+    from: ClientAddress,
     headers: HeaderMap,
     Form(given): Form<LogIn>,
 ) -> Result<Response, ApiError> {
-    let cookie = secrets::cookie(&headers, LOGIN_COOKIE).unwrap_or_default();
-    if cookie.is_empty() || !secrets::equal(&cookie, &given.csrf) {
-        return Err(ApiError::new(CSRF, "this log-in form is out of date; load it again"));
-    }
-    let user = app.store.user_by_email(&given.email).await?;
-    if user.as_ref().and_then(|user| user.locked_until).is_some_and(|until| app.store.now() < until) {
-        return Err(ApiError::new(RATE_LIMITED, "too many wrong passwords; wait a minute and try again"));
-    }
-    let hash = user.as_ref().filter(|user| user.active).and_then(|user| user.password_hash.clone());
-    let password = given.password;
-    let turn = CHECKING.get_or_init(|| Semaphore::new(2)).acquire().await;
-    let is_right = tokio::task::spawn_blocking(move || secrets::is_password(&password, hash.as_deref()))
-        .await
-        .map_err(|e| ApiError {
-            cause: Some(e.to_string()),
-            ..ApiError::new(INTERNAL, "the password could not be checked")
-        })?;
-    drop(turn);
-    let Some(user) = user.filter(|_| is_right) else {
-        if let Some(user) = app.store.user_by_email(&given.email).await? {
-            app.store.note_failed_login(&user.id).await?;
+    check_form(&headers, &given.csrf)?;
+    passwords::attempt(&app, &given.email).await?;
+    let user = app.store.user_by_email(&given.email).await?.filter(|user| user.active);
+    let hash = user.as_ref().and_then(|user| user.password_hash.clone());
+    let is_right = passwords::is_right(given.password, hash).await?;
+    let mut inside = None;
+    match user {
+        Some(user) if is_right => {
+            inside = after_password(&app, from, &user, own_place(&given.next)).await?;
         }
-        let told = Some("This e-mail address and password do not go together.");
-        return Ok(form(&app, &headers, (&given.next, &given.email), told));
+        Some(user) => noted::refused(&app, from, (TenantId(user.tenant_id), &user.id), "password"),
+        None => {}
+    }
+    if let Some(response) = inside {
+        return Ok(response);
+    }
+    let shown = Shown {
+        next: &given.next,
+        email: &given.email,
+        tenant: &given.tenant,
+        error: Some("This e-mail address and password do not go together."),
     };
+    form(&app, &headers, shown).await
+}
+
+/// What comes after the right password; nothing where it is not the right one any more.
+async fn after_password(
+    app: &App,
+    from: ClientAddress,
+    user: &User,
+    next: &str,
+) -> Result<Option<Response>, ApiError> {
+    let tenant = TenantId(user.tenant_id);
+    if factor::need(app, tenant, &user.id, user.role.parse().ok()).await? != Need::Nothing {
+        return second_factor::ask(app, (&user.id, Some(user)), next).await;
+    }
     let token = secrets::token();
-    app.store.begin_session(&user.id, &token, &secrets::token()).await?;
-    let mut response = Redirect::to(own_place(&given.next)).into_response();
+    let begun = app.store.log_in(user, &token, &secrets::token()).await?;
+    if begun {
+        noted::came_in(app, from, (tenant, &user.id), "password").await?;
+    }
+    Ok(begun.then(|| with_session(app, &token, Redirect::to(next).into_response())))
+}
+
+/// An answer that gives the browser its session, and takes away what it kept on the way there.
+fn with_session(app: &App, token: &str, mut response: Response) -> Response {
     let secure = app.config.is_secure();
     for cookie in [
-        secrets::set_cookie(SESSION_COOKIE, &token, SESSION_MAX.num_seconds(), secure),
+        secrets::set_cookie(SESSION_COOKIE, token, SESSION_MAX.num_seconds(), secure),
         secrets::set_cookie(LOGIN_COOKIE, "", 0, secure),
+        secrets::set_cookie(STEP_COOKIE, "", 0, secure),
+        secrets::set_cookie(SIGN_ON_COOKIE, "", 0, secure),
     ] {
         response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
     }
-    Ok(response)
+    response
 }
 
 /// Logs out.
@@ -126,7 +185,15 @@ mod tests {
 
     #[test]
     fn nobody_is_sent_elsewhere() {
-        for elsewhere in ["", "https://evil.example", "//evil.example", "/\\evil.example", "/a\r\nb", "x"] {
+        for elsewhere in [
+            "",
+            "https://evil.example",
+            "//evil.example",
+            "/\\evil.example",
+            "/a\r\nb",
+            "x",
+            "/\t/evil.example",
+        ] {
             assert_eq!(own_place(elsewhere), "/", "{elsewhere}");
         }
         assert_eq!(own_place("/?days=7"), "/?days=7");

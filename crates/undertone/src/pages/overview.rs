@@ -9,6 +9,7 @@ use axum::response::Html;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::Stream;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use undertone_core::overview::Overview;
 use undertone_store::StoreError;
 
@@ -16,9 +17,13 @@ use crate::api::body::Query;
 use crate::api::caller::{By, Caller};
 use crate::api::problem::{ApiError, INVALID_QUERY};
 use crate::app::App;
+use crate::visibility::{self, Eyes};
 
 /// How often an open page asks whether anything changed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Every so many looks it is asked who looks, and whether they see anything else, as after a conversation was closed.
+const LOOK_CLOSELY_EVERY: u32 = 10;
 
 /// After so many looks the stream ends, and the page comes back as who it then is: about ten minutes.
 const LOOKS: u32 = 600;
@@ -54,7 +59,7 @@ struct Seen {
 }
 
 impl Seen {
-    async fn read(app: &App, caller: &Caller, days: u32) -> Result<Self, StoreError> {
+    async fn read(app: &App, caller: &Caller, eyes: &Eyes, days: u32) -> Result<Self, StoreError> {
         let (email, csrf) = match &caller.by {
             By::Session { email, csrf, .. } => (email.clone(), csrf.clone()),
             By::Key(_) => (String::new(), String::new()),
@@ -67,10 +72,11 @@ impl Seen {
             app.config.public_url.clone()
         };
         // Asked before anything else is read: what changes in between is told again rather than not at all.
-        let moment = moment(app, caller).await?;
+        let pulse = pulse(app, caller, eyes).await?;
+        let overview = visibility::overview(&app.store, &caller.tenant, eyes, days).await?;
         Ok(Self {
-            moment,
-            overview: app.store.overview(&caller.tenant, days).await?,
+            moment: moment(&pulse, eyes, &overview),
+            overview,
             email,
             csrf,
             days,
@@ -92,11 +98,23 @@ impl Seen {
     }
 }
 
-/// A word that is another one whenever a verdict came or changed.
-async fn moment(app: &App, caller: &Caller) -> Result<String, StoreError> {
+/// A word that is another one whenever a verdict came or changed, or the policy did.
+async fn pulse(app: &App, caller: &Caller, eyes: &Eyes) -> Result<String, StoreError> {
     let (all, last) = app.store.pulse(caller.tenant_id()).await?;
     let last = last.map_or(0, |at| at.timestamp_micros());
-    Ok(format!("{}.{}.{}.{last}", all.scored, all.sum_score, all.negative))
+    let policy = eyes.choice().policy.as_str();
+    Ok(format!("{}.{}.{}.{last}.{policy}", all.scored, all.sum_score, all.negative))
+}
+
+/// What the page calls the moment it shows. To who does not see every score, it says no more than the page itself.
+fn moment(pulse: &str, eyes: &Eyes, overview: &Overview) -> String {
+    if eyes.see_everything() {
+        return pulse.to_owned();
+    }
+    let mut shown = serde_json::json!(overview);
+    shown["at"] = serde_json::Value::Null;
+    let digest = Sha256::digest(shown.to_string());
+    digest.iter().take(12).fold(String::new(), |text, byte| text + format!("{byte:02x}").as_str())
 }
 
 /// The line that hands in a first interaction.
@@ -113,7 +131,8 @@ pub async fn show(
     caller: Caller,
     Query(period): Query<Period>,
 ) -> Result<Html<String>, ApiError> {
-    let seen = Seen::read(&app, &caller, period.days()?).await?;
+    let eyes = Eyes::of(&app.store, &caller).await?;
+    let seen = Seen::read(&app, &caller, &eyes, period.days()?).await?;
     Ok(Html(undertone_ui::overview(&seen.page())))
 }
 
@@ -127,43 +146,88 @@ pub async fn live(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let days = period.days()?;
     let heard = headers.get("last-event-id").and_then(|id| id.to_str().ok().map(str::to_owned));
+    let eyes = Eyes::of(&app.store, &caller).await?;
     let seen = match heard.or(period.seen) {
         Some(seen) => seen,
-        None => moment(&app, &caller).await?,
+        None => Seen::read(&app, &caller, &eyes, days).await?.moment,
     };
-    let ending = app.ending.clone();
-    let stream = futures::stream::unfold(
-        (app, caller, seen, ending, Vec::<Event>::new(), 0),
-        move |(app, caller, mut seen, mut ending, mut waiting, mut looks)| async move {
-            loop {
-                if let Some(event) = waiting.pop() {
-                    return Some((Ok(event), (app, caller, seen, ending, waiting, looks)));
-                }
-                if looks > 0 {
-                    tokio::select! {
-                        _ = ending.wait_for(|end| *end) => return None,
-                        () = tokio::time::sleep(LOOK_EVERY) => {}
-                    }
-                }
-                looks += 1;
-                if looks > LOOKS {
-                    return None;
-                }
-                // A while without the database is no reason to end; the next look may work.
-                let Ok(now) = moment(&app, &caller).await else { continue };
-                if now == seen {
-                    continue;
-                }
-                let Ok(read) = Seen::read(&app, &caller, days).await else { continue };
-                seen.clone_from(&read.moment);
-                // The last to be sent, since it says that everything up to this moment was.
-                let said = Event::default().event("say").id(&seen).data(undertone_ui::said(&read.page()));
-                waiting.push(said);
-                for fragment in undertone_ui::overview_fragments(&read.page()) {
-                    waiting.push(Event::default().event("fragment").data(fragment.template()));
+    let open = Open { app, caller, eyes, days, seen, pulse: String::new(), waiting: Vec::new(), looks: 0 };
+    let stream = futures::stream::unfold(open, |mut open| async move {
+        let event = open.next().await?;
+        Some((Ok(event), open))
+    });
+    Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(20))))
+}
+
+/// A page that is open.
+struct Open {
+    app: App,
+    caller: Caller,
+    eyes: Eyes,
+    days: u32,
+    /// The moment it shows.
+    seen: String,
+    /// What was last found.
+    pulse: String,
+    waiting: Vec<Event>,
+    looks: u32,
+}
+
+impl Open {
+    /// The next event; `None` where the stream ends.
+    async fn next(&mut self) -> Option<Event> {
+        let mut ending = self.app.ending.clone();
+        loop {
+            if let Some(event) = self.waiting.pop() {
+                return Some(event);
+            }
+            if self.looks > 0 {
+                tokio::select! {
+                    _ = ending.wait_for(|end| *end) => return None,
+                    () = tokio::time::sleep(LOOK_EVERY) => {}
                 }
             }
-        },
-    );
-    Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(20))))
+            self.looks += 1;
+            if self.looks > LOOKS {
+                return None;
+            }
+            // A while without the database is no reason to end; the next look may work.
+            let Ok(is_due) = self.look().await else { continue };
+            if !self.eyes.may_look() {
+                return None;
+            }
+            if !is_due {
+                continue;
+            }
+            let Ok(read) = Seen::read(&self.app, &self.caller, &self.eyes, self.days).await else { continue };
+            if read.moment == self.seen {
+                continue;
+            }
+            self.seen.clone_from(&read.moment);
+            // The last to be sent, since it says that everything up to this moment was.
+            let said = Event::default().event("say").id(&self.seen).data(undertone_ui::said(&read.page()));
+            self.waiting.push(said);
+            for fragment in undertone_ui::overview_fragments(&read.page()) {
+                self.waiting.push(Event::default().event("fragment").data(fragment.template()));
+            }
+        }
+    }
+
+    /// Looks whether the page may show something else by now: at verdicts and policy each time, at who looks and at what else they may see
+    /// now and then.
+    async fn look(&mut self) -> Result<bool, StoreError> {
+        let Self { app, caller, .. } = self;
+        let is_long_ago = self.looks % LOOK_CLOSELY_EVERY == 1;
+        let settings = app.store.module(caller.tenant_id()).await?.settings;
+        if is_long_ago {
+            let viewer = caller.viewer(&app.store).await?;
+            self.eyes = Eyes::with(caller.tenant_id(), &settings, viewer);
+        } else {
+            self.eyes.look_under(&settings);
+        }
+        let pulse = pulse(app, caller, &self.eyes).await?;
+        let is_due = is_long_ago || pulse != self.pulse;
+        self.pulse = pulse;
+        Ok(is_due)
+    }
 }

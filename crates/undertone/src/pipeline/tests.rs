@@ -1,5 +1,7 @@
 //! What the pipeline does beside scoring.
 
+mod fair;
+
 use std::time::Duration;
 
 use chrono::{TimeDelta, TimeZone, Utc};

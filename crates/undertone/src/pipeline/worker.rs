@@ -7,19 +7,21 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use undertone_core::verdict::ScorerKind;
 use undertone_scoring::{Knowledge, Scorer};
+use undertone_store::basis::Basis;
 use undertone_store::budget::Caps;
 use undertone_store::modules::Module;
 use undertone_store::people::People;
 use undertone_store::queue::{Claim, Claimed};
-use undertone_store::record::{Events, Finished, Recorded};
+use undertone_store::record::{Events, Finished, Outcome, Recorded};
 use undertone_store::{Store, StoreError, TenantId};
 
 use super::aside::Aside;
 use super::asking::{Asking, Place};
 use super::backfill::{Driver, Patience};
 use super::decide::{Rules, broke, conclude};
-use super::{LOOK_EVERY, Work};
+use super::{LOOK_EVERY, Work, keeper, publish, recount, sealing};
 use crate::knowledge::Lessons;
 use crate::llm::{Chosen, Llms};
 
@@ -33,10 +35,14 @@ const RENEW_EVERY: Duration = Duration::from_secs(5);
 const KEEP_EVENTS: TimeDelta = TimeDelta::days(7);
 /// LLM calls are kept this long, one by one; what they took together stays.
 const KEEP_CALLS: TimeDelta = TimeDelta::days(90);
+/// What nobody reviewed leaves the queue after this long.
+const KEEP_REVIEW: TimeDelta = TimeDelta::days(30);
 /// Looks between two clean-ups: ten minutes.
 const CLEAN_EVERY: u64 = 1200;
 /// Looks between two searches for LLM calls of which nothing was heard again: ten seconds.
 const EXPIRE_EVERY: u64 = 20;
+/// Looks between two sealings of what was noted in the audit logs: five seconds.
+const SEAL_EVERY: u64 = 10;
 /// How often recording is tried while the database is busy or away.
 const RECORD_TRIES: u32 = 6;
 
@@ -79,6 +85,8 @@ struct Worker {
 struct Held {
     tenant: TenantId,
     module: Module,
+    /// What decided whether an LLM can be asked, where the tenant wants one.
+    basis: Option<Basis>,
     knowledge: Arc<Knowledge>,
     chosen: Chosen,
     local: Arc<dyn Scorer>,
@@ -104,6 +112,11 @@ impl Pipeline {
             tasks.spawn(Driver::new(tools, owner.clone()).serve(ending.clone()));
         }
         tasks.spawn(worker.look_around(workers > 0, ending.clone()));
+        if workers > 0 {
+            tasks.spawn(publish::serve(tools.store.clone(), ending.clone()));
+        }
+        tasks.spawn(keeper::serve(tools.store.clone(), ending.clone()));
+        tasks.spawn(recount::serve(tools.store.clone(), ending.clone()));
         Self { tasks, asking, store: tools.store.clone(), owner }
     }
 
@@ -174,6 +187,11 @@ impl Worker {
             {
                 tracing::warn!(%error, "looking for lost LLM calls failed: {error}");
             }
+            if looks % SEAL_EVERY == 0
+                && let Err(error) = sealing::seal(&self.tools.store).await
+            {
+                tracing::warn!(%error, "sealing the audit logs failed; it is tried again in five seconds: {error}");
+            }
             if looks % CLEAN_EVERY == 0
                 && let Err(error) = self.clean().await
             {
@@ -188,6 +206,7 @@ impl Worker {
         for tenant in store.tenants().await? {
             while store.remove_old_events(tenant.id, KEEP_EVENTS).await? {}
             while store.remove_old_calls(tenant.id, KEEP_CALLS).await? {}
+            while store.expire_review(tenant.id, KEEP_REVIEW).await? {}
             Driver::clean(store, tenant.id).await?;
         }
         Ok(())
@@ -226,6 +245,11 @@ impl Worker {
     async fn serve_tenant(&self, tenant: TenantId, turn: u64) -> Result<bool, StoreError> {
         let Tools { store, lessons, llms, work, local, .. } = &self.tools;
         let (module, knowledge) = lessons.knowledge(store, tenant).await?;
+        // Before the keys are looked at: one that is set from here on is a change.
+        let basis = match module.settings.scorer {
+            ScorerKind::Local => None,
+            _ => Some(store.basis(tenant, &module).await?),
+        };
         let chosen = llms.choose(tenant, &module.settings, &self.aside).await?;
         let (place, limit) = match &chosen {
             Chosen::Local | Chosen::Unusable(_) => (None, BATCH),
@@ -254,7 +278,7 @@ impl Worker {
             work.wake(tenant);
         }
         let local = if place.is_some() { &self.aside } else { local }.clone();
-        let held = Held { tenant, module, knowledge, chosen, local, claimed };
+        let held = Held { tenant, module, basis, knowledge, chosen, local, claimed };
         match place {
             None => {
                 self.score(held).await?;
@@ -280,7 +304,7 @@ impl Worker {
 
     /// Scores a batch and records what came of it.
     async fn score(&self, held: Held) -> Result<(), StoreError> {
-        let Held { tenant, module, knowledge, chosen, local, claimed } = held;
+        let Held { tenant, module, basis, knowledge, chosen, local, claimed } = held;
         let store = &self.tools.store;
         let arrived: Vec<_> = claimed.iter().map(|one| one.received_at).collect();
         let ids = claimed.iter().map(|one| (one.id.clone(), one.attempts)).collect();
@@ -302,7 +326,11 @@ impl Worker {
             finished = concluded => finished?,
             never = self.keep(tenant, ids) => match never {},
         };
+        let put_off = finished.iter().any(|one| matches!(one.outcome, Outcome::Deferred { .. }));
         let recorded = self.record(tenant, &module, finished).await?;
+        if let Some(basis) = basis.filter(|_| put_off) {
+            store.hasten_if_changed(tenant, &basis).await?;
+        }
         metrics::counter!("undertone_scored_total").increment(recorded.scored as u64);
         metrics::counter!("undertone_skipped_total").increment(recorded.skipped as u64);
         metrics::counter!("undertone_retried_total").increment(recorded.deferred as u64);
@@ -336,6 +364,7 @@ impl Worker {
             to_workflow: module.settings.emit_workflow_events,
             to_webhooks: module.settings.dispatch_webhooks,
             threshold: module.settings.alert_threshold,
+            alerts: true,
         };
         match self.record_patiently(tenant, events, &finished).await {
             Err(error) if !error.is_passing() => {

@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use undertone_core::gate::DeferReason;
 use undertone_core::usage::RequestSize;
 use undertone_core::usage::price::Caching;
+use undertone_core::verdict::ScorerKind;
 use undertone_core::{SkipReason, Usage};
 
 use super::purse::{Ending, Planned, Refused};
@@ -14,7 +15,7 @@ use crate::llm::prompt::{Item, Question};
 use crate::llm::{
     Failure, FailureKind, Headers, Outcome, RateLimits, Reply, Retry, Unreadable, claude, openai, schema,
 };
-use crate::{Knowledge, NoVerdict, Scorer};
+use crate::{Knowledge, NoVerdict, Scorer, Utterance};
 
 /// A pause that grows starts with this and ends with [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -229,10 +230,21 @@ fn lost(failure: &Failure, now: DateTime<Utc>) -> Lost {
 }
 
 impl Endpoint {
+    /// What bounds the request about one text of a single byte, and whether it has its prompt cached: no request about any text takes less,
+    /// for a tenant who told `knowledge`.
+    #[must_use]
+    pub fn least(&self, knowledge: &Knowledge, model: &str) -> (RequestSize, Caching) {
+        let utterance = Utterance::message("x");
+        let items = [Item::of(&utterance, &utterance.text)];
+        let question = Question::new(&items, knowledge);
+        let (_, planned) = self.call(ScorerKind::Local, &question, model, false);
+        (planned.size, planned.caching)
+    }
+
     /// The request about `question`, and what may be said of it beforehand.
     fn call<'m>(
         &self,
-        scorer: undertone_core::verdict::ScorerKind,
+        scorer: ScorerKind,
         question: &Question<'_>,
         model: &'m str,
         doubled: bool,

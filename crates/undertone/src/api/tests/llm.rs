@@ -4,6 +4,8 @@ mod away;
 mod backfill;
 mod beside;
 mod cascade;
+mod nodes;
+mod postgres;
 
 use std::collections::BTreeSet;
 use std::ops::Deref;
@@ -14,7 +16,7 @@ use undertone_core::usage::price::Prices;
 use undertone_core::usage::sums::{Group, Sums};
 use undertone_core::usage::{Feature, Usage};
 use undertone_core::{Clock, verdict::ScorerKind};
-use undertone_llm_server::{Failure, Fault, Item, Script, Server, items};
+use undertone_llm_server::{Failure, Fault, Item, Problem, Script, Server, items};
 use undertone_store::interactions::Listed;
 
 use super::*;

@@ -200,7 +200,7 @@ async fn without_a_master_key_only_setting_one_is_refused() {
 /// Every file under `folder`, byte by byte.
 fn assert_not_in_files(folder: &Path) -> usize {
     let (mut files, hex) =
-        (0, MARKER.bytes().fold(String::new(), |text, byte| text + &format!("{byte:02x}")));
+        (0, MARKER.bytes().fold(String::new(), |text, byte| text + format!("{byte:02x}").as_str()));
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

@@ -12,6 +12,9 @@ pub const ACCOUNT: [&str; 3] = ["name", "plan", "value_cents"];
 /// What is told of an agent.
 pub const AGENT: [&str; 3] = ["name", "email", "team"];
 
+/// What is told of a conversation, besides whose it is.
+pub const CONVERSATION: [&str; 5] = ["subject", "priority", "queue", "tags", "state"];
+
 /// What is told, field by field; `inside` is the name of the object and a dot, or empty.
 impl Check {
     /// A customer's `name`, `email`, `phone`, `segment` and `attributes`.
@@ -51,17 +54,33 @@ impl Check {
         }
     }
 
-    /// A conversation's `subject`, `priority`, `queue` and `tags`.
+    /// The fields of [`CONVERSATION`].
     pub fn conversation_details(
         &mut self,
         inside: &str,
-        [subject, priority, queue, tags]: [Given<'_>; 4],
+        [subject, priority, queue, tags, state]: [Given<'_>; 5],
     ) -> ConversationDetails {
         ConversationDetails {
             subject: self.string(&format!("{inside}subject"), subject, MOST_NAME),
             priority: self.string(&format!("{inside}priority"), priority, MOST_WORD),
             queue: self.string(&format!("{inside}queue"), queue, MOST_GROUP),
             tags: self.tags(&format!("{inside}tags"), tags),
+            closed: self.closed(&format!("{inside}state"), state),
+        }
+    }
+}
+
+impl Check {
+    /// Whether a conversation is closed, by the word for its state.
+    fn closed(&mut self, field: &str, given: Given<'_>) -> Option<bool> {
+        let word = self.string(field, given, MOST_WORD)?;
+        match word.as_str() {
+            "closed" => Some(true),
+            "open" => Some(false),
+            _ => {
+                self.refuse(field, "wrong_value", &format!("is \"{}\"; it must be open or closed", shown(&word)));
+                None
+            }
         }
     }
 }
@@ -142,7 +161,7 @@ impl Check {
                 return;
             }
         };
-        let fields = ["id", "subject", "priority", "queue", "tags"];
+        let fields = ["id", "subject", "priority", "queue", "tags", "state"];
         let [id, told @ ..] = self.sort("conversation.", pairs, fields);
         arrival.interaction.conversation = self.id_within("conversation.id", id);
         arrival.conversation = self.conversation_details("conversation.", told);

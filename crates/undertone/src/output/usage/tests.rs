@@ -1,6 +1,6 @@
 use chrono::{FixedOffset, NaiveDate, TimeZone};
-use undertone_core::Usage;
 use undertone_core::usage::sums::{self, Sums};
+use undertone_core::{Usage, cascade};
 
 use super::*;
 use crate::usage::Line;
@@ -48,6 +48,7 @@ fn report(group: Group, lines: &[(&str, Sums)]) -> Report {
         currency: "USD",
         lines: lines.iter().map(line).collect(),
         total: (&total).into(),
+        cascade: None,
         subscription: vec![Period {
             activated_at: began,
             activated_by: "test".to_owned(),
@@ -72,6 +73,23 @@ fn a_table_lines_up_and_says_what_was_saved() {
          \n\
          Saved: $0.054000 by caching, $0.003600 by packing (360,000 tokens of prompt not sent again), $0.000000 by batches.\n\
          Subscription: $99.99 a month for the module, from 2026-10-02 on.\n"
+    );
+    let cascade = |verdicts, asked, tokens_in, cost_micros| {
+        let sums = cascade::sums::Sums { verdicts, asked, tokens_in, cost_micros, ..Default::default() };
+        let report = Report { cascade: sums.spared().map(Into::into), ..self::report(Group::Day, &[]) };
+        plain(&table("acme", &report, 100)).lines().nth(3).unwrap_or_default().to_owned()
+    };
+    assert_eq!(
+        cascade(1_500, 300, 243_600, 36_000),
+        "The cascade did not put 1,200 texts to the LLM: an estimated 974,400 tokens and $0.1440, at 812 tokens a text as 300 texts took."
+    );
+    assert_eq!(
+        cascade(2, 1, 4_000, 0),
+        "The cascade did not put 1 text to the LLM: an estimated 4,000 tokens, at 4,000 tokens a text as 1 text took."
+    );
+    assert_eq!(
+        cascade(7, 0, 0, 0),
+        "The cascade did not put 7 texts to the LLM; what that saved is not known, since the LLM answered about none."
     );
     // Narrow terminals get what matters most.
     let narrow = plain(&table("acme", &report, 80));

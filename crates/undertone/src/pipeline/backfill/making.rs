@@ -11,6 +11,7 @@ use undertone_scoring::{Knowledge, Utterance};
 use undertone_store::backfill::{
     Again, BatchRow, BatchState, NewBatch, NewRequest, RequestResult, Run, Waiting,
 };
+use undertone_store::basis::Basis;
 use undertone_store::budget::{Caps, Frees, Refusal, ReserveRequest, Reserved};
 use undertone_store::queue::Claimed;
 use undertone_store::record::{Finished, Outcome};
@@ -76,14 +77,16 @@ impl Driver {
         if waiting.until.is_none_or(|until| until > store.now()) {
             return Ok(Some(waiting));
         }
+        let (module, knowledge) = self.tools.lessons.knowledge(store, tenant.id).await?;
+        let basis = store.basis(tenant.id, &module).await?;
         let key = match self.tools.llms.claude_key(tenant.id).await? {
             Ok(key) => key,
             Err(why) => {
-                self.defer(tenant, run, (SkipReason::NoKey, &why), store.now() + LOOK_AGAIN).await?;
+                let until = store.now() + LOOK_AGAIN;
+                self.defer(tenant, run, (SkipReason::NoKey, &why), until, &basis).await?;
                 return Ok(None);
             }
         };
-        let (module, knowledge) = self.tools.lessons.knowledge(store, tenant.id).await?;
         let settings = run.asked.over(&module.settings);
         let texts = self.texts(tenant, run, &settings, &knowledge).await?;
         let model = settings.model.clone().unwrap_or_else(|| CLAUDE_MODEL.to_owned());
@@ -99,24 +102,24 @@ impl Driver {
                 Frees::WhenCallsSettle | Frees::WithHigherCap => now + LOOK_AGAIN,
             };
             let reason = SkipReason::from(refusal.reason());
-            self.defer(tenant, run, (reason, &refusal.to_string()), until).await?;
-            // A cap that was raised between the refusal and this would be found only when what was put off is due.
-            if store.module(tenant.id).await?.settings != module.settings {
-                store.hasten_items(tenant.id).await?;
-            }
+            self.defer(tenant, run, (reason, &refusal.to_string()), until, &basis).await?;
         }
         Ok(None)
     }
 
+    /// Puts off what is due until `until`, unless a cap was raised or a key set meanwhile.
     async fn defer(
         &self,
         tenant: &Tenant,
         run: &Run,
         (reason, detail): (SkipReason, &str),
         until: DateTime<Utc>,
+        basis: &Basis,
     ) -> Result<(), StoreError> {
-        let why = (reason.as_str(), detail);
-        self.tools.store.defer_items(tenant.id, (&run.id, &self.owner), why, until).await
+        let (store, why) = (&self.tools.store, (reason.as_str(), detail));
+        store.defer_items(tenant.id, (&run.id, &self.owner), why, until).await?;
+        store.hasten_if_changed(tenant.id, basis).await?;
+        Ok(())
     }
 
     /// What is due, as it is asked about; what the gate leaves out, and what was tried too often, is recorded.

@@ -25,6 +25,7 @@ impl Driver {
             to_workflow: settings.emit_workflow_events,
             to_webhooks: settings.dispatch_webhooks,
             threshold: settings.alert_threshold,
+            alerts: true,
         };
         match self.record_patiently(tenant, run, events, &finished).await {
             Err(error) if !error.is_passing() => {

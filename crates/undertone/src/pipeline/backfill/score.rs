@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use undertone_core::verdict::ScorerKind;
 use undertone_store::backfill::{Run, Waiting};
 use undertone_store::people::People;
+use undertone_store::record::Outcome;
 use undertone_store::{StoreError, Tenant};
 
 use super::Driver;
@@ -18,6 +19,8 @@ impl Driver {
     pub(super) async fn score_some(&self, tenant: &Tenant, run: &Run) -> Result<Option<Waiting>, StoreError> {
         let store = &self.tools.store;
         let (module, knowledge) = self.tools.lessons.knowledge(store, tenant.id).await?;
+        // Before the keys are looked at: one that is set from here on is a change.
+        let basis = store.basis(tenant.id, &module).await?;
         let settings = run.asked.over(&module.settings);
         let together = u16::from(settings.llm_together).max(1);
         let piece = match settings.scorer {
@@ -43,7 +46,11 @@ impl Driver {
             chosen: &chosen,
         };
         let finished = conclude(&rules, &|| store.now(), &people, claimed).await;
+        let put_off = finished.iter().any(|one| matches!(one.outcome, Outcome::Deferred { .. }));
         self.record(tenant.id, &run.id, &module.settings, finished).await?;
+        if put_off {
+            store.hasten_if_changed(tenant.id, &basis).await?;
+        }
         let waiting = store.backfill_waiting(tenant.id, &run.id).await?;
         if waiting.items == 0 && run.asked.sleep_ms > 0 {
             let pause = TimeDelta::milliseconds(run.asked.sleep_ms.into());

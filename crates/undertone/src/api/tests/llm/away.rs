@@ -35,7 +35,7 @@ async fn without_the_llm_the_embedded_model_scores_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_waits_for_the_llm_is_scored_by_it() {
+pub(super) async fn whoever_waits_for_the_llm_is_scored_by_it() {
     let bench = LlmBench::open(json!({"scorer": "claude", "when_unavailable": "wait"})).await;
     bench.server.unplug().unwrap();
     bench.hand_in("ut_mine", complaints(3)).await;
@@ -69,7 +69,7 @@ async fn whoever_would_rather_have_none_has_the_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cap_stops_the_llm_and_a_raised_one_lets_it_go_on_at_once() {
+pub(super) async fn a_cap_stops_the_llm_and_a_raised_one_lets_it_go_on_at_once() {
     let settings =
         json!({"scorer": "claude", "when_unavailable": "wait", "daily_token_cap": 1000, "llm_together": 2});
     let bench = LlmBench::open(settings).await;
@@ -105,6 +105,36 @@ async fn a_cap_stops_the_llm_and_a_raised_one_lets_it_go_on_at_once() {
     }
     assert!(raised.elapsed() < Duration::from_secs(5), "{:?}", raised.elapsed());
     bench.assert_adds_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+pub(super) async fn a_change_while_the_llm_is_asked_is_not_missed() {
+    let settings = json!({"scorer": "claude", "when_unavailable": "wait", "llm_together": 1});
+    let bench = LlmBench::open(settings).await;
+    // Of two texts that are asked about together, one is told to wait for next month, and the answer about the other takes a while.
+    let faults = || {
+        bench.server.set(Fault::next(1, Failure::Error(Problem::spend_limit())));
+        bench.server.add(Fault::next(1, Failure::Hold));
+        bench.server.requests().len() + 2
+    };
+    let change_meanwhile = async |asked: usize, threshold: i64| {
+        while bench.server.requests().len() < asked || bench.server.in_flight() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        bench.set(json!({"alert_threshold": threshold})).await;
+        bench.server.release();
+    };
+    let asked = faults();
+    bench.hand_in("ut_mine", complaints(2)).await;
+    change_meanwhile(asked, -60).await;
+    bench.scored().await;
+    assert_eq!(bench.server.requests().len(), asked + 1, "the one is asked about once more");
+
+    // Of a run the same holds.
+    let asked = faults();
+    let id = bench.start(json!({"mode": "refresh"})).await;
+    change_meanwhile(asked, -70).await;
+    assert_eq!(bench.ended(&id).await["scored"], 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! Runs over what was not scored and over what is scored again, as whoever asks for them sees them.
 
-mod batches;
+pub(super) mod batches;
 
 use super::*;
 
@@ -12,7 +12,7 @@ impl LlmBench {
     }
 
     /// Starts a run and answers its id.
-    async fn start(&self, mut body: Value) -> String {
+    pub(super) async fn start(&self, mut body: Value) -> String {
         body["confirm"] = json!(true);
         let told = self.act("POST", "/api/v1/backfills", body).await;
         told["run"]["id"].as_str().unwrap().to_owned()
@@ -23,7 +23,7 @@ impl LlmBench {
     }
 
     /// Waits until `done` says so of a run.
-    async fn run_until(&self, id: &str, what: &str, done: impl Fn(&Value) -> bool) -> Value {
+    pub(super) async fn run_until(&self, id: &str, what: &str, done: impl Fn(&Value) -> bool) -> Value {
         let begun = Instant::now();
         loop {
             let run = self.run(id).await;
@@ -35,7 +35,7 @@ impl LlmBench {
         }
     }
 
-    async fn ended(&self, id: &str) -> Value {
+    pub(super) async fn ended(&self, id: &str) -> Value {
         self.run_until(id, "ended", |run| run["state"] != "running" && !run["report"].is_null()).await
     }
 
@@ -49,10 +49,10 @@ impl LlmBench {
 
     /// How many events there are.
     async fn events(&self) -> i64 {
-        let address = format!("sqlite://{}", self.folder.path().join("undertone.db").display());
-        let raw = sea_orm::Database::connect(address).await.unwrap();
+        let raw = sea_orm::Database::connect(self.url()).await.unwrap();
         let text = format!("SELECT COUNT(*) FROM outbox WHERE tenant_id = {}", self.mine.id.0);
-        let statement = sea_orm::Statement::from_string(sea_orm::DbBackend::Sqlite, text);
+        let backend = sea_orm::ConnectionTrait::get_database_backend(&raw);
+        let statement = sea_orm::Statement::from_string(backend, text);
         let row = sea_orm::ConnectionTrait::query_one_raw(&raw, statement).await.unwrap().unwrap();
         let counted = row.try_get_by_index(0).unwrap();
         raw.close().await.unwrap();
@@ -65,7 +65,7 @@ impl LlmBench {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_had_no_verdict_gets_one_and_said_twice_spends_nothing() {
+pub(super) async fn what_had_no_verdict_gets_one_and_said_twice_spends_nothing() {
     let llm =
         LlmBench::open(json!({"scorer": "claude", "when_unavailable": "skip", "daily_token_cap": 1})).await;
     llm.hand_in("ut_mine", complaints(20).chain(["Hi".to_owned()])).await;
@@ -127,7 +127,7 @@ async fn what_had_no_verdict_gets_one_and_said_twice_spends_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refresh_tells_what_it_changed_and_keeps_what_people_said() {
+pub(super) async fn a_refresh_tells_what_it_changed_and_keeps_what_people_said() {
     let llm = LlmBench::open(json!({})).await;
     llm.hand_in(
         "ut_mine",
@@ -175,6 +175,31 @@ async fn a_refresh_tells_what_it_changed_and_keeps_what_people_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+pub(super) async fn any_scorer_serves_a_run() {
+    let llm = LlmBench::open(json!({"daily_token_cap": 0})).await;
+    llm.hand_in("ut_mine", complaints(10)).await;
+    llm.scored().await;
+    // At a threshold of 100 the cascade asks about all but what is certain; whom, follows from the model.
+    llm.set(json!({"cascade_threshold": 100})).await;
+    for (n, scorer) in ["openai", "cascade", "local", "claude"].into_iter().enumerate() {
+        llm.set(json!({"model": if scorer == "claude" { Value::Null } else { json!("local-model") }})).await;
+        let asked = llm.server.requests().len();
+        let id = llm.start(json!({"mode": "refresh", "scorer": scorer, "batch_size": 100, "sleep_ms": 0})).await;
+        let run = llm.ended(&id).await;
+        assert_eq!((&run["state"], &run["scored"]), (&json!("done"), &json!(10)), "{scorer}: {run}");
+        let whose = if scorer == "cascade" { "openai" } else { scorer };
+        for one in llm.all().await {
+            assert_eq!(llm.scorer_of(&one).await.0, whose, "{scorer}");
+            let revisions = llm.store().revisions(llm.mine.id, &one.id).await.unwrap();
+            assert_eq!(revisions.len(), n + 2, "{scorer}: every earlier verdict is kept");
+            assert_eq!(revisions[0].verdict.cascade.is_some(), scorer == "cascade");
+        }
+        assert_eq!(llm.server.requests().len() > asked, scorer != "local");
+    }
+    llm.assert_verified().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_new_overtakes_a_run() {
     let slow = Script { latency: Duration::from_millis(150), ..Script::new(Arc::new(|| MachineClock.now())) };
     let llm = LlmBench::with(slow, json!({})).await;
@@ -212,7 +237,7 @@ async fn what_is_new_overtakes_a_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_waits_for_money_and_goes_on_when_there_is_some() {
+pub(super) async fn a_run_waits_for_money_and_goes_on_when_there_is_some() {
     let llm = LlmBench::open(json!({})).await;
     llm.hand_in("ut_mine", complaints(24)).await;
     llm.scored().await;
@@ -238,7 +263,7 @@ async fn a_run_waits_for_money_and_goes_on_when_there_is_some() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_loses_nothing_and_charges_nothing_twice() {
+pub(super) async fn an_outage_loses_nothing_and_charges_nothing_twice() {
     let llm = LlmBench::open(json!({})).await;
     llm.hand_in("ut_mine", complaints(40)).await;
     llm.scored().await;

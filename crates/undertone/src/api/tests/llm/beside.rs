@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_llm_holds_nobody_up() {
+pub(super) async fn a_slow_llm_holds_nobody_up() {
     let bench = LlmBench::open(json!({"scorer": "claude", "daily_token_cap": 0})).await;
     bench.server.set(Fault::always(Failure::Hold));
     let begun = Instant::now();
@@ -53,7 +53,7 @@ async fn what_arrives_while_others_are_asked_about_goes_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_the_end_what_waits_for_the_llm_is_given_back() {
+pub(super) async fn at_the_end_what_waits_for_the_llm_is_given_back() {
     let bench = LlmBench::open(json!({"scorer": "claude", "daily_token_cap": 0})).await;
     bench.server.set(Fault::always(Failure::Hold));
     bench.hand_in("ut_mine", complaints(80)).await;

@@ -22,7 +22,7 @@ fn gloomy() -> Script {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_verdicts_show_and_what_the_cascade_did_adds_up() {
+pub(super) async fn both_verdicts_show_and_what_the_cascade_did_adds_up() {
     let bench = LlmBench::with(gloomy(), json!({"scorer": "cascade", "cascade_threshold": 100})).await;
     bench.hand_in("ut_mine", [GRATEFUL, FURIOUS, GERMAN].map(str::to_owned)).await;
     let all = bench.scored().await;
@@ -93,6 +93,23 @@ async fn both_verdicts_show_and_what_the_cascade_did_adds_up() {
     assert_eq!((&theirs["total"]["verdicts"], &theirs["disagreements"]), (&json!(0), &json!([])));
     let theirs = bench.call("GET", "/api/v1/cascade/advice?daily_tokens=1", "ut_theirs", None).await.json();
     assert_eq!((&theirs["readings"], &theirs["none_because"]), (&json!(0), &json!("no_readings")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_asked_follows_from_the_model() {
+    let bench = LlmBench::open(json!({"scorer": "cascade", "cascade_threshold": 100})).await;
+    // There is a key for either, at addresses that may serve any model.
+    for (n, (model, scorer)) in
+        [(Value::Null, "claude"), (json!(MODEL), "claude"), (json!("local-model"), "openai")]
+            .into_iter()
+            .enumerate()
+    {
+        bench.set(json!({"model": model})).await;
+        let item = json!({"external_id": n, "text": FURIOUS});
+        bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&item)).await;
+        let one = bench.scored().await.remove(n);
+        assert_eq!((bench.scorer_of(&one).await.0.as_str(), &one.reason), (scorer, &None), "{model}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

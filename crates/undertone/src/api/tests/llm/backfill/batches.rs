@@ -57,7 +57,7 @@ impl LlmBench {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn batches_are_read_whatever_becomes_of_their_requests() {
+pub(in super::super) async fn batches_are_read_whatever_becomes_of_their_requests() {
     let llm = open(json!({"daily_token_cap": 0})).await;
     // 24 texts, eight in a request: three requests in the first batch.
     llm.hand_in("ut_mine", complaints(24)).await;
@@ -102,7 +102,7 @@ async fn batches_are_read_whatever_becomes_of_their_requests() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_outlives_the_process_and_a_lost_answer() {
+pub(in super::super) async fn a_batch_outlives_the_process_and_a_lost_answer() {
     let mut llm = open(json!({"daily_token_cap": 0})).await;
     llm.hand_in("ut_mine", complaints(12)).await;
     llm.scored().await;

@@ -1,0 +1,220 @@
+//! What customers are told about what is done with their texts, out of the settings in force: what is collected, what is read out of it and by
+//! whom, who sees it, whom it is told to, how long it stays, and what they may ask for. In English, German and Spanish.
+//!
+//! These are texts to begin with, no legal advice; the tenant adds who they are and whom to write to.
+
+mod english;
+mod german;
+mod spanish;
+
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use crate::Settings;
+use crate::verdict::ScorerKind;
+
+/// A language that notices are written in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub enum Language {
+    /// English.
+    #[default]
+    #[serde(rename = "en")]
+    English,
+    /// German.
+    #[serde(rename = "de")]
+    German,
+    /// Spanish.
+    #[serde(rename = "es")]
+    Spanish,
+}
+
+impl Language {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::English, Self::German, Self::Spanish];
+
+    /// Its two letters (ISO 639-1).
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::German => "de",
+            Self::Spanish => "es",
+        }
+    }
+}
+
+impl FromStr for Language {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|known| known.as_str() == word)
+            .ok_or_else(|| format!("there are no notices in “{word}”; there are some in en, de and es"))
+    }
+}
+
+/// Whom texts are put to besides the embedded model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Processor {
+    /// Nobody: texts are read where they are.
+    Nobody,
+    /// Anthropic, for every text.
+    Anthropic,
+    /// A provider of a language model that speaks chat completions, for every text.
+    Provider,
+    /// A language model, for the texts the embedded model is unsure of.
+    WhereUnsure,
+}
+
+impl Processor {
+    fn of(settings: &Settings) -> Self {
+        match settings.scorer {
+            ScorerKind::Local => Self::Nobody,
+            ScorerKind::Claude => Self::Anthropic,
+            ScorerKind::Openai => Self::Provider,
+            ScorerKind::Cascade => Self::WhereUnsure,
+        }
+    }
+}
+
+/// A part of the policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Section {
+    /// What it is about: `collected`, `read`, `processor`, `seen_by`, `told_to`, `kept`, `decisions`, `rights`.
+    pub id: &'static str,
+    /// Its title.
+    pub title: &'static str,
+    /// What it says.
+    pub text: String,
+}
+
+/// What there is to be told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Facts {
+    /// In which language.
+    pub language: Language,
+    /// Texts stay this many days.
+    pub text_days: u32,
+    /// Scores stay this many days.
+    pub scores_days: u32,
+    /// The record of what was done stays this many days.
+    pub audit_days: u32,
+    /// Whom texts are put to.
+    pub processor: Processor,
+    /// Workflows of the tenant hear of scores.
+    pub to_workflows: bool,
+    /// Connected systems of the tenant hear of scores.
+    pub to_systems: bool,
+    /// A short notice to be shown where customers write.
+    pub notice: String,
+    /// The policy, section by section.
+    pub sections: Vec<Section>,
+}
+
+/// The words of a language.
+struct Words {
+    notice: fn(&str, &Settings) -> String,
+    /// Id, title and text of each section.
+    sections: [(&'static str, &'static str, fn(&str, &Settings) -> String); 8],
+}
+
+impl Facts {
+    /// What a tenant of this name tells in `language`.
+    #[must_use]
+    pub fn of(tenant: &str, settings: &Settings, language: Language) -> Self {
+        let words = match language {
+            Language::English => &english::WORDS,
+            Language::German => &german::WORDS,
+            Language::Spanish => &spanish::WORDS,
+        };
+        let section = |(id, title, text): &(&'static str, &'static str, fn(&str, &Settings) -> String)| {
+            Section { id, title, text: text(tenant, settings) }
+        };
+        Self {
+            language,
+            text_days: settings.retention_text_days,
+            scores_days: settings.retention_scores_days,
+            audit_days: settings.retention_audit_days,
+            processor: Processor::of(settings),
+            to_workflows: settings.emit_workflow_events,
+            to_systems: settings.dispatch_webhooks,
+            notice: (words.notice)(tenant, settings),
+            sections: words.sections.iter().map(section).collect(),
+        }
+    }
+}
+
+/// The channels that are read, as the settings name them.
+fn channels(settings: &Settings) -> String {
+    settings.channels.iter().map(|channel| channel.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::visibility::Policy;
+
+    fn told(language: Language, change: impl FnOnce(&mut Settings)) -> Facts {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        Facts::of("Acme & Söhne", &settings, language)
+    }
+
+    #[test]
+    fn every_language_has_the_same_sections_and_names_whose_they_are() {
+        let english: Vec<&str> = told(Language::English, |_| {}).sections.iter().map(|s| s.id).collect();
+        for language in Language::ALL {
+            let facts = told(language, |_| {});
+            assert_eq!(facts.sections.iter().map(|s| s.id).collect::<Vec<_>>(), english);
+            assert!(facts.notice.contains("Acme & Söhne"), "{}", facts.notice);
+            for section in &facts.sections {
+                assert!(section.text.len() > 60 && section.text.ends_with('.'), "{}", section.text);
+                assert!(!section.text.contains("  ") && !section.text.contains('{'), "{}", section.text);
+            }
+            assert_eq!(language.as_str().parse(), Ok(language));
+        }
+        assert!("fr".parse::<Language>().unwrap_err().contains("de"));
+    }
+
+    #[test]
+    fn what_is_told_follows_the_settings() {
+        for language in Language::ALL {
+            let before = told(language, |_| {});
+            let text = |facts: &Facts, id: &str| {
+                facts
+                    .sections
+                    .iter()
+                    .find(|section| section.id == id)
+                    .map(|s| s.text.clone())
+                    .unwrap_or_default()
+            };
+            let changed: [(&str, Facts); 7] = [
+                ("seen_by", told(language, |s| s.visibility.policy = Policy::AggregateOnly)),
+                ("processor", told(language, |s| s.scorer = ScorerKind::Claude)),
+                ("processor", told(language, |s| s.scorer = ScorerKind::Openai)),
+                ("processor", told(language, |s| s.scorer = ScorerKind::Cascade)),
+                ("told_to", told(language, |s| s.dispatch_webhooks = false)),
+                ("kept", told(language, |s| s.retention_text_days = 31)),
+                (
+                    "collected",
+                    told(language, |s| {
+                        s.channels.pop_first();
+                    }),
+                ),
+            ];
+            let texts: BTreeSet<String> = changed.iter().map(|(id, facts)| text(facts, id)).collect();
+            assert_eq!(texts.len(), changed.len());
+            for (id, facts) in &changed {
+                assert_ne!(text(facts, id), text(&before, id), "{id}");
+            }
+            assert!(text(&changed[1].1, "processor").contains("Anthropic"));
+            assert!(text(&changed[5].1, "kept").contains("31"));
+            assert!(!text(&before, "processor").contains("Anthropic"));
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Business hours: when people work, and when something is due that has to be done within some working time.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Days, Duration, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Utc};
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+
+/// No answer is looked for further away than this, in days.
+const FARTHEST: u64 = 400;
+/// Stretches of a day at most.
+const MOST_SPANS: usize = 6;
+/// Holidays at most.
+const MOST_HOLIDAYS: usize = 500;
+
+/// A stretch of a day, in the zone's own time. `24:00` is the day's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "(String, String)", into = "(String, String)")]
+pub struct Span {
+    /// Minutes from midnight.
+    from: u16,
+    /// Minutes from midnight, up to 1440.
+    to: u16,
+}
+
+impl TryFrom<(String, String)> for Span {
+    type Error = String;
+
+    fn try_from((from, to): (String, String)) -> Result<Self, String> {
+        let minutes = |text: &str| {
+            let wrong = || format!("“{text}” is no time of day; give one such as 09:00");
+            let (hours, minutes) = text.split_once(':').ok_or_else(wrong)?;
+            let (hours, minutes): (u16, u16) =
+                (hours.parse().map_err(|_| wrong())?, minutes.parse().map_err(|_| wrong())?);
+            let all = hours.checked_mul(60).and_then(|h| h.checked_add(minutes)).ok_or_else(wrong)?;
+            if minutes < 60 && all <= 1440 { Ok(all) } else { Err(wrong()) }
+        };
+        let span = Self { from: minutes(&from)?, to: minutes(&to)? };
+        if span.from < span.to { Ok(span) } else { Err(format!("{from} to {to} ends before it begins")) }
+    }
+}
+
+impl From<Span> for (String, String) {
+    fn from(span: Span) -> Self {
+        let text = |minutes: u16| format!("{:02}:{:02}", minutes / 60, minutes % 60);
+        (text(span.from), text(span.to))
+    }
+}
+
+/// When people work. Without a stretch on any day: always.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Schedule {
+    /// Where these times are; none: in the tenant's zone.
+    #[serde(with = "zone_name", skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Tz>,
+    /// Stretches of work, day by day.
+    pub monday: Vec<Span>,
+    /// As above.
+    pub tuesday: Vec<Span>,
+    /// As above.
+    pub wednesday: Vec<Span>,
+    /// As above.
+    pub thursday: Vec<Span>,
+    /// As above.
+    pub friday: Vec<Span>,
+    /// As above.
+    pub saturday: Vec<Span>,
+    /// As above.
+    pub sunday: Vec<Span>,
+    /// Days on which nobody works.
+    pub holidays: BTreeSet<NaiveDate>,
+}
+
+/// A zone by its name.
+mod zone_name {
+    use chrono_tz::Tz;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+    #[expect(clippy::ref_option, reason = "serde hands the field over like this")]
+    pub(super) fn serialize<S: Serializer>(zone: &Option<Tz>, serializer: S) -> Result<S::Ok, S::Error> {
+        zone.map(Tz::name).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Tz>, D::Error> {
+        let name = Option::<String>::deserialize(deserializer)?;
+        let known = |name: String| {
+            name.parse().map_err(|_| {
+                de::Error::custom(format!("“{name}” is no zone; give one such as Europe/Berlin"))
+            })
+        };
+        name.map(known).transpose()
+    }
+}
+
+impl Schedule {
+    fn days(&self) -> [&Vec<Span>; 7] {
+        [
+            &self.monday,
+            &self.tuesday,
+            &self.wednesday,
+            &self.thursday,
+            &self.friday,
+            &self.saturday,
+            &self.sunday,
+        ]
+    }
+
+    /// Somebody works at all hours.
+    #[must_use]
+    pub fn is_always(&self) -> bool {
+        self.days().iter().all(|spans| spans.is_empty())
+    }
+
+    /// Whether it can be used.
+    ///
+    /// # Errors
+    /// What is wrong, for people.
+    pub fn check(&self) -> Result<(), String> {
+        for spans in self.days() {
+            let mut sorted = spans.clone();
+            sorted.sort_unstable();
+            if spans.len() > MOST_SPANS || sorted.windows(2).any(|two| two[0].to > two[1].from) {
+                return Err(format!("a day has at most {MOST_SPANS} stretches, which do not overlap"));
+            }
+        }
+        if self.holidays.len() > MOST_HOLIDAYS {
+            return Err(format!("there are at most {MOST_HOLIDAYS} holidays"));
+        }
+        Ok(())
+    }
+
+    /// The moment at which `working` minutes of working time have passed since `from`. Hours are those that pass: a night that is an hour
+    /// longer is. Where nobody works for over a year, time passes as if always somebody did.
+    #[must_use]
+    pub fn after(&self, tenants: Tz, from: DateTime<Utc>, working: u32) -> DateTime<Utc> {
+        let mut left = Duration::minutes(working.into());
+        if self.is_always() {
+            return from + left;
+        }
+        let zone = self.zone.unwrap_or(tenants);
+        let first = from.with_timezone(&zone).date_naive();
+        for day in (0..FARTHEST).filter_map(|days| first.checked_add_days(Days::new(days))) {
+            for (begin, end) in self.stretches(zone, day) {
+                let begin = begin.max(from);
+                let length = end - begin;
+                if length <= Duration::zero() {
+                    continue;
+                }
+                if left <= length {
+                    return begin + left;
+                }
+                left -= length;
+            }
+        }
+        from + Duration::minutes(working.into())
+    }
+
+    /// Somebody works at this moment.
+    #[must_use]
+    pub fn is_open(&self, tenants: Tz, at: DateTime<Utc>) -> bool {
+        let zone = self.zone.unwrap_or(tenants);
+        let today = at.with_timezone(&zone).date_naive();
+        self.is_always() || self.stretches(zone, today).iter().any(|(begin, end)| *begin <= at && at < *end)
+    }
+
+    /// The stretches of a day as moments, the earliest first.
+    fn stretches(&self, zone: Tz, day: NaiveDate) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
+        use chrono::Datelike;
+        if self.holidays.contains(&day) {
+            return Vec::new();
+        }
+        let mut spans = self.days()[day.weekday().num_days_from_monday() as usize].clone();
+        spans.sort_unstable();
+        spans
+            .iter()
+            .map(|span| (moment(zone, day, span.from, true), moment(zone, day, span.to, false)))
+            .collect()
+    }
+}
+
+/// A time of a day as a moment. A time that the clocks skip is the moment they skip it at; of one they show twice, work begins at the first
+/// and ends at the second.
+fn moment(zone: Tz, day: NaiveDate, minutes: u16, begins: bool) -> DateTime<Utc> {
+    let local: NaiveDateTime = day.and_time(NaiveTime::MIN) + Duration::minutes(minutes.into());
+    match zone.from_local_datetime(&local) {
+        LocalResult::Single(at) => at.with_timezone(&Utc),
+        LocalResult::Ambiguous(first, second) => if begins { first } else { second }.with_timezone(&Utc),
+        LocalResult::None => {
+            // An hour as a rule, a day where a zone left one out: the first moment at which clocks show as much or more.
+            let before = (1..=25)
+                .find_map(|hours| zone.from_local_datetime(&(local - Duration::hours(hours))).latest());
+            let mut minutes =
+                (0..=26 * 60).filter_map(|m| Some(before.as_ref()?.clone() + Duration::minutes(m)));
+            let first = minutes.find(|at| at.naive_local() >= local);
+            first.map_or_else(|| Utc.from_utc_datetime(&local), |at| at.with_timezone(&Utc))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono_tz::{Europe::Berlin, UTC};
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn office() -> Schedule {
+        let hours = json!([["09:00", "12:00"], ["13:00", "17:00"]]);
+        serde_json::from_value(json!({
+            "monday": hours, "tuesday": hours, "wednesday": hours, "thursday": hours, "friday": hours,
+            "holidays": ["2026-12-25"],
+        }))
+        .unwrap()
+    }
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn work_waits_for_the_office() {
+        for (from, minutes, due) in [
+            // A Monday, in summer and winter.
+            ("2026-07-06T08:00:00Z", 60, "2026-07-06T09:00:00Z"),
+            ("2026-11-30T09:00:00Z", 60, "2026-11-30T10:00:00Z"),
+            // Over lunch, over night, over the weekend.
+            ("2026-11-30T10:30:00Z", 60, "2026-11-30T12:30:00Z"),
+            ("2026-11-30T15:30:00Z", 60, "2026-12-01T08:30:00Z"),
+            ("2026-12-04T15:30:00Z", 60, "2026-12-07T08:30:00Z"),
+            // Asked on Sunday it begins on Monday; over a holiday it waits for the next day of work.
+            ("2026-11-29T12:00:00Z", 1, "2026-11-30T08:01:00Z"),
+            ("2026-12-24T15:59:00Z", 2, "2026-12-28T08:01:00Z"),
+            ("2026-11-30T09:00:00Z", 0, "2026-11-30T09:00:00Z"),
+        ] {
+            assert_eq!(office().after(Berlin, at(from), minutes), at(due), "{minutes} minutes from {from}");
+        }
+        assert!(office().is_open(Berlin, at("2026-11-30T09:00:00Z")));
+        assert!(!office().is_open(Berlin, at("2026-11-30T11:30:00Z")), "lunch");
+        assert!(!office().is_open(Berlin, at("2026-12-25T09:00:00Z")), "a holiday");
+    }
+
+    #[test]
+    fn clocks_that_change_change_no_hour_of_work() {
+        let nights: Schedule = serde_json::from_value(json!({"sunday": [["01:00", "05:00"]]})).unwrap();
+        // In spring the night has three hours of work, in autumn five.
+        let spring = at("2026-03-28T20:00:00Z");
+        assert_eq!(nights.after(Berlin, spring, 180), at("2026-03-29T03:00:00Z"));
+        let autumn = at("2026-10-24T20:00:00Z");
+        assert_eq!(nights.after(Berlin, autumn, 300), at("2026-10-25T04:00:00Z"));
+        // 02:30 is skipped: the stretch begins where the clocks jump.
+        let skipped: Schedule = serde_json::from_value(json!({"sunday": [["02:30", "04:00"]]})).unwrap();
+        assert_eq!(skipped.after(Berlin, spring, 0), spring.max(at("2026-03-29T01:00:00Z")));
+        assert_eq!(skipped.after(Berlin, spring, 60), at("2026-03-29T02:00:00Z"));
+    }
+
+    #[test]
+    fn somebody_always_works_where_nothing_is_said() {
+        assert_eq!(
+            Schedule::default().after(UTC, at("2026-11-29T12:00:00Z"), 90),
+            at("2026-11-29T13:30:00Z")
+        );
+        assert!(Schedule::default().is_open(UTC, at("2026-12-25T03:00:00Z")));
+    }
+
+    #[test]
+    fn what_is_no_schedule_is_told() {
+        for wrong in [
+            json!({"monday": [["9", "17:00"]]}),
+            json!({"monday": [["17:00", "09:00"]]}),
+            json!({"monday": [["09:00", "24:01"]]}),
+            json!({"moonday": []}),
+        ] {
+            assert!(serde_json::from_value::<Schedule>(wrong.clone()).is_err(), "{wrong}");
+        }
+        let overlapping: Schedule =
+            serde_json::from_value(json!({"monday": [["09:00", "12:00"], ["11:00", "13:00"]]})).unwrap();
+        assert!(overlapping.check().unwrap_err().contains("overlap"));
+        assert_eq!(serde_json::to_value(office()).unwrap()["monday"][1], json!(["13:00", "17:00"]));
+    }
+
+    proptest! {
+        /// Working time adds up: first some, then the rest, is the same as all at once.
+        #[test]
+        fn time_adds_up(minute in 0_i64..1_000_000, some in 0_u32..2000, rest in 0_u32..2000) {
+            let from = at("2026-01-01T00:00:00Z") + Duration::minutes(minute);
+            let office = office();
+            let at_once = office.after(Berlin, from, some + rest);
+            let in_two = office.after(Berlin, office.after(Berlin, from, some), rest);
+            // Where the first part ends with the day's work, nothing may be left for the second, and both are the same work.
+            prop_assert!(at_once == in_two || rest == 0 || some == 0, "{at_once} {in_two}");
+            prop_assert!(at_once >= from);
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! Alerts: a score at or under the threshold, told to people once per customer and cooldown, until somebody took care of it.
+//!
+//! An alert is raised in the transaction that keeps the verdict. Whoever moves the customer's moment in `alert_cooldown` raises it, so that
+//! many workers raise one. Where the category surges, its incident holds the alert back; see [`incidents`].
+
+mod clock;
+pub mod incidents;
+mod list;
+mod moves;
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use sea_orm::{ConnectionTrait, FromQueryResult, Value};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+use undertone_core::Settings;
+use undertone_core::event::EventKind;
+
+use crate::outbox::{self, Caused};
+use crate::statement::{pieces, sql};
+use crate::{Result, Store, TenantId, modules, tenants};
+
+pub use list::{Alert, Step, Wanted};
+pub use moves::Move;
+pub(crate) use moves::corrected;
+
+/// Where an alert stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AlertState {
+    /// Told, and nobody has taken it yet.
+    Open,
+    /// Somebody looks after it.
+    Acknowledged,
+    /// Quiet until a moment.
+    Snoozed,
+    /// Held back by an incident.
+    Held,
+    /// Done with.
+    Resolved,
+    /// Taken back: a correction lifted the score, or the customer is no longer low.
+    Withdrawn,
+}
+
+impl AlertState {
+    /// The word in the API and in the database.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Acknowledged => "acknowledged",
+            Self::Snoozed => "snoozed",
+            Self::Held => "held",
+            Self::Resolved => "resolved",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+}
+
+/// What a tenant chose of alerts.
+pub(crate) struct Rules {
+    pub(crate) settings: Settings,
+    pub(crate) zone: Tz,
+}
+
+impl Rules {
+    /// Those that hold now.
+    pub(crate) async fn of(on: &impl ConnectionTrait, tenant: TenantId) -> Result<Self> {
+        let settings = modules::module_on(on, tenant).await?.settings;
+        Ok(Self { settings, zone: tenants::zone_of(on, tenant).await? })
+    }
+
+    fn due(&self, at: DateTime<Utc>) -> DateTime<Utc> {
+        self.settings.business_hours.after(self.zone, at, self.settings.respond_within_minutes)
+    }
+
+    /// When others are told, if nobody acknowledged by then; never where that is set.
+    pub(crate) fn escalation(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let minutes = self.settings.escalate_after_minutes;
+        (minutes > 0).then(|| self.settings.business_hours.after(self.zone, at, minutes))
+    }
+}
+
+/// An interaction whose effective score is low.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Low<'a> {
+    pub(crate) interaction: &'a str,
+    pub(crate) customer: Option<&'a str>,
+    pub(crate) conversation: Option<&'a str>,
+    pub(crate) score: i64,
+    pub(crate) label: &'a str,
+    pub(crate) emotion: &'a str,
+    pub(crate) category: &'a str,
+    pub(crate) channel: &'a str,
+    pub(crate) summary: &'a str,
+}
+
+impl Low<'_> {
+    /// What the cooldown is kept by: the customer; of nobody known the conversation, or else the channel.
+    fn key(&self) -> String {
+        match (self.customer, self.conversation) {
+            (Some(customer), _) => customer.to_owned(),
+            (None, Some(conversation)) => format!("conversation:{conversation}"),
+            (None, None) => format!("channel:{}", self.channel),
+        }
+    }
+}
+
+/// Raises what is to be raised for these interactions, in the transaction that keeps their scores.
+pub(crate) async fn raise(
+    store: &Store,
+    tx: &impl ConnectionTrait,
+    tenant: TenantId,
+    at: DateTime<Utc>,
+    lows: &[Low<'_>],
+) -> Result<()> {
+    if lows.is_empty() {
+        return Ok(());
+    }
+    let rules = Rules::of(tx, tenant).await?;
+    // The lowest of each customer, in the order of the keys: nobody waits for anybody in a circle.
+    let mut lowest: BTreeMap<String, &Low<'_>> = BTreeMap::new();
+    for low in lows {
+        let kept = lowest.entry(low.key()).or_insert(low);
+        if low.score < kept.score {
+            *kept = low;
+        }
+    }
+    let incidents = incidents::note(store, tx, tenant, at, &rules.settings, lows).await?;
+    let cooldown = TimeDelta::minutes(rules.settings.cooldown_minutes.into());
+    let won = win(tx, tenant, at, cooldown, lowest.keys()).await?;
+    let raised: Vec<Raised<'_>> = lowest
+        .into_iter()
+        .filter(|(key, _)| won.contains(key))
+        .map(|(_, low)| Raised {
+            id: store.new_id(at),
+            low,
+            incident: incidents.get(low.category).map(String::as_str),
+        })
+        .collect();
+    if raised.is_empty() {
+        return Ok(());
+    }
+    write(tx, tenant, at, &rules, &raised).await?;
+    let names = Names::of(tx, tenant, raised.iter().map(|r| (r.low.customer, r.low.conversation))).await?;
+    let told = raised.iter().filter(|raised| raised.incident.is_none()).map(|raised| {
+        let payload = raised.payload(tenant, at, &rules, &names);
+        Caused::new(EventKind::AlertRaised, &raised.id, payload)
+    });
+    outbox::emit(store, tx, tenant, at, told.collect()).await
+}
+
+/// An alert that is being raised.
+struct Raised<'a> {
+    id: String,
+    low: &'a Low<'a>,
+    incident: Option<&'a str>,
+}
+
+impl Raised<'_> {
+    fn payload(&self, tenant: TenantId, at: DateTime<Utc>, rules: &Rules, names: &Names) -> Json {
+        let low = self.low;
+        json!({
+            "tenant_id": tenant,
+            "alert_id": self.id,
+            "interaction_id": low.interaction,
+            "customer_id": low.customer,
+            "customer_external_id": names.customer(low.customer).map(|c| &c.0),
+            "customer_name": names.customer(low.customer).and_then(|c| c.1.as_ref()),
+            "conversation_external_id": names.conversation(low.conversation),
+            "channel": low.channel,
+            "category": low.category,
+            "score": low.score,
+            "label": low.label,
+            "dominant_emotion": low.emotion,
+            "summary": low.summary,
+            "threshold": rules.settings.alert_threshold,
+            "state": "open",
+            "due_at": rules.due(at),
+            "at": at,
+        })
+    }
+}
+
+/// The keys whose cooldown is over; it begins anew for them, and nobody else gets them.
+async fn win<'a>(
+    tx: &impl ConnectionTrait,
+    tenant: TenantId,
+    at: DateTime<Utc>,
+    cooldown: TimeDelta,
+    keys: impl Iterator<Item = &'a String>,
+) -> Result<Vec<String>> {
+    #[derive(FromQueryResult)]
+    struct Won {
+        customer_id: String,
+    }
+    let keys: Vec<&String> = keys.collect();
+    let mut won = Vec::new();
+    for piece in pieces(&keys) {
+        let rows = sql("INSERT INTO alert_cooldown (tenant_id, customer_id, last_at) VALUES ? \
+             ON CONFLICT (tenant_id, customer_id) DO UPDATE SET last_at = excluded.last_at WHERE alert_cooldown.last_at <= ? \
+             RETURNING customer_id")
+        .rows(piece.iter().map(|key| [tenant.0.into(), Value::from(key.as_str()), at.into()]))
+        .bind(at - cooldown)
+        .all::<Won>(tx)
+        .await?;
+        won.extend(rows.into_iter().map(|row| row.customer_id));
+    }
+    Ok(won)
+}
+
+async fn write(
+    tx: &impl ConnectionTrait,
+    tenant: TenantId,
+    at: DateTime<Utc>,
+    rules: &Rules,
+    raised: &[Raised<'_>],
+) -> Result<()> {
+    let rows: Vec<[Value; 16]> = raised
+        .iter()
+        .map(|Raised { id, low, incident }| {
+            let state = if incident.is_some() { AlertState::Held } else { AlertState::Open };
+            let next_at = if incident.is_some() { None } else { rules.escalation(at) };
+            [
+                tenant.0.into(),
+                id.as_str().into(),
+                low.customer.into(),
+                low.interaction.into(),
+                low.score.into(),
+                i64::from(rules.settings.alert_threshold).into(),
+                low.label.into(),
+                low.category.into(),
+                low.channel.into(),
+                state.as_str().into(),
+                (*incident).into(),
+                at.into(),
+                rules.due(at).into(),
+                0_i64.into(),
+                next_at.into(),
+                1_i64.into(),
+            ]
+        })
+        .collect();
+    for piece in pieces(&rows) {
+        sql("INSERT INTO alert (tenant_id, id, customer_id, interaction_id, score, threshold, label, category, channel, state, incident_id, \
+             raised_at, due_at, escalated, next_at, version) VALUES ?")
+        .rows(piece.iter().cloned())
+        .run(tx)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Names as the systems around us know them: of customers the external id and the name, of conversations the external id.
+pub(crate) struct Names {
+    customers: HashMap<String, (String, Option<String>)>,
+    conversations: HashMap<String, String>,
+}
+
+impl Names {
+    pub(crate) async fn of<'a>(
+        on: &impl ConnectionTrait,
+        tenant: TenantId,
+        whose: impl Iterator<Item = (Option<&'a str>, Option<&'a str>)>,
+    ) -> Result<Self> {
+        #[derive(FromQueryResult)]
+        struct Customer {
+            id: String,
+            external_id: String,
+            name: Option<String>,
+        }
+        #[derive(FromQueryResult)]
+        struct Conversation {
+            id: String,
+            external_id: String,
+        }
+        let (mut customers, mut conversations): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+        for (customer, conversation) in whose {
+            customers.extend(customer);
+            conversations.extend(conversation);
+        }
+        let mut names = Self { customers: HashMap::new(), conversations: HashMap::new() };
+        for piece in pieces(&customers) {
+            let rows = sql("SELECT id, external_id, name FROM customer WHERE tenant_id = ? AND id IN ?")
+                .bind(tenant.0)
+                .list(piece.iter().copied())
+                .all::<Customer>(on)
+                .await?;
+            names.customers.extend(rows.into_iter().map(|row| (row.id, (row.external_id, row.name))));
+        }
+        for piece in pieces(&conversations) {
+            let rows = sql("SELECT id, external_id FROM conversation WHERE tenant_id = ? AND id IN ?")
+                .bind(tenant.0)
+                .list(piece.iter().copied())
+                .all::<Conversation>(on)
+                .await?;
+            names.conversations.extend(rows.into_iter().map(|row| (row.id, row.external_id)));
+        }
+        Ok(names)
+    }
+
+    pub(crate) fn customer(&self, id: Option<&str>) -> Option<&(String, Option<String>)> {
+        self.customers.get(id?)
+    }
+
+    pub(crate) fn conversation(&self, id: Option<&str>) -> Option<&String> {
+        self.conversations.get(id?)
+    }
+}

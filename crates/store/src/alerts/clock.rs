@@ -1,0 +1,93 @@
+//! What the clock does with alerts: ends snoozes, and tells others where nobody acknowledged.
+
+use sea_orm::FromQueryResult;
+use undertone_core::event::EventKind;
+
+use super::{AlertState, Rules, list, moves};
+use crate::outbox::{self, Caused};
+use crate::statement::{skip_locked, sql};
+use crate::{Result, Store, TenantId};
+
+/// Who did it, in the alert's own log.
+const CLOCK: &str = "the clock";
+/// Others are told this often at most.
+const MOST_ESCALATIONS: i64 = 3;
+/// Alerts looked at in one transaction.
+const AT_ONCE: i64 = 100;
+
+impl Store {
+    /// The tenants that have alerts the clock has something to do with.
+    pub async fn tenants_with_due_alerts(&self) -> Result<Vec<TenantId>> {
+        #[derive(FromQueryResult)]
+        struct Tenant {
+            id: i64,
+        }
+        let rows = sql("SELECT t.id FROM tenant t WHERE (SELECT 1 FROM alert a WHERE a.tenant_id = t.id AND a.next_at <= ? LIMIT 1) IS NOT NULL \
+             ORDER BY t.id")
+        .bind(self.now())
+        .all::<Tenant>(&self.reader)
+        .await?;
+        Ok(rows.into_iter().map(|row| TenantId(row.id)).collect())
+    }
+
+    /// Ends snoozes that are over and escalates what nobody acknowledged; answers whether there may be more.
+    pub async fn tick_alerts(&self, tenant: TenantId) -> Result<bool> {
+        let tx = self.begin().await?;
+        let at = self.now();
+        let rows = sql(list::COLUMNS)
+            .then("WHERE tenant_id = ? AND next_at <= ? ORDER BY next_at, id LIMIT ?")
+            .bind(tenant.0)
+            .bind(at)
+            .bind(AT_ONCE)
+            .then(skip_locked(self.backend()))
+            .all::<list::Row>(&tx)
+            .await?;
+        if rows.is_empty() {
+            return Ok(false);
+        }
+        let rules = Rules::of(&tx, tenant).await?;
+        for row in &rows {
+            let is_over = row.state == "snoozed" && !list::is_still_low(&tx, tenant, row).await?;
+            let escalated = row.escalated + i64::from(row.state == "open");
+            let next_at = if escalated < MOST_ESCALATIONS { rules.escalation(at) } else { None };
+            let (state, next_at, event, word) = match row.state.as_str() {
+                "snoozed" if is_over => (AlertState::Resolved, None, EventKind::AlertResolved, "resolved"),
+                // What somebody acknowledged before is still theirs.
+                "snoozed" if row.acknowledged_at.is_some() => {
+                    (AlertState::Acknowledged, None, EventKind::AlertReminded, "reminded")
+                }
+                "snoozed" => (AlertState::Open, next_at, EventKind::AlertReminded, "reminded"),
+                "open" => (AlertState::Open, next_at, EventKind::AlertEscalated, "escalated"),
+                _ => {
+                    sql("UPDATE alert SET next_at = NULL WHERE tenant_id = ? AND id = ?")
+                        .bind(tenant.0)
+                        .bind(&row.id)
+                        .run(&tx)
+                        .await?;
+                    continue;
+                }
+            };
+            let ended = (state == AlertState::Resolved).then_some(at);
+            sql("UPDATE alert SET state = ?, next_at = ?, snoozed_until = NULL, escalated = ?, ended_at = ?, ended_by = ?, version = version + 1 \
+                 WHERE tenant_id = ? AND id = ?")
+            .bind(state.as_str())
+            .bind(next_at)
+            .bind(escalated)
+            .bind(ended)
+            .bind(ended.map(|_| CLOCK))
+            .bind(tenant.0)
+            .bind(&row.id)
+            .run(&tx)
+            .await?;
+            let why = is_over.then_some("the snooze ended, and the customer is no longer low");
+            moves::step(self, &tx, (tenant, &row.id), (word, CLOCK), why).await?;
+            let now = list::Row { state: state.as_str().to_owned(), ..row.clone() };
+            for mut payload in list::payloads(&tx, tenant, &[&now], at).await? {
+                payload["escalated"] = escalated.into();
+                outbox::emit(self, &tx, tenant, at, vec![Caused::new(event, &row.id, payload)]).await?;
+            }
+        }
+        tx.commit().await?;
+        Ok(rows.len() as i64 == AT_ONCE)
+    }
+}

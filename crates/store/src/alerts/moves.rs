@@ -1,0 +1,262 @@
+//! What people do with an alert.
+
+use chrono::{DateTime, Utc};
+use sea_orm::ConnectionTrait;
+use serde_json::json;
+use undertone_core::event::EventKind;
+
+use super::{Alert, AlertState, list};
+use crate::audit::{self, Act};
+use crate::outbox::{self, Caused};
+use crate::statement::{for_update, sql};
+use crate::{Result, Store, StoreError, TenantId};
+
+/// What somebody does with an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Move<'a> {
+    /// They saw it and look after it.
+    Acknowledge,
+    /// This user is responsible, by id.
+    Assign(&'a str),
+    /// It is quiet until then.
+    Snooze(DateTime<Utc>),
+    /// It is done with, for this reason.
+    Resolve(Option<&'a str>),
+}
+
+impl Move<'_> {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Acknowledge => "acknowledged",
+            Self::Assign(_) => "assigned",
+            Self::Snooze(_) => "snoozed",
+            Self::Resolve(_) => "resolved",
+        }
+    }
+
+    /// The act's name in the audit log.
+    fn act(self) -> &'static str {
+        match self {
+            Self::Acknowledge => "alert_acknowledged",
+            Self::Assign(_) => "alert_assigned",
+            Self::Snooze(_) => "alert_snoozed",
+            Self::Resolve(_) => "alert_resolved",
+        }
+    }
+
+    fn event(self) -> EventKind {
+        match self {
+            Self::Acknowledge => EventKind::AlertAcknowledged,
+            Self::Assign(_) => EventKind::AlertAssigned,
+            Self::Snooze(_) => EventKind::AlertSnoozed,
+            Self::Resolve(_) => EventKind::AlertResolved,
+        }
+    }
+}
+
+/// Keeps a step of an alert's way.
+pub(super) async fn step(
+    store: &Store,
+    tx: &impl ConnectionTrait,
+    (tenant, alert): (TenantId, &str),
+    (step, by): (&str, &str),
+    detail: Option<&str>,
+) -> Result<()> {
+    let at = store.now();
+    sql("INSERT INTO alert_step (tenant_id, alert_id, id, at, step, made_by, detail) VALUES ?")
+        .rows([[
+            tenant.0.into(),
+            alert.into(),
+            store.new_id(at).into(),
+            at.into(),
+            step.into(),
+            by.into(),
+            detail.into(),
+        ]])
+        .run(tx)
+        .await?;
+    Ok(())
+}
+
+impl Store {
+    /// Does something with an alert, from the state `version`; `None`: whatever it is now.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where somebody else did something meanwhile, or it has ended; [`StoreError::Invalid`] where the user to
+    /// whom it is assigned is none of this tenant, or the snooze lies in the past.
+    pub async fn move_alert(
+        &self,
+        act: &Act<'_>,
+        (id, version): (&str, Option<i64>),
+        what: Move<'_>,
+    ) -> Result<Option<Alert>> {
+        let tx = self.begin().await?;
+        let at = self.now();
+        let row = sql(list::COLUMNS)
+            .then("WHERE tenant_id = ? AND id = ?")
+            .bind(act.tenant.0)
+            .bind(id)
+            .then(for_update(self.backend()))
+            .one::<list::Row>(&tx)
+            .await?;
+        let Some(before) = row else { return Ok(None) };
+        if version.is_some_and(|version| version != before.version) {
+            let told = "somebody else did something with this alert meanwhile; load it again";
+            return Err(StoreError::Conflict(told.to_owned()));
+        }
+        if matches!(before.state.as_str(), "resolved" | "withdrawn") {
+            return Err(StoreError::Conflict(format!("the alert is {} already", before.state)));
+        }
+        if what == Move::Acknowledge && before.state == "acknowledged" {
+            // Said twice, it is true once.
+            return Ok(Some(before.try_into()?));
+        }
+        let mut change = Change::of(&before);
+        match what {
+            Move::Acknowledge => change.acknowledge(at, act.actor),
+            Move::Assign(user) => {
+                let known = sql("SELECT id FROM app_user WHERE tenant_id = ? AND id = ? AND active = ?")
+                    .bind(act.tenant.0)
+                    .bind(user)
+                    .bind(true)
+                    .value::<String>(&tx)
+                    .await?;
+                if known.is_none() {
+                    return Err(StoreError::Invalid("`user`: there is no active user of this id".to_owned()));
+                }
+                change.acknowledge(at, act.actor);
+                change.assigned_to = Some(user.to_owned());
+            }
+            Move::Snooze(until) => {
+                if until <= at {
+                    return Err(StoreError::Invalid("`until`: it lies in the past".to_owned()));
+                }
+                (change.state, change.snoozed_until, change.next_at) =
+                    (AlertState::Snoozed, Some(until), Some(until));
+            }
+            Move::Resolve(_) => {
+                (change.state, change.ended_at, change.next_at) = (AlertState::Resolved, Some(at), None);
+            }
+        }
+        let note = if let Move::Resolve(note) = what { note } else { None };
+        sql("UPDATE alert SET state = ?, acknowledged_at = ?, acknowledged_by = ?, assigned_to = ?, snoozed_until = ?, next_at = ?, ended_at = ?, \
+             ended_by = ?, note = COALESCE(?, note), version = version + 1 WHERE tenant_id = ? AND id = ?")
+        .bind(change.state.as_str())
+        .bind(change.acknowledged_at)
+        .bind(change.acknowledged_by)
+        .bind(change.assigned_to)
+        .bind(change.snoozed_until)
+        .bind(change.next_at)
+        .bind(change.ended_at)
+        .bind(change.ended_at.map(|_| act.actor))
+        .bind(note)
+        .bind(act.tenant.0)
+        .bind(id)
+        .run(&tx)
+        .await?;
+        let detail = match what {
+            Move::Assign(user) => Some(user.to_owned()),
+            Move::Snooze(until) => Some(until.to_rfc3339()),
+            Move::Resolve(note) => note.map(str::to_owned),
+            Move::Acknowledge => None,
+        };
+        step(self, &tx, (act.tenant, id), (what.word(), act.actor), detail.as_deref()).await?;
+        let after = sql(list::COLUMNS)
+            .then("WHERE tenant_id = ? AND id = ?")
+            .bind(act.tenant.0)
+            .bind(id)
+            .one::<list::Row>(&tx)
+            .await?
+            .unwrap_or_else(|| before.clone());
+        let payload = json!({"before": {"state": before.state}, "after": {"state": after.state, "assigned_to": after.assigned_to}});
+        audit::note(self, &tx, act, (what.act(), id), &payload).await?;
+        for mut payload in list::payloads(&tx, act.tenant, &[&after], at).await? {
+            payload["made_by"] = act.actor.into();
+            if let Move::Snooze(until) = what {
+                payload["until"] = json!(until);
+            }
+            outbox::emit(self, &tx, act.tenant, at, vec![Caused::new(what.event(), id, payload)]).await?;
+        }
+        tx.commit().await?;
+        Ok(Some(after.try_into()?))
+    }
+}
+
+/// What of an alert a move changes.
+struct Change {
+    state: AlertState,
+    acknowledged_at: Option<DateTime<Utc>>,
+    acknowledged_by: Option<String>,
+    assigned_to: Option<String>,
+    snoozed_until: Option<DateTime<Utc>>,
+    next_at: Option<DateTime<Utc>>,
+    ended_at: Option<DateTime<Utc>>,
+}
+
+impl Change {
+    fn of(row: &list::Row) -> Self {
+        Self {
+            state: AlertState::Open,
+            acknowledged_at: row.acknowledged_at,
+            acknowledged_by: row.acknowledged_by.clone(),
+            assigned_to: row.assigned_to.clone(),
+            snoozed_until: None,
+            next_at: None,
+            ended_at: None,
+        }
+    }
+
+    fn acknowledge(&mut self, at: DateTime<Utc>, by: &str) {
+        (self.state, self.next_at) = (AlertState::Acknowledged, None);
+        self.acknowledged_at.get_or_insert(at);
+        self.acknowledged_by.get_or_insert_with(|| by.to_owned());
+    }
+}
+
+/// A person corrected the score of an interaction: above the threshold, its alerts that nobody acknowledged are withdrawn.
+pub(crate) async fn corrected(
+    store: &Store,
+    tx: &impl ConnectionTrait,
+    act: &Act<'_>,
+    interaction: &str,
+    score: i64,
+) -> Result<()> {
+    let at = store.now();
+    let rows = sql(list::COLUMNS)
+        .then("WHERE tenant_id = ? AND interaction_id = ? AND state IN ('open', 'snoozed', 'held') AND acknowledged_at IS NULL AND threshold < ? \
+             ORDER BY id")
+        .bind(act.tenant.0)
+        .bind(interaction)
+        .bind(score)
+        .then(for_update(store.backend()))
+        .all::<list::Row>(tx)
+        .await?;
+    for row in rows {
+        sql("UPDATE alert SET state = 'withdrawn', ended_at = ?, ended_by = ?, next_at = NULL, version = version + 1 WHERE tenant_id = ? AND id = ?")
+            .bind(at)
+            .bind(act.actor)
+            .bind(act.tenant.0)
+            .bind(&row.id)
+            .run(tx)
+            .await?;
+        step(
+            store,
+            tx,
+            (act.tenant, &row.id),
+            ("withdrawn", act.actor),
+            Some("a correction lifted the score"),
+        )
+        .await?;
+        if row.state == "held" {
+            // Nobody was told of it.
+            continue;
+        }
+        let ended = list::Row { state: "withdrawn".to_owned(), ..row };
+        for mut payload in list::payloads(tx, act.tenant, &[&ended], at).await? {
+            payload["score"] = score.into();
+            let event = Caused::new(EventKind::AlertWithdrawn, &ended.id, payload);
+            outbox::emit(store, tx, act.tenant, at, vec![event]).await?;
+        }
+    }
+    Ok(())
+}

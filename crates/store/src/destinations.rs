@@ -1,0 +1,320 @@
+//! Destinations of events, and the deliveries on their way to them.
+
+mod deliveries;
+mod finish;
+mod log;
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, FromQueryResult};
+use serde::Serialize;
+use serde_json::{Map, Value as Json, json};
+use undertone_core::destination::{DestinationConfig, DestinationKind, Detail};
+use undertone_core::event::Wanted;
+
+use crate::audit::{self, Act};
+use crate::rows::word;
+use crate::statement::{for_update, sql};
+use crate::{Result, Store, StoreError, TenantId};
+
+pub use deliveries::{ClaimedDelivery, GIVEN_UP_AFTER};
+pub(crate) use deliveries::{delivery, insert};
+pub use finish::{FinishedDelivery, Sent};
+pub use log::{Attempt, Delivery, DeliveryState, Replayed, Which};
+
+/// A destination, its secrets sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Destination {
+    /// Its id.
+    pub id: String,
+    /// What kind of receiver it is.
+    pub kind: DestinationKind,
+    /// What people call it; no two of a tenant are called the same.
+    pub name: String,
+    /// What is no secret of it.
+    #[serde(flatten)]
+    pub config: DestinationConfig,
+    /// Its address without what is secret in it.
+    #[serde(rename = "address")]
+    pub shown_address: String,
+    /// Messages are sent to it.
+    pub active: bool,
+    /// Why not, in words.
+    pub inactive_reason: Option<String>,
+    /// Since when nothing reaches it; `None` while it works.
+    pub failing_since: Option<DateTime<Utc>>,
+    /// Tries that failed in a row.
+    pub failures: i64,
+    /// While it fails: when it is tried again.
+    pub resume_at: Option<DateTime<Utc>>,
+    /// When something last reached it.
+    pub last_delivered_at: Option<DateTime<Utc>>,
+    /// Which state of it this is; a change names the state that it changes.
+    pub version: i64,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When a person last changed it.
+    pub updated_at: DateTime<Utc>,
+    /// Its address and keys, sealed.
+    #[serde(skip)]
+    pub secrets: String,
+    /// The master key that opens them, by its id.
+    #[serde(skip)]
+    pub key_id: String,
+}
+
+/// What a destination is made of, or changed to.
+#[derive(Debug, Clone)]
+pub struct NewDestination {
+    /// What kind of receiver it is; never changed afterwards.
+    pub kind: DestinationKind,
+    /// What people call it.
+    pub name: String,
+    /// What is no secret of it.
+    pub config: DestinationConfig,
+    /// Its address without what is secret in it.
+    pub shown_address: String,
+    /// Its address and keys, sealed, and the id of the master key that opens them.
+    pub secrets: (String, String),
+    /// Messages are sent to it.
+    pub active: bool,
+}
+
+#[derive(FromQueryResult)]
+struct Row {
+    id: String,
+    kind: String,
+    name: String,
+    config: Json,
+    secrets: String,
+    key_id: String,
+    shown_address: String,
+    active: bool,
+    inactive_reason: Option<String>,
+    failing_since: Option<DateTime<Utc>>,
+    failures: i64,
+    resume_at: Option<DateTime<Utc>>,
+    last_delivered_at: Option<DateTime<Utc>>,
+    version: i64,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl TryFrom<Row> for Destination {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self> {
+        Ok(Self {
+            kind: word("destination", &row.kind)?,
+            config: config_of(&row.config)?,
+            id: row.id,
+            name: row.name,
+            shown_address: row.shown_address,
+            active: row.active,
+            inactive_reason: row.inactive_reason,
+            failing_since: row.failing_since,
+            failures: row.failures,
+            resume_at: row.resume_at,
+            last_delivered_at: row.last_delivered_at,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            secrets: row.secrets,
+            key_id: row.key_id,
+        })
+    }
+}
+
+/// The configuration in a row. A pattern that fits no event of this version wants none.
+fn config_of(json: &Json) -> Result<DestinationConfig> {
+    let unreadable =
+        |detail: &str| StoreError::Unreadable { table: "destination", detail: detail.to_owned() };
+    let patterns = json["events"].as_array().ok_or_else(|| unreadable("no events"))?;
+    let known = patterns.iter().filter_map(Json::as_str).map(str::to_owned);
+    let known = known.filter(|pattern| Wanted::new(vec![pattern.clone()]).is_ok()).collect();
+    let options = json["options"].as_object().cloned().unwrap_or_else(Map::new);
+    let detail: Detail = word("destination", json["detail"].as_str().unwrap_or_default())?;
+    let events = Wanted::new(known).map_err(|e| unreadable(&e))?;
+    Ok(DestinationConfig { events, detail, options })
+}
+
+impl Destination {
+    /// What the audit log tells of it: no address of which a part is a secret, and no key.
+    fn told(&self) -> Json {
+        json!({
+            "kind": self.kind, "name": self.name, "address": self.shown_address, "active": self.active,
+            "events": self.config.events, "detail": self.config.detail, "options": self.config.options,
+        })
+    }
+}
+
+const COLUMNS: &str = "SELECT id, kind, name, config, secrets, key_id, shown_address, active, inactive_reason, failing_since, failures, \
+    resume_at, last_delivered_at, version, created_at, updated_at FROM destination ";
+
+/// Those that messages are sent to.
+pub(crate) async fn active(on: &impl ConnectionTrait, tenant: TenantId) -> Result<Vec<Destination>> {
+    let rows = sql(COLUMNS)
+        .then("WHERE tenant_id = ? AND active = ? ORDER BY id")
+        .bind(tenant.0)
+        .bind(true)
+        .all::<Row>(on)
+        .await?;
+    rows.into_iter().map(Destination::try_from).collect()
+}
+
+async fn one(
+    on: &impl ConnectionTrait,
+    tenant: TenantId,
+    id: &str,
+    lock: &'static str,
+) -> Result<Option<Destination>> {
+    let row = sql(COLUMNS)
+        .then("WHERE tenant_id = ? AND id = ?")
+        .bind(tenant.0)
+        .bind(id)
+        .then(lock)
+        .one::<Row>(on)
+        .await?;
+    row.map(Destination::try_from).transpose()
+}
+
+impl Store {
+    /// All destinations of a tenant, by name.
+    pub async fn destinations(&self, tenant: TenantId) -> Result<Vec<Destination>> {
+        let rows = sql(COLUMNS)
+            .then("WHERE tenant_id = ? ORDER BY name")
+            .bind(tenant.0)
+            .all::<Row>(&self.reader)
+            .await?;
+        rows.into_iter().map(Destination::try_from).collect()
+    }
+
+    /// One destination.
+    pub async fn destination(&self, tenant: TenantId, id: &str) -> Result<Option<Destination>> {
+        one(&self.reader, tenant, id, "").await
+    }
+
+    /// Makes a destination.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where the tenant has one of this name, or as many as it may have.
+    pub async fn create_destination(&self, act: &Act<'_>, new: &NewDestination) -> Result<Destination> {
+        /// Each costs a look at every event.
+        const MOST: i64 = 200;
+        let tx = self.begin().await?;
+        let at = self.now();
+        let id = self.new_id(at);
+        let count = sql("SELECT COUNT(*) FROM destination WHERE tenant_id = ?")
+            .bind(act.tenant.0)
+            .value::<i64>(&tx)
+            .await?
+            .unwrap_or_default();
+        if count >= MOST {
+            return Err(StoreError::Conflict(format!(
+                "a tenant has {MOST} destinations at most; remove one first"
+            )));
+        }
+        let made = sql("INSERT INTO destination (tenant_id, id, kind, name, config, secrets, key_id, shown_address, active, failures, version, \
+             created_at, updated_at) VALUES ? ON CONFLICT DO NOTHING")
+        .rows([[
+            act.tenant.0.into(),
+            id.as_str().into(),
+            new.kind.as_str().into(),
+            new.name.as_str().into(),
+            json!(new.config).into(),
+            new.secrets.0.as_str().into(),
+            new.secrets.1.as_str().into(),
+            new.shown_address.as_str().into(),
+            new.active.into(),
+            0_i64.into(),
+            1_i64.into(),
+            at.into(),
+            at.into(),
+        ]])
+        .run(&tx)
+        .await?;
+        if made == 0 {
+            return Err(taken(&new.name));
+        }
+        let destination = one(&tx, act.tenant, &id, "").await?.ok_or_else(|| gone(&id))?;
+        audit::note(self, &tx, act, ("destination_created", &id), &json!({"after": destination.told()}))
+            .await?;
+        tx.commit().await?;
+        Ok(destination)
+    }
+
+    /// Changes a destination from the state `version`; `None`: whatever it is now. Switched on again, it begins anew.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where somebody else changed it meanwhile, or another has this name.
+    pub async fn change_destination(
+        &self,
+        act: &Act<'_>,
+        (id, version): (&str, Option<i64>),
+        new: &NewDestination,
+    ) -> Result<Option<Destination>> {
+        let tx = self.begin().await?;
+        let Some(before) = one(&tx, act.tenant, id, for_update(self.backend())).await? else {
+            return Ok(None);
+        };
+        if version.is_some_and(|version| version != before.version) {
+            return Err(StoreError::Conflict(format!(
+                "somebody else changed “{}” meanwhile; load it again and repeat the change",
+                before.name
+            )));
+        }
+        if before.name != new.name {
+            let other = sql("SELECT id FROM destination WHERE tenant_id = ? AND name = ? AND id <> ?")
+                .bind(act.tenant.0)
+                .bind(&new.name)
+                .bind(id)
+                .value::<String>(&tx)
+                .await?;
+            if other.is_some() {
+                return Err(taken(&new.name));
+            }
+        }
+        sql("UPDATE destination SET name = ?, config = ?, secrets = ?, key_id = ?, shown_address = ?, active = ?, inactive_reason = NULL, \
+             failing_since = NULL, failures = 0, resume_at = NULL, version = version + 1, updated_at = ? WHERE tenant_id = ? AND id = ?")
+        .bind(&new.name)
+        .bind(json!(new.config))
+        .bind(&new.secrets.0)
+        .bind(&new.secrets.1)
+        .bind(&new.shown_address)
+        .bind(new.active)
+        .bind(self.now())
+        .bind(act.tenant.0)
+        .bind(id)
+        .run(&tx)
+        .await?;
+        let after = one(&tx, act.tenant, id, "").await?.ok_or_else(|| gone(id))?;
+        let new_secrets = before.secrets != after.secrets;
+        let payload = json!({"before": before.told(), "after": after.told(), "new_secrets": new_secrets});
+        audit::note(self, &tx, act, ("destination_changed", id), &payload).await?;
+        tx.commit().await?;
+        Ok(Some(after))
+    }
+
+    /// Removes a destination; what waited for it is not sent, and goes with the log when it is old. Answers whether there was one.
+    pub async fn remove_destination(&self, act: &Act<'_>, id: &str) -> Result<bool> {
+        let tx = self.begin().await?;
+        let Some(before) = one(&tx, act.tenant, id, for_update(self.backend())).await? else {
+            return Ok(false);
+        };
+        sql("DELETE FROM destination WHERE tenant_id = ? AND id = ?")
+            .bind(act.tenant.0)
+            .bind(id)
+            .run(&tx)
+            .await?;
+        audit::note(self, &tx, act, ("destination_removed", id), &json!({"before": before.told()})).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+}
+
+fn taken(name: &str) -> StoreError {
+    StoreError::Conflict(format!("there is a destination called “{name}” already; choose another name"))
+}
+
+fn gone(id: &str) -> StoreError {
+    StoreError::Conflict(format!("the destination {id} was removed meanwhile"))
+}

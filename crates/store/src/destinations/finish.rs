@@ -1,0 +1,293 @@
+//! What became of messages that were sent, and of the destination they went to.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::{DatabaseTransaction, Value};
+use serde_json::json;
+use undertone_core::event::EventKind;
+
+use super::deliveries::{ClaimedDelivery, GIVEN_UP_AFTER};
+use super::{Destination, one};
+use crate::outbox::{self, Caused};
+use crate::statement::{for_update, pieces, sql};
+use crate::{Result, Store, TenantId};
+
+/// How long after a failed try the next follows, in seconds: ten tries in three days, as Standard Webhooks propose.
+const RETRY_AFTER: [i64; 9] = [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400];
+/// A destination that fails is left alone for this long at first, twice as long each time, and at most [`PAUSE_MOST`].
+const PAUSE_FIRST: TimeDelta = TimeDelta::seconds(5);
+const PAUSE_MOST: TimeDelta = TimeDelta::minutes(30);
+/// A destination that fails for this long without a break is switched off.
+const SWITCHED_OFF_AFTER: TimeDelta = TimeDelta::days(5);
+
+/// What became of one try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sent {
+    /// The receiver took it.
+    Delivered,
+    /// It did not arrive; it is tried again on the schedule.
+    Failed(String),
+    /// The receiver wants to be left alone for a while. Does not count as a try.
+    Throttled(TimeDelta, String),
+    /// This message is nothing the receiver takes, now or later.
+    Refused(String),
+    /// The receiver is no more, or does not want us: the destination is switched off.
+    Gone(String),
+    /// It was not sent at all: there was no time left.
+    Untried,
+}
+
+impl Sent {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Failed(_) => "failed",
+            Self::Throttled(..) => "throttled",
+            Self::Refused(_) => "refused",
+            Self::Gone(_) => "gone",
+            Self::Untried => "untried",
+        }
+    }
+
+    fn error(&self) -> Option<&str> {
+        match self {
+            Self::Failed(why) | Self::Throttled(_, why) | Self::Refused(why) | Self::Gone(why) => Some(why),
+            Self::Delivered | Self::Untried => None,
+        }
+    }
+}
+
+/// A message that was held, and what became of it.
+#[derive(Debug, Clone)]
+pub struct FinishedDelivery {
+    /// The message.
+    pub claimed: ClaimedDelivery,
+    /// What became of it.
+    pub sent: Sent,
+    /// The HTTP status, where there was an answer.
+    pub status: Option<u16>,
+    /// When the try began.
+    pub began_at: DateTime<Utc>,
+    /// How long it took, in milliseconds.
+    pub millis: i64,
+    /// A number from 0 to 1 that spreads the next try by 15 % either way.
+    pub chance: f64,
+}
+
+/// When the next try follows on try `attempts`; `None`: there is none.
+fn next_try(
+    now: DateTime<Utc>,
+    created_at: DateTime<Utc>,
+    attempts: i64,
+    chance: f64,
+) -> Option<DateTime<Utc>> {
+    let after = RETRY_AFTER.get(usize::try_from(attempts - 1).unwrap_or(usize::MAX))?;
+    let spread = 0.85 + 0.3 * chance.clamp(0.0, 1.0);
+    let next = now + TimeDelta::milliseconds((*after as f64 * 1000.0 * spread) as i64);
+    (next - created_at <= GIVEN_UP_AFTER).then_some(next)
+}
+
+/// How long a destination is left alone after it failed `failures` times in a row.
+fn pause(failures: i64) -> TimeDelta {
+    let doubled = 1_i32 << (failures - 1).clamp(0, 16);
+    (PAUSE_FIRST * doubled).min(PAUSE_MOST)
+}
+
+impl Store {
+    /// Keeps what became of messages that `owner` held for a destination, all or nothing; what it no longer holds is left alone. Answers
+    /// how many were kept.
+    pub async fn finish_deliveries(
+        &self,
+        tenant: TenantId,
+        destination: &str,
+        owner: &str,
+        finished: &[FinishedDelivery],
+    ) -> Result<usize> {
+        let tx = self.begin().await?;
+        let now = self.now();
+        let destination = one(&tx, tenant, destination, for_update(self.backend())).await?;
+        let mut kept = 0;
+        for done in finished {
+            let (state, next_at, attempts) = match &done.sent {
+                Sent::Delivered => ("delivered", now, 0),
+                Sent::Refused(_) | Sent::Gone(_) => ("failed", now, 0),
+                Sent::Untried => ("pending", now, -1),
+                Sent::Throttled(after, _) => ("pending", now + *after, -1),
+                Sent::Failed(_) => {
+                    match next_try(now, done.claimed.created_at, done.claimed.attempts, done.chance) {
+                        Some(next) => ("pending", next, 0),
+                        None => ("failed", now, 0),
+                    }
+                }
+            };
+            let finished_at = (state != "pending").then_some(now);
+            kept += sql("UPDATE delivery SET state = ?, next_at = ?, attempts = attempts + ?, last_status = ?, last_error = ?, \
+                 finished_at = ?, lease_owner = NULL WHERE tenant_id = ? AND id = ? AND lease_owner = ? AND attempts = ? AND state = 'pending'")
+            .bind(state)
+            .bind(next_at)
+            .bind(attempts)
+            .bind(done.status.map(i64::from))
+            .bind(done.sent.error())
+            .bind(finished_at)
+            .bind(tenant.0)
+            .bind(&done.claimed.id)
+            .bind(owner)
+            .bind(done.claimed.attempts)
+            .run(&tx)
+            .await? as usize;
+        }
+        log_attempts(&tx, tenant, finished).await?;
+        if let Some(destination) = destination {
+            self.judge(&tx, tenant, &destination, finished).await?;
+        }
+        tx.commit().await?;
+        Ok(kept)
+    }
+
+    /// What these tries say of the destination itself.
+    async fn judge(
+        &self,
+        tx: &DatabaseTransaction,
+        tenant: TenantId,
+        destination: &Destination,
+        finished: &[FinishedDelivery],
+    ) -> Result<()> {
+        let now = self.now();
+        let gone = finished.iter().find_map(|done| match &done.sent {
+            Sent::Gone(why) => Some(why.clone()),
+            _ => None,
+        });
+        if let Some(why) = gone {
+            return self.switch_off(tx, tenant, destination, &why).await;
+        }
+        let throttled = finished.iter().filter_map(|done| match done.sent {
+            Sent::Throttled(after, _) => Some(now + after),
+            _ => None,
+        });
+        let throttled_until = throttled.max();
+        let answered = finished.iter().any(|done| matches!(done.sent, Sent::Delivered | Sent::Refused(_)));
+        let failed = finished.iter().find(|done| matches!(done.sent, Sent::Failed(_)));
+        if answered || (throttled_until.is_some() && failed.is_none()) {
+            let delivered = finished.iter().any(|done| done.sent == Sent::Delivered).then_some(now);
+            // Most of the time there is nothing to change but a moment nobody needs to the second.
+            let is_news = destination.failures > 0
+                || throttled_until != destination.resume_at
+                || destination.last_delivered_at.is_none_or(|last| now - last > TimeDelta::seconds(10));
+            if is_news {
+                sql("UPDATE destination SET failures = 0, failing_since = NULL, resume_at = ?, last_delivered_at = COALESCE(?, last_delivered_at) \
+                     WHERE tenant_id = ? AND id = ?")
+                .bind(throttled_until)
+                .bind(delivered)
+                .bind(tenant.0)
+                .bind(&destination.id)
+                .run(tx)
+                .await?;
+            }
+            return Ok(());
+        }
+        let Some(failed) = failed else { return Ok(()) };
+        let since = destination.failing_since.unwrap_or(failed.began_at);
+        if now - since >= SWITCHED_OFF_AFTER {
+            let why = format!(
+                "nothing reached it for five days; the last try said: {}",
+                failed.sent.error().unwrap_or_default()
+            );
+            return self.switch_off(tx, tenant, destination, &why).await;
+        }
+        let failures = destination.failures + 1;
+        sql("UPDATE destination SET failures = ?, failing_since = ?, resume_at = ? WHERE tenant_id = ? AND id = ?")
+            .bind(failures)
+            .bind(since)
+            .bind(Some(now + pause(failures)).max(throttled_until))
+            .bind(tenant.0)
+            .bind(&destination.id)
+            .run(tx)
+            .await?;
+        Ok(())
+    }
+
+    /// Nothing is sent to it any more, until a person switches it on again; people are told.
+    async fn switch_off(
+        &self,
+        tx: &DatabaseTransaction,
+        tenant: TenantId,
+        destination: &Destination,
+        why: &str,
+    ) -> Result<()> {
+        let now = self.now();
+        let changed = sql("UPDATE destination SET active = ?, inactive_reason = ?, version = version + 1 \
+             WHERE tenant_id = ? AND id = ? AND active = ?")
+        .bind(false)
+        .bind(why)
+        .bind(tenant.0)
+        .bind(&destination.id)
+        .bind(true)
+        .run(tx)
+        .await?;
+        if changed == 1 {
+            let payload = json!({
+                "tenant_id": tenant, "destination_id": destination.id, "name": destination.name, "kind": destination.kind,
+                "reason": why, "failing_since": destination.failing_since, "disabled_at": now,
+            });
+            let event = Caused::new(EventKind::DestinationDisabled, &destination.id, payload);
+            outbox::emit(self, tx, tenant, now, vec![event]).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn log_attempts(
+    tx: &DatabaseTransaction,
+    tenant: TenantId,
+    finished: &[FinishedDelivery],
+) -> Result<()> {
+    let rows: Vec<[Value; 8]> = finished
+        .iter()
+        .filter(|done| done.sent != Sent::Untried)
+        .map(|done| {
+            [
+                tenant.0.into(),
+                done.claimed.id.as_str().into(),
+                done.began_at.into(),
+                done.claimed.attempts.into(),
+                done.millis.into(),
+                done.status.map(i64::from).into(),
+                done.sent.word().into(),
+                done.sent.error().into(),
+            ]
+        })
+        .collect();
+    for piece in pieces(&rows) {
+        sql("INSERT INTO delivery_attempt (tenant_id, delivery_id, at, attempt, millis, status, outcome, error) VALUES ? ON CONFLICT DO NOTHING")
+            .rows(piece.iter().cloned())
+            .run(tx)
+            .await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_tries_take_three_days_and_the_last_is_before_it_is_given_up() {
+        for chance in [0.0, 0.5, 1.0] {
+            let begin = DateTime::UNIX_EPOCH;
+            let (mut now, mut tries) = (begin, 1);
+            while let Some(next) = next_try(now, begin, tries, chance) {
+                assert!(next > now);
+                (now, tries) = (next, tries + 1);
+            }
+            assert!(tries >= 9, "{tries} tries with {chance}");
+            assert!(now - begin > TimeDelta::hours(43) && now - begin <= GIVEN_UP_AFTER, "{}", now - begin);
+        }
+        let middle = next_try(DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH, 1, 0.5);
+        assert_eq!(middle, DateTime::from_timestamp(5, 0));
+    }
+
+    #[test]
+    fn a_pause_grows_to_half_an_hour() {
+        let seconds: Vec<i64> = [1, 2, 3, 9, 10, 1000].into_iter().map(|n| pause(n).num_seconds()).collect();
+        assert_eq!(seconds, [5, 10, 20, 1280, 1800, 1800]);
+    }
+}

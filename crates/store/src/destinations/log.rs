@@ -1,0 +1,298 @@
+//! What was sent, what became of it, and sending it again.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, FromQueryResult};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use undertone_core::event::EventKind;
+
+use super::{delivery, insert, one};
+use crate::audit::{self, Act};
+use crate::outbox;
+use crate::statement::sql;
+use crate::{Result, Store, StoreError, TenantId};
+
+/// Where a delivery stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeliveryState {
+    /// It waits, or is under way.
+    Pending,
+    /// The receiver took it.
+    Delivered,
+    /// It was given up.
+    Failed,
+    /// What it told of was erased.
+    Erased,
+}
+
+impl DeliveryState {
+    /// The word in the API and in the database.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+            Self::Erased => "erased",
+        }
+    }
+}
+
+/// A delivery as people see it; its body is not among what they see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, FromQueryResult)]
+pub struct Delivery {
+    /// Its id.
+    pub id: String,
+    /// Where to.
+    pub destination_id: String,
+    /// The message's id, as the receiver sees it.
+    pub event_id: String,
+    /// The event's name.
+    pub event: String,
+    /// What it is about.
+    pub subject_id: String,
+    /// 0, or the how manieth replay it is.
+    pub replay: i64,
+    /// `pending`, `delivered`, `failed` or `erased`.
+    pub state: String,
+    /// Tries so far.
+    pub attempts: i64,
+    /// While it waits: when it is tried next, at the earliest.
+    pub next_at: DateTime<Utc>,
+    /// The HTTP status of the last try.
+    pub last_status: Option<i64>,
+    /// Why the last try failed.
+    pub last_error: Option<String>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// One try.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, FromQueryResult)]
+pub struct Attempt {
+    /// When it began.
+    pub at: DateTime<Utc>,
+    /// The how manieth it was, from 1; a receiver that asks for patience does not count.
+    pub attempt: i64,
+    /// How long it took, in milliseconds.
+    pub millis: i64,
+    /// The HTTP status, where there was an answer.
+    pub status: Option<i64>,
+    /// `delivered`, `failed`, `throttled`, `refused` or `gone`.
+    pub outcome: String,
+    /// What was wrong.
+    pub error: Option<String>,
+}
+
+/// Which deliveries of a destination are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Which<'a> {
+    /// Those in this state.
+    pub state: Option<DeliveryState>,
+    /// Those older than this id.
+    pub before: Option<&'a str>,
+    /// At most so many.
+    pub most: u16,
+}
+
+const COLUMNS: &str = "SELECT id, destination_id, event_id, event, subject_id, replay, state, attempts, next_at, last_status, last_error, \
+    created_at, finished_at FROM delivery ";
+
+/// What was sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replayed {
+    /// So many messages.
+    pub count: u64,
+    /// There is more, made from then on.
+    pub next_from: Option<DateTime<Utc>>,
+}
+
+#[derive(FromQueryResult)]
+struct Old {
+    event_id: String,
+    event: String,
+    subject_id: String,
+    body: Option<String>,
+    created_at: DateTime<Utc>,
+}
+
+impl Old {
+    /// The message, and its event as far as a delivery needs it.
+    fn again(self) -> (String, outbox::Row) {
+        let event = outbox::Row {
+            id: self.event_id,
+            event: self.event,
+            subject_id: self.subject_id,
+            to_webhooks: true,
+            payload: json!(null),
+            created_at: self.created_at,
+        };
+        (self.body.unwrap_or_default(), event)
+    }
+}
+
+/// The how manieth replay of an event to a destination comes next.
+async fn next_replay(
+    on: &impl ConnectionTrait,
+    tenant: TenantId,
+    destination: &str,
+    event: &str,
+) -> Result<i64> {
+    let last =
+        sql("SELECT MAX(replay) FROM delivery WHERE tenant_id = ? AND destination_id = ? AND event_id = ?")
+            .bind(tenant.0)
+            .bind(destination)
+            .bind(event)
+            .value::<Option<i64>>(on)
+            .await?
+            .flatten();
+    Ok(last.unwrap_or_default() + 1)
+}
+
+impl Store {
+    /// The deliveries of a destination, the youngest first.
+    pub async fn deliveries(
+        &self,
+        tenant: TenantId,
+        destination: &str,
+        which: Which<'_>,
+    ) -> Result<Vec<Delivery>> {
+        let mut statement =
+            sql(COLUMNS).then("WHERE tenant_id = ? AND destination_id = ?").bind(tenant.0).bind(destination);
+        if let Some(state) = which.state {
+            statement = statement.then(" AND state = ?").bind(state.as_str());
+        }
+        if let Some(before) = which.before {
+            statement = statement.then(" AND id < ?").bind(before);
+        }
+        statement
+            .then(" ORDER BY id DESC LIMIT ?")
+            .bind(i64::from(which.most))
+            .all::<Delivery>(&self.reader)
+            .await
+    }
+
+    /// One delivery with its tries, the oldest first.
+    pub async fn delivery(&self, tenant: TenantId, id: &str) -> Result<Option<(Delivery, Vec<Attempt>)>> {
+        let Some(delivery) = sql(COLUMNS)
+            .then("WHERE tenant_id = ? AND id = ?")
+            .bind(tenant.0)
+            .bind(id)
+            .one::<Delivery>(&self.reader)
+            .await?
+        else {
+            return Ok(None);
+        };
+        let attempts = sql("SELECT at, attempt, millis, status, outcome, error FROM delivery_attempt WHERE tenant_id = ? AND delivery_id = ? \
+             ORDER BY at")
+        .bind(tenant.0)
+        .bind(id)
+        .all::<Attempt>(&self.reader)
+        .await?;
+        Ok(Some((delivery, attempts)))
+    }
+
+    /// Sends a message again, as it was, under the same message id; answers the new delivery's id.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] while it is still on its way, or where it was erased.
+    pub async fn replay_delivery(&self, act: &Act<'_>, id: &str) -> Result<Option<String>> {
+        let tx = self.begin().await?;
+        let Some(found) = sql(COLUMNS)
+            .then("WHERE tenant_id = ? AND id = ?")
+            .bind(act.tenant.0)
+            .bind(id)
+            .one::<Delivery>(&tx)
+            .await?
+        else {
+            return Ok(None);
+        };
+        if found.state == "pending" {
+            return Err(StoreError::Conflict(
+                "it is still on its way; nothing is to be sent again".to_owned(),
+            ));
+        }
+        let old = sql("SELECT event_id, event, subject_id, body, created_at FROM delivery WHERE tenant_id = ? AND id = ? AND body IS NOT NULL")
+            .bind(act.tenant.0)
+            .bind(id)
+            .one::<Old>(&tx)
+            .await?;
+        let Some(old) = old else {
+            return Err(StoreError::Conflict(
+                "what it told of was erased; it can not be sent again".to_owned(),
+            ));
+        };
+        let replay = next_replay(&tx, act.tenant, &found.destination_id, &old.event_id).await?;
+        let (body, event) = old.again();
+        let row = delivery(self, act.tenant, &found.destination_id, &event, body, replay, self.now());
+        insert(&tx, std::slice::from_ref(&row)).await?;
+        audit::note(self, &tx, act, ("delivery_replayed", id), &json!({"destination": found.destination_id}))
+            .await?;
+        tx.commit().await?;
+        let [_, id, ..] = row;
+        Ok(<String as sea_orm::sea_query::ValueType>::try_from(id).ok())
+    }
+
+    /// Sends again what a destination was to get in a stretch of time and that ended so, each as it was, up to 1000 at a time.
+    pub async fn replay_deliveries(
+        &self,
+        act: &Act<'_>,
+        destination: &str,
+        (from, to): (DateTime<Utc>, DateTime<Utc>),
+        state: DeliveryState,
+    ) -> Result<Replayed> {
+        const MOST: usize = 1000;
+        let tx = self.begin().await?;
+        let found = sql("SELECT event_id, event, subject_id, body, created_at FROM delivery WHERE tenant_id = ? AND destination_id = ? \
+             AND created_at >= ? AND created_at < ? AND state = ? AND replay = 0 AND body IS NOT NULL ORDER BY created_at, id LIMIT ?")
+        .bind(act.tenant.0)
+        .bind(destination)
+        .bind(from)
+        .bind(to)
+        .bind(state.as_str())
+        .bind(MOST as i64 + 1)
+        .all::<Old>(&tx)
+        .await?;
+        let next_from = found.get(MOST).map(|next| next.created_at);
+        let mut rows = Vec::new();
+        for old in found.into_iter().take(MOST) {
+            let replay = next_replay(&tx, act.tenant, destination, &old.event_id).await?;
+            let (body, event) = old.again();
+            rows.push(delivery(self, act.tenant, destination, &event, body, replay, self.now()));
+        }
+        let count = insert(&tx, &rows).await?;
+        let payload = json!({"from": from, "to": to, "state": state, "count": count});
+        audit::note(self, &tx, act, ("deliveries_replayed", destination), &payload).await?;
+        tx.commit().await?;
+        Ok(Replayed { count, next_from })
+    }
+
+    /// Makes a test message for a destination; answers the delivery's id.
+    pub async fn test_destination(&self, act: &Act<'_>, id: &str) -> Result<Option<String>> {
+        let tx = self.begin().await?;
+        let Some(destination) = one(&tx, act.tenant, id, "").await? else { return Ok(None) };
+        let at = self.now();
+        let payload = json!({
+            "tenant_id": act.tenant, "destination_id": id, "name": destination.name,
+            "text": "This is a test from Undertone. Nothing happened.", "requested_at": at,
+        });
+        let event = outbox::Row {
+            id: self.new_id(at),
+            event: EventKind::Test.as_str().to_owned(),
+            subject_id: id.to_owned(),
+            to_webhooks: true,
+            payload: payload.clone(),
+            created_at: at,
+        };
+        let body = outbox::envelope(&event.event, at, &payload);
+        let row = delivery(self, act.tenant, id, &event, body, 0, at);
+        insert(&tx, std::slice::from_ref(&row)).await?;
+        audit::note(self, &tx, act, ("destination_tested", id), &json!({"name": destination.name})).await?;
+        tx.commit().await?;
+        let [_, id, ..] = row;
+        Ok(<String as sea_orm::sea_query::ValueType>::try_from(id).ok())
+    }
+}

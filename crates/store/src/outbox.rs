@@ -1,0 +1,185 @@
+//! Events on their way out. An event is a row written in the transaction of its cause; once that is over, [`Store::place_events`] gives it
+//! its place in the tenant's order and makes a delivery for every destination that wants it, in one transaction of its own.
+
+mod stream;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::{ConnectionTrait, FromQueryResult, Value};
+use serde_json::{Value as Json, json};
+use undertone_core::event::EventKind;
+
+use crate::destinations::{self, Destination};
+use crate::statement::{pieces, sql};
+use crate::{Result, Store, TenantId};
+
+pub use stream::Told;
+
+/// An event as its cause writes it.
+#[derive(Debug, Clone)]
+pub(crate) struct Caused<'a> {
+    /// What happened.
+    pub kind: EventKind,
+    /// To what: an id, by which it is found when that is erased.
+    pub subject: &'a str,
+    /// What is told of it.
+    pub payload: Json,
+    /// It is told to workflows: the stream of events.
+    pub to_workflow: bool,
+    /// It is sent to destinations.
+    pub to_webhooks: bool,
+}
+
+impl<'a> Caused<'a> {
+    /// An event for everybody.
+    pub(crate) fn new(kind: EventKind, subject: &'a str, payload: Json) -> Self {
+        Self { kind, subject, payload, to_workflow: true, to_webhooks: true }
+    }
+}
+
+/// Writes events in the transaction of their cause. One that nobody is told of is left out.
+pub(crate) async fn emit(
+    store: &Store,
+    on: &impl ConnectionTrait,
+    tenant: TenantId,
+    at: DateTime<Utc>,
+    events: Vec<Caused<'_>>,
+) -> Result<()> {
+    let rows: Vec<[Value; 8]> = events
+        .into_iter()
+        .filter(|event| event.to_workflow || event.to_webhooks)
+        .map(|event| {
+            [
+                tenant.0.into(),
+                store.new_id(at).into(),
+                event.kind.as_str().into(),
+                event.subject.into(),
+                event.to_workflow.into(),
+                event.to_webhooks.into(),
+                event.payload.into(),
+                at.into(),
+            ]
+        })
+        .collect();
+    for piece in pieces(&rows) {
+        sql("INSERT INTO outbox (tenant_id, id, event, subject_id, to_workflow, to_webhooks, payload, created_at) VALUES ?")
+            .rows(piece.iter().cloned())
+            .run(on)
+            .await?;
+    }
+    Ok(())
+}
+
+/// An event that has its place, on its way to those who want it.
+#[derive(Debug, Clone, FromQueryResult)]
+pub(crate) struct Row {
+    pub(crate) id: String,
+    pub(crate) event: String,
+    pub(crate) subject_id: String,
+    pub(crate) to_webhooks: bool,
+    pub(crate) payload: Json,
+    pub(crate) created_at: DateTime<Utc>,
+}
+
+/// What was placed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Placed {
+    /// Events.
+    pub events: usize,
+    /// Messages to destinations that came of them.
+    pub deliveries: usize,
+}
+
+/// The message a receiver gets: what Standard Webhooks ask for.
+#[must_use]
+pub fn envelope(kind: &str, at: DateTime<Utc>, data: &Json) -> String {
+    json!({"type": kind, "timestamp": at, "data": data}).to_string()
+}
+
+impl Store {
+    /// The tenants that have events without a place.
+    pub async fn tenants_with_events(&self) -> Result<Vec<TenantId>> {
+        #[derive(FromQueryResult)]
+        struct Tenant {
+            id: i64,
+        }
+        let rows = sql("SELECT t.id FROM tenant t WHERE (SELECT 1 FROM outbox o WHERE o.tenant_id = t.id AND o.position IS NULL LIMIT 1) \
+             IS NOT NULL ORDER BY t.id")
+            .all::<Tenant>(&self.reader)
+            .await?;
+        Ok(rows.into_iter().map(|row| TenantId(row.id)).collect())
+    }
+
+    /// Gives up to `most` events of a tenant their places, and makes the deliveries that come of them. Several nodes may do it at once: one
+    /// waits for the other.
+    pub async fn place_events(&self, tenant: TenantId, most: u16) -> Result<Placed> {
+        let tx = self.begin().await?;
+        let first = sql("INSERT INTO event_sequence (tenant_id, last) VALUES (?, 0) \
+             ON CONFLICT (tenant_id) DO UPDATE SET last = event_sequence.last RETURNING last")
+        .bind(tenant.0)
+        .value::<i64>(&tx)
+        .await?
+        .unwrap_or_default();
+        let rows = sql("SELECT id, event, subject_id, to_webhooks, payload, created_at FROM outbox \
+             WHERE tenant_id = ? AND position IS NULL ORDER BY id LIMIT ?")
+        .bind(tenant.0)
+        .bind(i64::from(most))
+        .all::<Row>(&tx)
+        .await?;
+        if rows.is_empty() {
+            return Ok(Placed::default());
+        }
+        let places: Vec<(&str, i64)> = rows.iter().map(|row| row.id.as_str()).zip(first + 1..).collect();
+        for piece in pieces(&places) {
+            sql("UPDATE outbox SET position = v.column2 FROM (VALUES ?) AS v WHERE outbox.tenant_id = ? AND outbox.id = v.column1")
+                .rows(piece.iter().map(|(id, place)| [Value::from(*id), Value::from(*place)]))
+                .bind(tenant.0)
+                .run(&tx)
+                .await?;
+        }
+        sql("UPDATE event_sequence SET last = ? WHERE tenant_id = ?")
+            .bind(first + rows.len() as i64)
+            .bind(tenant.0)
+            .run(&tx)
+            .await?;
+        let deliveries = self.fan_out(&tx, tenant, &rows).await?;
+        tx.commit().await?;
+        Ok(Placed { events: rows.len(), deliveries })
+    }
+
+    /// A delivery for each destination that wants an event; answers how many.
+    async fn fan_out(&self, on: &impl ConnectionTrait, tenant: TenantId, events: &[Row]) -> Result<usize> {
+        if !events.iter().any(|event| event.to_webhooks) {
+            return Ok(0);
+        }
+        let destinations = destinations::active(on, tenant).await?;
+        let at = self.now();
+        let mut deliveries = Vec::new();
+        for event in events.iter().filter(|event| event.to_webhooks) {
+            let Ok(kind) = event.event.parse::<EventKind>() else { continue };
+            // What happened before somebody asked for it is history.
+            let wants = |d: &&Destination| d.config.events.has(kind) && d.created_at <= event.created_at;
+            for destination in destinations.iter().filter(wants) {
+                let body = envelope(&event.event, event.created_at, &destination.config.data(&event.payload));
+                deliveries.push(destinations::delivery(self, tenant, &destination.id, event, body, 0, at));
+            }
+        }
+        destinations::insert(on, &deliveries).await?;
+        Ok(deliveries.len())
+    }
+
+    /// Removes some of a tenant's events that have their place and are older than `age`; answers whether there may be more.
+    pub async fn remove_old_events(&self, tenant: TenantId, age: TimeDelta) -> Result<bool> {
+        const SOME: u64 = 1000;
+        let tx = self.begin().await?;
+        let removed = sql("DELETE FROM outbox WHERE tenant_id = ? AND id IN (SELECT id FROM outbox WHERE tenant_id = ? AND created_at < ? \
+             AND position IS NOT NULL LIMIT ?)")
+            .bind(tenant.0)
+            .bind(tenant.0)
+            .bind(self.now() - age)
+            .bind(SOME.cast_signed())
+            .run(&tx)
+            .await?;
+        tx.commit().await?;
+        Ok(removed == SOME)
+    }
+}

@@ -1,0 +1,139 @@
+//! Log-ins on their way: who showed one thing and is asked for another.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::{ConnectionTrait, FromQueryResult};
+
+use crate::keys::digest;
+use crate::statement::{for_update, sql};
+use crate::users::{User, logins, sessions};
+use crate::{Result, Store};
+
+/// Whoever is asked for a second factor has this long.
+pub const STEP_LASTS: TimeDelta = TimeDelta::minutes(10);
+
+/// A log-in that waits for a second factor.
+#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
+pub struct LoginStep {
+    /// Who logs in.
+    pub user_id: String,
+    /// Their tenant.
+    pub tenant_id: i64,
+    /// Their e-mail address.
+    pub email: String,
+    /// Their role, as a word.
+    pub role: String,
+    /// The place of this service they want to get to.
+    pub next: String,
+    /// Until then they may go on.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// What a session is begun with.
+#[derive(Debug, Clone, Copy)]
+pub struct NewSession<'a> {
+    /// What the browser keeps.
+    pub token: &'a str,
+    /// What its forms bring along.
+    pub csrf_token: &'a str,
+    /// The person showed a second factor, here or at a provider that is trusted with it.
+    pub second_factor: bool,
+}
+
+impl Store {
+    /// Notes that somebody may go on with a second factor; `token` is what their browser keeps meanwhile. Answers whether they are still
+    /// active and, where a password was found right, whether it is still the one that `checked` was read with.
+    pub async fn begin_login_step(
+        &self,
+        (user_id, checked): (&str, Option<&User>),
+        token: &str,
+        next: &str,
+    ) -> Result<bool> {
+        #[derive(FromQueryResult)]
+        struct Found {
+            password_hash: Option<String>,
+        }
+        let (tx, at) = (self.begin().await?, self.now());
+        sql("DELETE FROM login_step WHERE expires_at < ?").bind(at).run(&tx).await?;
+        // Locked, so that whoever changes the password meanwhile ends this too.
+        let found = sql("SELECT password_hash FROM app_user WHERE id = ? AND active = ?")
+            .bind(user_id)
+            .bind(true)
+            .then(for_update(self.backend()))
+            .one::<Found>(&tx)
+            .await?;
+        let is_same = |found: &Found| checked.is_none_or(|user| user.password_hash == found.password_hash);
+        if !found.is_some_and(|found| is_same(&found)) {
+            return Ok(false);
+        }
+        sql("INSERT INTO login_step (token_digest, user_id, next, expires_at) VALUES ?")
+            .rows([[digest(token).into(), user_id.into(), next.into(), (at + STEP_LASTS).into()]])
+            .run(&tx)
+            .await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// The log-in that waits under `token`, of somebody who is active.
+    pub async fn login_step(&self, token: &str) -> Result<Option<LoginStep>> {
+        sql("SELECT s.user_id, u.tenant_id, u.email, u.role, s.next, s.expires_at \
+             FROM login_step s JOIN app_user u ON u.id = s.user_id \
+             WHERE s.token_digest = ? AND s.expires_at > ? AND u.active = ?")
+        .bind(digest(token))
+        .bind(self.now())
+        .bind(true)
+        .one(&self.reader)
+        .await
+    }
+
+    /// Ends the log-in that waits under `token` with a session; answers whether it still waited. The second factor was shown.
+    pub async fn finish_login_step(&self, token: &str, new: (&str, &str)) -> Result<bool> {
+        let tx = self.begin().await?;
+        let user = sql("DELETE FROM login_step WHERE token_digest = ? AND expires_at > ? RETURNING user_id")
+            .bind(digest(token))
+            .bind(self.now())
+            .value::<String>(&tx)
+            .await?;
+        let Some(user) = user else { return Ok(false) };
+        let new = NewSession { token: new.0, csrf_token: new.1, second_factor: true };
+        let begun = self.session_for(&tx, &user, new).await?;
+        tx.commit().await?;
+        Ok(begun)
+    }
+
+    /// Begins a session for somebody who showed who they are without a password; answers whether they are still active.
+    pub async fn begin_session_as(&self, user_id: &str, new: NewSession<'_>) -> Result<bool> {
+        let tx = self.begin().await?;
+        let begun = self.session_for(&tx, user_id, new).await?;
+        tx.commit().await?;
+        Ok(begun)
+    }
+
+    async fn session_for(
+        &self,
+        tx: &impl ConnectionTrait,
+        user_id: &str,
+        new: NewSession<'_>,
+    ) -> Result<bool> {
+        let at = self.now();
+        // Locked, so that whoever deactivates them meanwhile ends this session too.
+        let email = sql("SELECT email FROM app_user WHERE id = ? AND active = ?")
+            .bind(user_id)
+            .bind(true)
+            .then(for_update(self.backend()))
+            .value::<String>(tx)
+            .await?;
+        let Some(email) = email else { return Ok(false) };
+        sql("DELETE FROM session WHERE expires_at < ?").bind(at).run(tx).await?;
+        logins::forgive(tx, &email).await?;
+        sql("UPDATE app_user SET last_login_at = ? WHERE id = ?").bind(at).bind(user_id).run(tx).await?;
+        sessions::insert(self, tx, user_id, (new.token, new.csrf_token)).await?;
+        if new.second_factor {
+            sql("UPDATE session SET second_factor_at = ? WHERE token_digest = ?")
+                .bind(at)
+                .bind(digest(new.token))
+                .run(tx)
+                .await?;
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,165 @@
+//! Agents' numbers: counted only while they are on, and from the rows as they are, in whatever order those came.
+
+use chrono::{NaiveDate, TimeDelta};
+use undertone_core::agents::Sums;
+use undertone_core::{AuthorKind, Direction};
+use undertone_store::accept::Incoming;
+use undertone_store::agents::{AgentSums, NewSwitch};
+use undertone_store::{Act, Tenant};
+
+use super::{Bench, act, item, overrides};
+
+const ON: NewSwitch<'_> =
+    NewSwitch { on: true, reason: Some("Coaching, agreed with the works council."), acknowledged: Some("1") };
+const OFF: NewSwitch<'_> = NewSwitch { on: false, reason: None, acknowledged: None };
+
+/// A line of a conversation: `customer: score` or `agent> reply`, so many minutes ago.
+fn line(bench: &Bench, conversation: &str, minutes: i64, text: &str) -> Incoming {
+    let id = format!("{conversation}-{minutes}");
+    let mut incoming = match text.split_once("> ") {
+        Some((agent, reply)) => {
+            let mut incoming = item(&id, "", reply);
+            let interaction = &mut incoming.arrival.interaction;
+            interaction.customer = None;
+            interaction.agent = Some(agent.to_owned());
+            interaction.author_kind = AuthorKind::Agent;
+            interaction.direction = Direction::Outgoing;
+            incoming
+        }
+        None => item(&id, text.split_once(": ").unwrap().0, text.split_once(": ").unwrap().1),
+    };
+    incoming.arrival.interaction.conversation = Some(conversation.to_owned());
+    incoming.arrival.interaction.occurred_at = Some(bench.store.now() - TimeDelta::minutes(minutes));
+    incoming.digest = format!("{conversation} {minutes} {text}");
+    incoming
+}
+
+async fn take(bench: &Bench, tenant: &Tenant, lines: &[Incoming]) -> Vec<String> {
+    let mut ids = Vec::new();
+    for one in lines {
+        let taken = bench.store.accept(tenant.id, std::slice::from_ref(one)).await.unwrap();
+        ids.push(taken[0].id().to_owned());
+    }
+    // Replies count as scored here with their text; as they name no customer that is nothing to anybody.
+    bench.score_all(tenant, |text| text.parse().unwrap_or(0)).await;
+    ids
+}
+
+async fn count(bench: &Bench, tenant: &Tenant) {
+    while bench.store.recount_agents(tenant.id).await.unwrap() {}
+}
+
+async fn sums(bench: &Bench, tenant: &Tenant) -> Vec<AgentSums> {
+    let day = |text: &str| text.parse::<NaiveDate>().unwrap();
+    bench.store.agent_sums(tenant.id, (day("2026-01-01"), day("2027-12-31"))).await.unwrap()
+}
+
+pub async fn numbers_of_agents_follow_the_rows(bench: &Bench) {
+    let (tenant, store) = (bench.tenant("numbers").await, &bench.store);
+    let ana = [
+        line(bench, "t1", 50, "ana: -60"),
+        line(bench, "t1", 40, "bo> sorry"),
+        line(bench, "t1", 30, "ana: 20"),
+        line(bench, "t1", 20, "ana: 40"),
+    ];
+    take(bench, &tenant, &ana).await;
+    // Off, nothing is counted, marked or told.
+    assert!(!store.recount_agents(tenant.id).await.unwrap());
+    assert_eq!(sums(bench, &tenant).await, []);
+    assert!(!store.agent_numbers(tenant.id).await.unwrap().on);
+    assert!(!store.note_look(&act(&tenant), &["bo"], 90).await.unwrap(), "there is nothing to look at");
+
+    let switch = store.switch_agent_numbers(&act(&tenant), &ON).await.unwrap();
+    assert!(switch.on && !switch.complete);
+    assert!(store.tenants_to_recount().await.unwrap().contains(&tenant.id));
+    count(bench, &tenant).await;
+    assert!(store.agent_numbers(tenant.id).await.unwrap().complete);
+    let bo = sums(bench, &tenant).await;
+    let expected = Sums {
+        agent: bo[0].sums.agent.clone(),
+        contacts: 1,
+        scored: 2,
+        after: (3000, 9_000_000),
+        with_before: 1,
+        before: (-6000, 36_000_000),
+        both: (3000, -18_000_000),
+    };
+    assert_eq!(bo, [AgentSums { sums: expected, customers: 1 }]);
+    let known = store.agents(tenant.id, &[&bo[0].sums.agent]).await.unwrap();
+    assert_eq!(known[0].external_id, "bo");
+    assert_eq!(store.agent_by_external_id(tenant.id, "bo").await.unwrap().as_ref(), known.first());
+    assert!(store.note_look(&act(&tenant), &["bo"], 90).await.unwrap());
+
+    // Another conversation, its reply the last to arrive.
+    let di = [
+        line(bench, "t2", 30, "di: 10"),
+        line(bench, "t2", 10, "di: 30"),
+        line(bench, "t2", 20, "bo> hello"),
+    ];
+    let taken = take(bench, &tenant, &di[..2]).await;
+    count(bench, &tenant).await;
+    assert_eq!(sums(bench, &tenant).await[0].sums.contacts, 1);
+    take(bench, &tenant, &di[2..]).await;
+    count(bench, &tenant).await;
+    let two = sums(bench, &tenant).await;
+    assert_eq!((two[0].sums.contacts, two[0].customers, two[0].sums.after.0), (2, 2, 6000));
+
+    // A correction counts.
+    overrides::correct(bench, &tenant, &taken[1], -30).await;
+    count(bench, &tenant).await;
+    assert_eq!(sums(bench, &tenant).await[0].sums.after.0, 3000 - 3000);
+
+    // Old contacts go, and those of nobody else.
+    bench.clock.advance(TimeDelta::days(100));
+    while store.remove_old_contacts(tenant.id).await.unwrap() {}
+    assert_eq!(sums(bench, &tenant).await, []);
+    bench.clock.advance(TimeDelta::days(-100));
+    store.switch_agent_numbers(&act(&tenant), &OFF).await.unwrap();
+    count(bench, &tenant).await;
+    assert!(!store.tenants_to_recount().await.unwrap().contains(&tenant.id));
+    store.switch_agent_numbers(&act(&tenant), &ON).await.unwrap();
+    count(bench, &tenant).await;
+    assert_eq!(sums(bench, &tenant).await[0].sums.contacts, 2, "counted anew from the rows");
+    // Said again while on, nothing begins anew.
+    let again = store.switch_agent_numbers(&Act::new(tenant.id, "other"), &ON).await.unwrap();
+    assert!(again.complete && again.by.as_deref() == Some("other"));
+    store.switch_agent_numbers(&act(&tenant), &OFF).await.unwrap();
+    count(bench, &tenant).await;
+}
+
+pub async fn counting_beside_recording_misses_nothing(bench: &Bench) {
+    let (tenant, store) = (bench.tenant("numbers-at-once").await, &bench.store);
+    store.switch_agent_numbers(&act(&tenant), &ON).await.unwrap();
+    let conversations = 60;
+    let recording = async {
+        for n in 0..conversations {
+            let of = format!("t{n}");
+            let lines = [
+                line(bench, &of, 30, &format!("c{}: -10", n % 7)),
+                line(bench, &of, 20, "bo> hello"),
+                line(bench, &of, 10, &format!("c{}: {}", n % 7, n % 50)),
+            ];
+            take(bench, &tenant, &lines).await;
+        }
+    };
+    let counting = async {
+        for _ in 0..conversations * 2 {
+            store.recount_agents(tenant.id).await.unwrap();
+        }
+    };
+    futures::join!(recording, counting, async {
+        for _ in 0..conversations * 2 {
+            store.recount_agents(tenant.id).await.unwrap();
+        }
+    });
+    count(bench, &tenant).await;
+    let followed = sums(bench, &tenant).await;
+    assert_eq!((followed[0].sums.contacts, followed[0].customers), (60, 7));
+    store.switch_agent_numbers(&act(&tenant), &OFF).await.unwrap();
+    count(bench, &tenant).await;
+    store.switch_agent_numbers(&act(&tenant), &ON).await.unwrap();
+    count(bench, &tenant).await;
+    assert_eq!(sums(bench, &tenant).await, followed, "as if counted once, at the end");
+    store.switch_agent_numbers(&act(&tenant), &OFF).await.unwrap();
+    count(bench, &tenant).await;
+}

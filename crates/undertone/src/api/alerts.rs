@@ -1,0 +1,237 @@
+//! Alerts and incidents: what is open, who looks after it, and what they do.
+
+use axum::extract::{Path, State};
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use undertone_store::alerts::{Alert, AlertState, Move, Wanted};
+
+use super::body::{Json, Query};
+use super::caller::{By, Caller};
+use super::problem::{ApiError, FieldError};
+use crate::app::App;
+use crate::visibility::Eyes;
+
+/// Alerts on a page, unless asked otherwise, and at most.
+const PAGE: u16 = 50;
+const LONGEST_PAGE: u16 = 200;
+/// Characters of a note.
+const LONGEST_NOTE: usize = 1000;
+
+/// Which alerts.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Which {
+    state: Option<AlertState>,
+    customer_id: Option<String>,
+    incident_id: Option<String>,
+    /// A user's id, or `me`.
+    assigned_to: Option<String>,
+    before: Option<String>,
+    limit: Option<u16>,
+}
+
+/// Alerts, the youngest first. That there is one says as much as a score: whoever may not see the score sees it only if it is theirs.
+pub async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Query(which): Query<Which>,
+) -> Result<axum::Json<Value>, ApiError> {
+    let most = which.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
+    let me = user_of(&caller);
+    let assigned_to = match which.assigned_to.as_deref() {
+        Some("me") => Some(me.unwrap_or_default()),
+        other => other,
+    };
+    let wanted = Wanted {
+        state: which.state,
+        customer: which.customer_id.as_deref(),
+        incident: which.incident_id.as_deref(),
+        assigned_to,
+        before: which.before.as_deref(),
+        most,
+    };
+    let found = app.store.alerts(caller.tenant_id(), &wanted).await?;
+    let next = (found.len() == usize::from(most)).then(|| found.last().map(|last| last.id.clone())).flatten();
+    let shown = shown(&app, &caller, found).await?;
+    Ok(axum::Json(json!({"alerts": shown, "next": next})))
+}
+
+fn user_of(caller: &Caller) -> Option<&str> {
+    match &caller.by {
+        By::Session { user, .. } => Some(user),
+        By::Key(_) => None,
+    }
+}
+
+/// What of these alerts the caller may see.
+async fn shown(app: &App, caller: &Caller, alerts: Vec<Alert>) -> Result<Vec<Alert>, ApiError> {
+    let me = user_of(caller);
+    let ids: Vec<&str> = alerts.iter().map(|alert| alert.interaction_id.as_str()).collect();
+    let sights = Eyes::of(&app.store, caller).await?.on_interactions(&app.store, &ids).await?;
+    let one = |alert: Alert| {
+        if sights.of(&alert.interaction_id).is_open() {
+            return Some(alert);
+        }
+        let is_mine = me.is_some() && alert.assigned_to.as_deref() == me;
+        is_mine.then(|| Alert { score: None, threshold: None, label: None, ..alert })
+    };
+    Ok(alerts.into_iter().filter_map(one).collect())
+}
+
+async fn one(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+) -> Result<(Alert, Vec<undertone_store::alerts::Step>), ApiError> {
+    let missing = || ApiError::not_found("alert");
+    let (alert, steps) = app.store.alert(caller.tenant_id(), id).await?.ok_or_else(missing)?;
+    let alert = shown(app, caller, vec![alert]).await?.pop().ok_or_else(missing)?;
+    Ok((alert, steps))
+}
+
+/// One alert with what became of it.
+pub async fn show(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<axum::Json<Value>, ApiError> {
+    let (alert, steps) = one(&app, &caller, &id).await?;
+    let mut answer = json!(alert);
+    answer["steps"] = json!(steps);
+    Ok(axum::Json(answer))
+}
+
+/// What is sent along with what one does. All of it may be left out where it is not needed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Said {
+    /// The state of the alert that was seen.
+    version: Option<i64>,
+    /// Who is responsible.
+    user: Option<String>,
+    /// Until when it is quiet.
+    until: Option<DateTime<Utc>>,
+    /// Why it is done with.
+    note: Option<String>,
+}
+
+/// They saw it and look after it.
+pub async fn acknowledge(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Json(said): Json<Said>,
+) -> Result<axum::Json<Alert>, ApiError> {
+    act(&app, &caller, &id, said.version, Move::Acknowledge).await
+}
+
+/// Somebody is responsible for it from now on.
+pub async fn assign(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Json(said): Json<Said>,
+) -> Result<axum::Json<Alert>, ApiError> {
+    let user =
+        said.user.as_deref().ok_or_else(|| missing("user", "name the user who is responsible, by id"))?;
+    act(&app, &caller, &id, said.version, Move::Assign(user)).await
+}
+
+/// It is quiet until a moment, and tells again if the customer is still low then.
+pub async fn snooze(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Json(said): Json<Said>,
+) -> Result<axum::Json<Alert>, ApiError> {
+    let until = said.until.ok_or_else(|| missing("until", "say until when, such as 2026-11-30T09:00:00Z"))?;
+    act(&app, &caller, &id, said.version, Move::Snooze(until)).await
+}
+
+/// It is done with.
+pub async fn resolve(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Json(said): Json<Said>,
+) -> Result<axum::Json<Alert>, ApiError> {
+    if said.note.as_ref().is_some_and(|note| note.chars().count() > LONGEST_NOTE) {
+        return Err(missing("note", "it has 1000 characters at most"));
+    }
+    act(&app, &caller, &id, said.version, Move::Resolve(said.note.as_deref())).await
+}
+
+fn missing(field: &str, message: &str) -> ApiError {
+    ApiError::invalid(vec![FieldError {
+        field: field.to_owned(),
+        code: "invalid".to_owned(),
+        message: message.to_owned(),
+    }])
+}
+
+async fn act(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+    version: Option<i64>,
+    what: Move<'_>,
+) -> Result<axum::Json<Alert>, ApiError> {
+    one(app, caller, id).await?;
+    let after = app.store.move_alert(&caller.act(), (id, version), what).await?;
+    let after = after.ok_or_else(|| ApiError::not_found("alert"))?;
+    // Assigned to somebody else, it may be out of sight now; what was done is told all the same.
+    let shown = shown(app, caller, vec![after.clone()]).await?.pop();
+    Ok(axum::Json(shown.unwrap_or(Alert { score: None, threshold: None, label: None, ..after })))
+}
+
+/// Which incidents.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Page {
+    before: Option<String>,
+    limit: Option<u16>,
+}
+
+/// Incidents, the youngest first.
+pub async fn incidents(
+    State(app): State<App>,
+    caller: Caller,
+    Query(page): Query<Page>,
+) -> Result<axum::Json<Value>, ApiError> {
+    let most = page.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
+    let found = app.store.incidents(caller.tenant_id(), page.before.as_deref(), most).await?;
+    let next = (found.len() == usize::from(most)).then(|| found.last().map(|last| last.id.clone())).flatten();
+    Ok(axum::Json(json!({"incidents": found, "next": next})))
+}
+
+/// One incident; its members are the alerts with its id.
+pub async fn incident(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<axum::Json<Value>, ApiError> {
+    let found =
+        app.store.incident(caller.tenant_id(), &id).await?.ok_or_else(|| ApiError::not_found("incident"))?;
+    let held = Wanted {
+        state: Some(AlertState::Held),
+        incident: Some(&id),
+        most: LONGEST_PAGE,
+        ..Wanted::default()
+    };
+    let members = app.store.alerts(caller.tenant_id(), &held).await?;
+    let members = shown(&app, &caller, members).await?;
+    let mut answer = json!(found);
+    answer["held"] = json!(members);
+    Ok(axum::Json(answer))
+}
+
+/// Ends an incident before the clock does: what it holds is let go.
+pub async fn close_incident(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<axum::Json<Value>, ApiError> {
+    let closed = app.store.close_incident(&caller.act(), &id).await?;
+    Ok(axum::Json(json!(closed.ok_or_else(|| ApiError::not_found("incident"))?)))
+}

@@ -1,0 +1,168 @@
+//! The audit log over the API: what was done is found, proven, exported, and who looked is in it too.
+
+use axum::body::Body;
+use axum::http::{Request, header};
+use serde_json::{Value, json};
+use undertone_store::audit::Wrong;
+
+use super::document::assert_documented;
+use super::{Bench, FORM};
+use crate::api::secrets;
+use crate::audit::verify_file;
+
+const LOG: &str = "/api/v1/audit";
+
+async fn documented(bench: &Bench, path: &str, query: &str, status: u16) -> Value {
+    let document: Value = serde_json::from_str(crate::api::openapi::DOCUMENT).unwrap();
+    let answer = bench.call("GET", &format!("{path}{query}"), "ut_mine", None).await;
+    assert_eq!(answer.status, status, "{path}{query}: {}", answer.text);
+    assert_documented(&document, "GET", path, &answer);
+    answer.json()
+}
+
+fn actions(page: &Value) -> Vec<&str> {
+    page["items"].as_array().unwrap().iter().map(|item| item["action"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn what_was_done_is_found_and_who_looked_too() {
+    let bench = Bench::open().await;
+    for threshold in [-40, -30] {
+        let saved = json!({"alert_threshold": threshold});
+        assert_eq!(bench.call("PUT", "/api/v1/settings", "ut_mine", Some(&saved)).await.status, 200);
+    }
+    let page = documented(&bench, LOG, "?action=settings_saved", 200).await;
+    assert_eq!(actions(&page), ["settings_saved", "settings_saved"]);
+    let latest = &page["items"][0];
+    assert_eq!(
+        latest["payload"],
+        json!({"before": {"alert_threshold": -40}, "after": {"alert_threshold": -30}})
+    );
+    let (actor, subject) = (latest["actor"].as_str().unwrap(), latest["subject"].as_str().unwrap());
+    assert!(actor.starts_with("key:") && latest["actor_name"] == "test", "{latest}");
+
+    let page = documented(&bench, LOG, &format!("?actor={actor}&subject={subject}&limit=1"), 200).await;
+    let cursor = page["next_cursor"].as_str().unwrap().to_owned();
+    let rest =
+        documented(&bench, LOG, &format!("?actor={actor}&subject={subject}&cursor={cursor}"), 200).await;
+    assert_eq!((rest["items"].as_array().unwrap().len(), &rest["next_cursor"]), (1, &Value::Null));
+    assert_ne!(rest["items"][0]["id"], page["items"][0]["id"]);
+    let none = documented(&bench, LOG, "?until=2020-01-01", 200).await;
+    assert_eq!(none["items"], json!([]));
+    for wrong in ["?limit=0", "?limit=501", "?cursor=x", "?since=yesterday", "?actor=", "?nobody=1"] {
+        documented(&bench, LOG, wrong, 400).await;
+    }
+    let looks = documented(&bench, LOG, "?action=audit_read", 200).await;
+    assert_eq!(actions(&looks).len(), 4, "{looks}");
+    assert_eq!(looks["items"][3]["payload"], json!({"wanted": {"action": "settings_saved"}}));
+    // Another tenant has a log of its own.
+    let theirs = bench.call("GET", &format!("{LOG}?action=settings_saved"), "ut_theirs", None).await;
+    assert_eq!(theirs.json()["items"], json!([]));
+}
+
+#[tokio::test]
+async fn the_log_is_proven_and_exported() {
+    let bench = Bench::open().await;
+    // More than a page of an export.
+    for n in 0..1100 {
+        let act = undertone_store::Act::new(bench.mine.id, "test");
+        bench.store().note(&act, ("looked", &format!("=thing {n}")), &json!({"n": n})).await.unwrap();
+    }
+    bench.store().seal_audit(bench.mine.id).await.unwrap();
+    let head = documented(&bench, "/api/v1/audit/head", "", 200).await["head"].as_str().unwrap().to_owned();
+    let verify = "/api/v1/audit/verify";
+    let verified = documented(&bench, verify, &format!("?head={head}"), 200).await;
+    assert_eq!((&verified["ok"], &verified["findings"]), (&json!(true), &json!([])), "{verified}");
+    assert!(verified["entries"].as_u64().unwrap() >= 1100);
+    let other = format!("?head=3:{}", "0".repeat(64));
+    let verified = documented(&bench, verify, &other, 200).await;
+    assert_eq!(
+        (&verified["ok"], &verified["findings"][0]["kind"]),
+        (&json!(false), &json!("published_head_differs"))
+    );
+    documented(&bench, verify, "?head=3", 400).await;
+
+    let exported = bench.call("GET", "/api/v1/audit/export", "ut_mine", None).await;
+    assert_eq!((exported.status, exported.header("content-type")), (200, "application/x-ndjson"));
+    assert!(exported.header("content-disposition").contains("attachment; filename=\"audit-mine-"));
+    let read = verify_file(exported.text.as_bytes(), Some(head.parse().unwrap())).unwrap();
+    assert_eq!(
+        (read.follower.findings.as_slice(), read.unsealed),
+        (&[][..], 1),
+        "the export itself is in it"
+    );
+    let lines = exported.text.lines().count() as u64;
+    assert_eq!(read.follower.entries, lines);
+    // Whoever changes the file is found without the database.
+    let wrong = |text: &str| -> Vec<Wrong> {
+        verify_file(text.as_bytes(), None).unwrap().follower.findings.iter().map(|f| f.kind).collect()
+    };
+    assert_eq!(wrong(&exported.text.replace("=thing 700\"", "=thing 7000\"")), [Wrong::EntryChanged]);
+    assert_eq!(wrong(&exported.text.replace("{\\\"n\\\":700}", "{\\\"n\\\":701}")), [Wrong::PayloadChanged]);
+    let without: String =
+        exported.text.lines().filter(|l| !l.contains("=thing 700\"")).map(|l| format!("{l}\n")).collect();
+    assert_eq!(wrong(&without), [Wrong::EntriesMissing]);
+    let later: String = exported.text.lines().skip(700).map(|l| format!("{l}\n")).collect();
+    assert_eq!(wrong(&later), [], "a part is followed from where it begins");
+
+    let table = bench.call("GET", "/api/v1/audit/export?format=csv&action=looked", "ut_mine", None).await;
+    assert_eq!(table.header("content-type"), "text/csv; charset=utf-8; header=present");
+    let mut rows = csv::Reader::from_reader(table.text.as_bytes());
+    let rows: Vec<csv::StringRecord> = rows.records().map(Result::unwrap).collect();
+    assert_eq!((rows.len(), &rows[700][7], &rows[700][9]), (1100, "'=thing 700", "{\"n\":700}"));
+    bench.call("GET", "/api/v1/audit/export?format=xml", "ut_mine", None).await;
+    let exports = documented(&bench, LOG, "?action=audit_exported", 200).await;
+    assert_eq!(actions(&exports).len(), 2, "a refused one is none: {exports}");
+    assert_eq!(exports["items"][0]["payload"], json!({"format": "csv", "wanted": {"action": "looked"}}));
+}
+
+#[tokio::test]
+async fn what_is_noted_is_sealed_by_the_service() {
+    let bench = Bench::open().await;
+    for _ in 0..600 {
+        if bench.store().tenants_with_unsealed_audit().await.unwrap().is_empty() {
+            let verified = bench.store().verify_audit(bench.mine.id, None).await.unwrap();
+            assert!(verified.ok && verified.entries > 0, "{verified:?}");
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("nothing was sealed within 30 s");
+}
+
+#[tokio::test]
+async fn who_came_in_and_who_was_refused_is_known() {
+    let bench = Bench::open().await;
+    let act = undertone_store::Act::new(bench.mine.id, "test");
+    let hash = secrets::hash_password("correct horse battery").unwrap();
+    let user = bench.store().save_user(&act, "ana@example.com", "agent", &hash).await.unwrap();
+    let form = bench.call("GET", "/login", "", None).await;
+    let cookie = form.header("set-cookie").split(';').next().unwrap().to_owned();
+    let csrf = cookie.split_once('=').unwrap().1.to_owned();
+    for (email, password, status) in [
+        ("ana@example.com", "wrong", 401),
+        ("nobody@example.com", "wrong", 401),
+        ("ana@example.com", "correct+horse+battery", 303),
+    ] {
+        let request = Request::post("/login")
+            .header(header::COOKIE, &cookie)
+            .header(header::CONTENT_TYPE, FORM)
+            .body(Body::from(format!("email={}&password={password}&csrf={csrf}", email.replace('@', "%40"))));
+        assert_eq!(bench.send(request.unwrap()).await.status, status, "{email} {password}");
+    }
+    let actor = format!("user:{user}");
+    for _ in 0..500 {
+        let page = documented(&bench, LOG, &format!("?actor={actor}"), 200).await;
+        let items = page["items"].as_array().unwrap();
+        if items.len() == 2 {
+            assert!(items.iter().all(|item| item["payload"] == json!({"with": "password"})), "{page}");
+            assert!(items.iter().all(|item| item["actor_name"] == "ana@example.com"), "{page}");
+            let mut told = actions(&page);
+            told.sort_unstable();
+            assert_eq!(told, ["logged_in", "login_refused"]);
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("a log-in was not noted within 10 s");
+}

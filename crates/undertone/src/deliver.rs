@@ -1,0 +1,218 @@
+//! Events on their way to the systems around us: each is given its place, turned into messages, and sent until the receiver took it.
+//!
+//! One slow destination never delays another: each has a lane of its own, and what waits for it waits in the database.
+
+mod address;
+mod lane;
+mod message;
+mod note;
+mod options;
+mod outward;
+mod pagerduty;
+mod place;
+mod secrets;
+mod slack;
+mod teams;
+mod webhook;
+mod zendesk;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use undertone_core::destination::DestinationKind;
+use undertone_store::destinations::Sent;
+use undertone_store::secrets::Keyring;
+use undertone_store::{Store, StoreError, TenantId};
+
+pub use address::check_address;
+pub use message::Message;
+pub use options::check_options;
+pub use outward::{NoReply, OutRequest, Outward, Reply};
+pub use place::Stream;
+pub use secrets::{Secrets, check_signing_key, new_signing_key};
+
+/// How often is looked for messages that are due.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Deliveries are kept this long, with every try.
+const KEEP: TimeDelta = TimeDelta::days(30);
+/// Looks between two clean-ups: ten minutes.
+const TIDY_EVERY: u64 = 2400;
+
+/// What the senders work with.
+#[derive(Clone)]
+pub struct Tools {
+    /// Where messages are.
+    pub store: Store,
+    /// The way out.
+    pub outward: Outward,
+    /// What opens the addresses and keys of destinations.
+    pub keyring: Keyring,
+    /// The address under which people reach the service, without a slash at its end; empty where it is not known.
+    pub public_url: Arc<str>,
+}
+
+/// What came of sending a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// What became of it.
+    pub sent: Sent,
+    /// The HTTP status, where there was an answer.
+    pub status: Option<u16>,
+}
+
+impl Outcome {
+    fn of(sent: Sent, reply: &Reply) -> Self {
+        Self { sent, status: Some(reply.status) }
+    }
+}
+
+impl From<NoReply> for Outcome {
+    fn from(none: NoReply) -> Self {
+        let sent = match none {
+            NoReply::NotAllowed(why) => Sent::Refused(why),
+            NoReply::Failed(why) => Sent::Failed(why),
+        };
+        Self { sent, status: None }
+    }
+}
+
+/// How a kind of receiver likes to be talked to.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    /// Messages under way at once.
+    together: usize,
+    /// Between the beginnings of two messages.
+    gap: Duration,
+}
+
+impl Pace {
+    fn of(kind: DestinationKind) -> Self {
+        let (together, gap) = match kind {
+            DestinationKind::Webhook => (4, 0),
+            // One message a second for each address.
+            DestinationKind::Slack | DestinationKind::Teams => (1, 1000),
+            // 120 calls a minute for each key.
+            DestinationKind::Pagerduty => (1, 500),
+            // 100 updates a minute for each account, and a message is several.
+            DestinationKind::Zendesk => (1, 1500),
+        };
+        Self { together, gap: Duration::from_millis(gap) }
+    }
+}
+
+/// Sends one message.
+async fn send(outward: &Outward, kind: DestinationKind, message: &Message<'_>) -> Outcome {
+    match kind {
+        DestinationKind::Webhook => webhook::send(outward, message).await,
+        DestinationKind::Slack => slack::send(outward, message).await,
+        DestinationKind::Pagerduty => pagerduty::send(outward, message).await,
+        DestinationKind::Teams => teams::send(outward, message).await,
+        DestinationKind::Zendesk => zendesk::send(outward, message).await,
+    }
+}
+
+/// The tasks of this process that bring messages out.
+pub struct Deliveries {
+    tasks: JoinSet<()>,
+}
+
+impl Deliveries {
+    /// Starts them.
+    pub fn start(tools: &Tools, stream: &Stream, ending: &watch::Receiver<bool>) -> Self {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(place::serve(tools.store.clone(), stream.clone(), ending.clone()));
+        tasks.spawn(serve(tools.clone(), ending.clone()));
+        tasks.spawn(crate::watch::serve(tools.store.clone(), ending.clone()));
+        Self { tasks }
+    }
+
+    /// Waits for messages that are under way, at most `patience`. What is not finished is due again when its lease ends.
+    pub async fn end(mut self, patience: Duration) {
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(patience, all).await.is_err() {
+            self.tasks.shutdown().await;
+        }
+    }
+}
+
+/// Destinations that have a lane in this process.
+type Busy = Arc<Mutex<HashSet<(TenantId, String)>>>;
+
+/// Opens a lane for every destination that has something due, until the service ends.
+async fn serve(tools: Tools, mut ending: watch::Receiver<bool>) {
+    let busy = Busy::default();
+    let mut lanes = JoinSet::new();
+    for looks in 0_u64.. {
+        tokio::select! {
+            biased;
+            _ = ending.wait_for(|end| *end) => break,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+        while lanes.try_join_next().is_some() {}
+        if let Err(error) = open_lanes(&tools, &busy, &mut lanes, &ending).await {
+            tracing::warn!(%error, "looking for messages to send failed: {error}");
+        }
+        if looks % TIDY_EVERY == 0
+            && let Err(error) = tidy(&tools.store).await
+        {
+            tracing::warn!(%error, "cleaning up deliveries failed: {error}");
+        }
+    }
+    while lanes.join_next().await.is_some() {}
+}
+
+async fn open_lanes(
+    tools: &Tools,
+    busy: &Busy,
+    lanes: &mut JoinSet<()>,
+    ending: &watch::Receiver<bool>,
+) -> Result<(), StoreError> {
+    for (tenant, id) in tools.store.destinations_due().await? {
+        let key = (tenant, id.clone());
+        if !busy.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone()) {
+            continue;
+        }
+        let (tools, busy, ending) = (tools.clone(), busy.clone(), ending.clone());
+        lanes.spawn(async move {
+            if let Err(error) = lane::serve(&tools, tenant, &id, &ending).await {
+                tracing::warn!(%error, destination = id, "messages to the destination {id} wait: {error}");
+                // Whatever it is, it is not tried in a circle.
+                tokio::time::sleep(Duration::from_secs(5)).await;
+            }
+            busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        });
+    }
+    Ok(())
+}
+
+async fn tidy(store: &Store) -> Result<(), StoreError> {
+    for tenant in store.tenants().await? {
+        while store.tidy_deliveries(tenant.id, KEEP).await? {}
+    }
+    Ok(())
+}
+
+/// A message for tests of what is made of it.
+#[cfg(test)]
+fn test_message<T>(event: &str, data: &serde_json::Value, make: impl FnOnce(&Message<'_>) -> T) -> T {
+    let mut data = data.clone();
+    data["link"] = "https://undertone.example/here".into();
+    let at = chrono::DateTime::UNIX_EPOCH;
+    let body = undertone_store::outbox::envelope(event, at, &data);
+    let secrets = Secrets { url: String::new(), key: Some("key".to_owned()), previous: None };
+    make(&Message {
+        id: "m1",
+        event,
+        subject: "s1",
+        body: &body,
+        at,
+        attempt: 1,
+        options: &serde_json::Map::new(),
+        secrets: &secrets,
+        public_url: "https://undertone.example",
+    })
+}

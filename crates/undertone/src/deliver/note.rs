@@ -1,0 +1,102 @@
+//! What a person reads of an event in a chat or on a ticket: a title, a few facts, and where to look.
+
+use serde_json::Value;
+
+use super::Message;
+
+/// Characters of a fact.
+const LONGEST_FACT: usize = 300;
+
+/// An event in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Note {
+    /// In one line.
+    pub title: String,
+    /// What it is about, if it may be told: a sentence or two in an analyst's voice.
+    pub text: Option<String>,
+    /// Names and values.
+    pub facts: Vec<(&'static str, String)>,
+    /// Where to look; none where nobody said under which address the service is reached.
+    pub link: Option<String>,
+}
+
+/// Facts by the key of the payload, in the order they are shown.
+const FACTS: [(&str, &str); 13] = [
+    ("customer_name", "Customer"),
+    ("customer_id", "Customer id"),
+    ("score", "Score"),
+    ("label", "Label"),
+    ("dominant_emotion", "Emotion"),
+    ("category", "Category"),
+    ("channel", "Channel"),
+    ("customers", "Customers"),
+    ("assigned_to", "Responsible"),
+    ("due_at", "Due"),
+    ("until", "Until"),
+    ("reason", "Reason"),
+    ("percent", "Percent used"),
+];
+
+impl Note {
+    /// The note of a message.
+    pub fn of(message: &Message<'_>) -> Self {
+        let data = message.data();
+        let has_name = data["customer_name"].is_string();
+        let facts = FACTS
+            .iter()
+            .filter(|(key, _)| !(has_name && *key == "customer_id"))
+            .filter_map(|(key, name)| Some((*name, plain(&data[*key])?)))
+            .collect();
+        Self {
+            title: title(message.event, &data),
+            text: ["summary", "text"].iter().find_map(|key| plain(&data[*key])),
+            facts,
+            link: data["link"].as_str().map(str::to_owned),
+        }
+    }
+}
+
+fn title(event: &str, data: &Value) -> String {
+    let category = plain(&data["category"]).map(|category| format!(" about {category}")).unwrap_or_default();
+    match event {
+        "alert.raised" => format!("A customer needs somebody{category}"),
+        "alert.reminded" => format!("A customer still needs somebody{category}"),
+        "alert.escalated" => format!("Nobody took care of a customer yet{category}"),
+        "alert.acknowledged" => "Somebody is looking after the customer".to_owned(),
+        "alert.assigned" => "Somebody is responsible for the customer".to_owned(),
+        "alert.snoozed" => "The alert is quiet for a while".to_owned(),
+        "alert.resolved" => "The alert is done with".to_owned(),
+        "alert.withdrawn" => "The alert was withdrawn: a correction lifted the score".to_owned(),
+        "incident.opened" => format!("Many customers turned negative{category}"),
+        "incident.closed" => format!("The surge is over{category}"),
+        "sentiment.negative" => format!("A negative interaction{category}"),
+        "sentiment.scored" => "An interaction was scored".to_owned(),
+        "sentiment.overridden" => "A verdict was corrected".to_owned(),
+        "budget.threshold" => "The AI budget runs low".to_owned(),
+        "customer.erased" => "A customer was erased: remove your copies".to_owned(),
+        "module.activated" => "Sentiment analysis was switched on".to_owned(),
+        "module.deactivated" => "Sentiment analysis was switched off".to_owned(),
+        "destination.disabled" => "A destination was switched off".to_owned(),
+        "undertone.test" => "A test from Undertone".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+/// A value as text on one line.
+fn plain(value: &Value) -> Option<String> {
+    let text = match value {
+        Value::String(text) => text.split_whitespace().collect::<Vec<_>>().join(" "),
+        Value::Number(number) => number.to_string(),
+        _ => return None,
+    };
+    let short: String = text.chars().take(LONGEST_FACT).collect();
+    (!short.is_empty()).then_some(short)
+}
+
+/// At most `most` characters of `text`, the last an ellipsis where some are left out.
+pub(super) fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}

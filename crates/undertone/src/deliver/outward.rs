@@ -1,0 +1,209 @@
+//! The way out: one HTTP exchange with an address a user chose, with bounds on everything.
+//!
+//! Names are looked up anew for each connection, and addresses inside closed networks are left out of what comes of it, so that a name
+//! can not be pointed elsewhere after it was looked at. No redirect is followed, no proxy of the environment is used.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::HeaderMap;
+use reqwest::{Method, Url};
+
+use super::address::{is_named, is_open, literal, not_open};
+use crate::error::CliError;
+use crate::llm::web::{tls, trusted};
+
+/// From the beginning to the last byte of the answer.
+pub(super) const DEADLINE: Duration = Duration::from_secs(20);
+/// Until there is a connection, TLS included.
+const CONNECT: Duration = Duration::from_secs(5);
+/// The rest of an answer that says yes is waited for this long: it says nothing more, but ends the connection in order.
+const REST: Duration = Duration::from_secs(2);
+/// Bytes of an answer that are read.
+const MOST_READ: usize = 64 << 10;
+/// Characters of an answer that are told.
+const MOST_TOLD: usize = 200;
+
+/// The way out; its clones share their connections.
+#[derive(Debug, Clone)]
+pub struct Outward {
+    /// With TLS, to wherever is open.
+    secure: reqwest::Client,
+    /// Without, only to networks the operator named.
+    plain: reqwest::Client,
+    allowed: Arc<[IpNet]>,
+}
+
+/// A request.
+#[derive(Debug, Clone)]
+pub struct OutRequest {
+    /// How.
+    pub method: Method,
+    /// Where to.
+    pub url: String,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: String,
+}
+
+impl OutRequest {
+    /// The usual one.
+    pub fn post(url: &str, headers: HeaderMap, body: String) -> Self {
+        Self { method: Method::POST, url: url.to_owned(), headers, body }
+    }
+}
+
+/// An answer, as far as it was read.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The first 64 KiB of the body.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// The beginning of the body on one line, with a colon before it; nothing where there is none.
+    pub fn excerpt(&self) -> String {
+        let text = crate::output::clean(&String::from_utf8_lossy(&self.body));
+        let text: String =
+            text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MOST_TOLD).collect();
+        if text.is_empty() { text } else { format!(": {text}") }
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoReply {
+    /// Messages may not go there, now or later.
+    NotAllowed(String),
+    /// Something went wrong on the way.
+    Failed(String),
+}
+
+impl Outward {
+    /// The way out, into `allowed` networks too.
+    ///
+    /// # Errors
+    /// Where TLS can not be used.
+    pub fn new(allowed: &[IpNet]) -> Result<Self, CliError> {
+        Self::trusting(allowed, trusted())
+    }
+
+    pub(super) fn trusting(allowed: &[IpNet], trusted: rustls::RootCertStore) -> Result<Self, CliError> {
+        let failed = |e: &dyn Error| CliError::Failed(format!("messages can not be sent from here: {e}"));
+        let tls = tls(trusted).map_err(|e| failed(&e))?;
+        let allowed: Arc<[IpNet]> = allowed.into();
+        let client = |only_named| {
+            reqwest::Client::builder()
+                .user_agent(crate::llm::web::USER_AGENT)
+                .connect_timeout(CONNECT)
+                .timeout(DEADLINE)
+                .redirect(reqwest::redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .referer(false)
+                .no_proxy()
+                .pool_max_idle_per_host(4)
+                .tls_backend_preconfigured(tls.clone())
+                .dns_resolver(Arc::new(Filtered { allowed: allowed.clone(), only_named }))
+                .build()
+                .map_err(|e| failed(&e))
+        };
+        Ok(Self { secure: client(false)?, plain: client(true)?, allowed })
+    }
+
+    /// Networks that are open besides the internet.
+    pub fn allowed(&self) -> &[IpNet] {
+        &self.allowed
+    }
+
+    /// Makes one request and reads its answer.
+    pub async fn exchange(&self, request: OutRequest) -> Result<Reply, NoReply> {
+        let url = Url::parse(&request.url)
+            .map_err(|_| NoReply::NotAllowed("its address can not be read".to_owned()))?;
+        let is_plain = url.scheme() != "https";
+        if let Some(address) = literal(&url) {
+            let fits =
+                if is_plain { is_named(address, &self.allowed) } else { is_open(address, &self.allowed) };
+            if !fits {
+                return Err(NoReply::NotAllowed(not_open(&address.to_string())));
+            }
+        }
+        let client = if is_plain { &self.plain } else { &self.secure };
+        let sent =
+            client.request(request.method, url).headers(request.headers).body(request.body).send().await;
+        let mut response = sent.map_err(|e| no_reply(&e.without_url()))?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let mut body = Vec::new();
+        let rest = async {
+            while body.len() < MOST_READ {
+                match response.chunk().await {
+                    Ok(Some(part)) => body.extend_from_slice(&part[..part.len().min(MOST_READ - body.len())]),
+                    Ok(None) => return Ok(()),
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(())
+        };
+        // The status is the answer: what follows it explains at most.
+        let patience = if (200..300).contains(&status) { REST } else { DEADLINE };
+        let _ = tokio::time::timeout(patience, rest).await;
+        Ok(Reply { status, headers, body })
+    }
+}
+
+/// Looks names up and leaves closed addresses out.
+struct Filtered {
+    allowed: Arc<[IpNet]>,
+    only_named: bool,
+}
+
+/// Every address of a name is closed.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", not_open(.0))]
+struct Closed(String);
+
+impl Resolve for Filtered {
+    fn resolve(&self, name: Name) -> Resolving {
+        let (allowed, only_named) = (self.allowed.clone(), self.only_named);
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let fits = |address: &SocketAddr| {
+                if only_named { is_named(address.ip(), &allowed) } else { is_open(address.ip(), &allowed) }
+            };
+            let any = !found.is_empty();
+            let open: Vec<SocketAddr> = found.into_iter().filter(fits).collect();
+            if open.is_empty() && any {
+                return Err(Closed(name.as_str().to_owned()).into());
+            }
+            Ok(Box::new(open.into_iter()) as Addrs)
+        })
+    }
+}
+
+fn no_reply(error: &reqwest::Error) -> NoReply {
+    let mut deepest: &dyn Error = error;
+    while let Some(below) = deepest.source() {
+        if let Some(closed) = below.downcast_ref::<Closed>() {
+            return NoReply::NotAllowed(closed.to_string());
+        }
+        deepest = below;
+    }
+    let cause: String = crate::output::clean(&deepest.to_string()).chars().take(MOST_TOLD).collect();
+    NoReply::Failed(match (error.is_connect(), error.is_timeout()) {
+        (true, true) => format!("no connection within {} s", CONNECT.as_secs()),
+        (true, false) => format!("no connection: {cause}"),
+        (false, true) => format!("no answer within {} s", DEADLINE.as_secs()),
+        (false, false) => format!("the connection broke off: {cause}"),
+    })
+}
+
+#[cfg(test)]
+mod tests;

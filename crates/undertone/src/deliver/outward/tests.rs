@@ -1,0 +1,88 @@
+//! The way out, against servers of this machine that behave badly.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::thread;
+use std::time::Instant;
+
+use super::*;
+
+/// A server that reads each request and answers with `answer`; it ends with the test's process.
+fn server(answer: impl Fn(&mut std::net::TcpStream) + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = Arc::new(answer);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, answer) = (stream.unwrap(), answer.clone());
+            thread::spawn(move || {
+                let mut read = [0; 65536];
+                let _ = stream.read(&mut read);
+                answer(&mut stream);
+            });
+        }
+    });
+    address
+}
+
+fn outward(allowed: &[&str]) -> Outward {
+    let allowed: Vec<IpNet> = allowed.iter().map(|net| net.parse().unwrap()).collect();
+    Outward::new(&allowed).unwrap()
+}
+
+async fn post(outward: &Outward, url: &str) -> Result<Reply, NoReply> {
+    outward.exchange(OutRequest::post(url, HeaderMap::new(), "{}".to_owned())).await
+}
+
+#[tokio::test]
+async fn this_machine_is_reached_only_where_the_operator_says_so() {
+    let there = server(|stream| {
+        let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n");
+    });
+    let (closed, open) = (outward(&[]), outward(&["127.0.0.0/8", "::1/128"]));
+    for url in [format!("http://{there}/"), format!("http://localhost:{}/", there.port())] {
+        let refused = post(&closed, &url).await.unwrap_err();
+        assert!(
+            matches!(&refused, NoReply::NotAllowed(why) if why.contains("allowed_networks")),
+            "{refused:?}"
+        );
+        assert_eq!(post(&open, &url).await.unwrap().status, 204, "{url}");
+    }
+    // With TLS it is the address that counts too, before a word is exchanged.
+    let refused = post(&closed, &format!("https://localhost:{}/", there.port())).await.unwrap_err();
+    assert!(matches!(refused, NoReply::NotAllowed(_)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_redirect_into_the_network_is_not_followed() {
+    let inside = server(|_| panic!("somebody came"));
+    let there = server(move |stream| {
+        let answer = format!("HTTP/1.1 302 Found\r\nLocation: http://{inside}/\r\nContent-Length: 0\r\n\r\n");
+        let _ = stream.write_all(answer.as_bytes());
+    });
+    assert_eq!(post(&outward(&["127.0.0.0/8"]), &format!("http://{there}/")).await.unwrap().status, 302);
+}
+
+#[tokio::test]
+async fn a_body_without_end_is_not_waited_for() {
+    let there = server(|stream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+        while stream.write_all(&[b'x'; 1000]).is_ok() {
+            thread::sleep(Duration::from_millis(1));
+        }
+    });
+    let began = Instant::now();
+    let reply = post(&outward(&["127.0.0.0/8"]), &format!("http://{there}/")).await.unwrap();
+    assert!(reply.status == 200 && reply.body.len() <= MOST_READ && began.elapsed() < DEADLINE);
+    assert!(reply.excerpt().len() <= MOST_TOLD + 2);
+}
+
+#[tokio::test]
+async fn what_went_wrong_is_told_without_the_address() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = listener.local_addr().unwrap();
+    drop(listener);
+    let failed = post(&outward(&["127.0.0.0/8"]), &format!("http://{nobody}/secret-path")).await.unwrap_err();
+    let NoReply::Failed(why) = failed else { panic!("{failed:?}") };
+    assert!(why.contains("no connection") && !why.contains("secret-path"), "{why}");
+}

@@ -1,0 +1,159 @@
+//! `PagerDuty`, Events API v2: an alert triggers, is acknowledged and resolved under one key of ours.
+
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use serde_json::{Value, json};
+use undertone_store::destinations::Sent;
+
+use super::note::{Note, cut};
+use super::webhook::patience;
+use super::{Message, OutRequest, Outcome, Outward, Reply};
+
+/// `PagerDuty`'s bounds, in characters.
+const SUMMARY: usize = 1024;
+const KEY: usize = 255;
+
+/// Sends a message.
+pub(super) async fn send(outward: &Outward, message: &Message<'_>) -> Outcome {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let request = OutRequest::post(&message.secrets.url, headers, body(message).to_string());
+    match outward.exchange(request).await {
+        Ok(reply) => judge(&reply),
+        Err(none) => none.into(),
+    }
+}
+
+fn action(event: &str) -> &'static str {
+    match event {
+        "alert.acknowledged" | "alert.assigned" => "acknowledge",
+        "alert.resolved" | "alert.withdrawn" | "incident.closed" => "resolve",
+        _ => "trigger",
+    }
+}
+
+/// What belongs together has one key: everything about an alert, an incident, or else one event.
+fn dedup_key(message: &Message<'_>, data: &Value) -> String {
+    let of = |kind: &str| data[format!("{kind}_id")].as_str().map(|id| format!("undertone:{kind}:{id}"));
+    let own = match message.event.split('.').next() {
+        Some("alert") => of("alert"),
+        Some("incident") => of("incident"),
+        _ => None,
+    };
+    cut(&own.unwrap_or_else(|| format!("undertone:{}:{}", message.event, message.subject)), KEY)
+}
+
+fn severity<'a>(message: &'a Message<'_>) -> &'a str {
+    match message.event.split('.').next() {
+        Some("alert" | "incident" | "sentiment") => {
+            message.options.get("severity").and_then(Value::as_str).unwrap_or("warning")
+        }
+        Some("destination") => "warning",
+        _ => "info",
+    }
+}
+
+fn body(message: &Message<'_>) -> Value {
+    let data = message.data();
+    let action = action(message.event);
+    let mut body = json!({
+        "routing_key": message.secrets.key,
+        "event_action": action,
+        "dedup_key": dedup_key(message, &data),
+    });
+    if action != "trigger" {
+        return body;
+    }
+    let note = Note::of(message);
+    let source = message.options.get("source").and_then(Value::as_str);
+    let source = source
+        .or_else(|| message.public_url.split("://").nth(1))
+        .filter(|s| !s.is_empty())
+        .unwrap_or("undertone");
+    let summary =
+        note.text.as_ref().map_or_else(|| note.title.clone(), |text| format!("{}: {text}", note.title));
+    body["payload"] = json!({
+        "summary": cut(&summary, SUMMARY),
+        "source": source,
+        "severity": severity(message),
+        "class": message.event,
+        "custom_details": data,
+    });
+    for (from, to) in [("category", "component"), ("segment", "group")] {
+        if let Some(word) = data[from].as_str() {
+            body["payload"][to] = word.into();
+        }
+    }
+    if let Some(at) = data["at"].as_str() {
+        body["payload"]["timestamp"] = at.into();
+    }
+    body["client"] = "Undertone".into();
+    if let Some(link) = note.link {
+        body["client_url"] = link.clone().into();
+        body["links"] = json!([{"href": link, "text": "Open"}]);
+    }
+    body
+}
+
+fn judge(reply: &Reply) -> Outcome {
+    let told = || format!("PagerDuty answers {}{}", reply.status, reply.excerpt());
+    let said = serde_json::from_slice::<Value>(&reply.body).unwrap_or_default();
+    let sent = match reply.status {
+        202 if said["status"] == "success" => Sent::Delivered,
+        200..=299 => {
+            Sent::Failed(format!("{}, and no success: is this the address of the Events API v2?", told()))
+        }
+        429 => Sent::Throttled(patience(reply), told()),
+        400 => Sent::Refused(told()),
+        _ => Sent::Failed(told()),
+    };
+    Outcome::of(sent, reply)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_message;
+    use super::*;
+
+    #[test]
+    fn an_alert_is_one_thing_from_its_beginning_to_its_end() {
+        let data = json!({"alert_id": "a1", "customer_id": "c1", "score": -80, "summary": "s".repeat(2000)});
+        for (event, expected) in [
+            ("alert.raised", "trigger"),
+            ("alert.escalated", "trigger"),
+            ("alert.acknowledged", "acknowledge"),
+            ("alert.resolved", "resolve"),
+            ("alert.withdrawn", "resolve"),
+        ] {
+            let body = test_message(event, &data, |message| body(message));
+            assert_eq!(
+                (&body["event_action"], &body["dedup_key"]),
+                (&json!(expected), &json!("undertone:alert:a1"))
+            );
+            assert_eq!(body["routing_key"], "key");
+            if expected == "trigger" {
+                let payload = &body["payload"];
+                assert!(payload["summary"].as_str().unwrap().chars().count() <= SUMMARY);
+                assert!(payload["source"].is_string() && payload["severity"] == "warning");
+            } else {
+                assert!(body.get("payload").is_none(), "{body}");
+            }
+        }
+    }
+
+    #[test]
+    fn accepted_is_202_with_success() {
+        let reply =
+            |status, body: &str| Reply { status, headers: HeaderMap::new(), body: body.as_bytes().to_vec() };
+        let taken = "{\"status\":\"success\",\"message\":\"Event processed\",\"dedup_key\":\"k\"}";
+        assert_eq!(judge(&reply(202, taken)).sent, Sent::Delivered);
+        assert!(matches!(judge(&reply(200, "<html>")).sent, Sent::Failed(_)));
+        let invalid = "{\"status\":\"invalid event\",\"errors\":[\"routing_key\"]}";
+        assert!(
+            matches!(judge(&reply(400, invalid)).sent, Sent::Refused(why) if why.contains("routing_key"))
+        );
+        assert!(
+            matches!(judge(&reply(429, "")).sent, Sent::Throttled(after, _) if after.num_seconds() == 60)
+        );
+        assert!(matches!(judge(&reply(503, "")).sent, Sent::Failed(_)));
+    }
+}

@@ -1,0 +1,82 @@
+//! How the service speaks to each provider, and which of them the cascade asks. Its setting says that an LLM is asked where the embedded
+//! model is unsure, and not whose; so that follows from the model, and from where there are keys.
+
+use undertone_core::usage::RequestSize;
+use undertone_core::usage::price::Caching;
+use undertone_scoring::Knowledge;
+use undertone_scoring::llm::ask::{Api, Endpoint};
+use undertone_scoring::llm::claude::CacheTime;
+use undertone_store::secrets::Provider;
+
+/// A name among Claude's models, wherever it is served: `claude-haiku-5-5`, `anthropic/claude-haiku-5-5`.
+fn is_claudes(model: &str) -> bool {
+    model.to_ascii_lowercase().contains("claude")
+}
+
+/// The providers in the order in which they are asked for a model; no model: Claude's default one.
+pub fn order(model: Option<&str>) -> [Provider; 2] {
+    match model {
+        Some(model) if !is_claudes(model) => [Provider::Openai, Provider::Claude],
+        _ => [Provider::Claude, Provider::Openai],
+    }
+}
+
+/// Whether a provider may serve a model at the address that its key is for. At their own addresses they serve their own; a gateway may
+/// serve any.
+pub fn may_serve(provider: Provider, address: &str, model: Option<&str>) -> bool {
+    let own = address.trim_end_matches('/') == provider.own_address();
+    match (provider, model) {
+        (Provider::Claude, Some(model)) => !own || is_claudes(model),
+        (Provider::Openai, Some(model)) => !own || !is_claudes(model),
+        (_, None) => true,
+    }
+}
+
+/// How the service speaks to a provider.
+pub fn api_of(provider: Provider) -> Api {
+    match provider {
+        // An hour, since interactions of one company come now and then: writing the rubric anew every time costs more.
+        Provider::Claude => Api::Claude { cache: Some(CacheTime::OneHour) },
+        Provider::Openai => Api::Openai,
+    }
+}
+
+/// What bounds the smallest request of a tenant who told `knowledge`, and whether it has its prompt cached: under a cap below that, none is made.
+pub fn least_request(provider: Provider, knowledge: &Knowledge, model: &str) -> (RequestSize, Caching) {
+    let (base_url, model) = (provider.own_address().to_owned(), model.to_owned());
+    Endpoint { api: api_of(provider), base_url, key: None, model: model.clone() }.least(knowledge, &model)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who is asked for `model` where these keys are set for these addresses.
+    fn asked(model: Option<&str>, claude: Option<&str>, openai: Option<&str>) -> Option<Provider> {
+        let address = |provider| if provider == Provider::Claude { claude } else { openai };
+        let serves =
+            |provider: &Provider| address(*provider).is_some_and(|at| may_serve(*provider, at, model));
+        order(model).into_iter().find(serves)
+    }
+
+    #[test]
+    fn no_provider_is_asked_for_a_model_of_another() {
+        let (claude, openai) = (Some(Provider::Claude.own_address()), Some(Provider::Openai.own_address()));
+        let gateway = Some("http://localhost:4000/v1");
+        for (model, keys, wanted) in [
+            (None, (claude, openai), Some(Provider::Claude)),
+            (None, (None, openai), Some(Provider::Openai)),
+            (Some("claude-haiku-5-5"), (claude, openai), Some(Provider::Claude)),
+            (Some("gpt-6-mini"), (claude, openai), Some(Provider::Openai)),
+            (Some("gpt-6-mini"), (claude, None), None),
+            (Some("claude-haiku-5-5"), (None, openai), None),
+            // A gateway may have it.
+            (Some("qwen3-32b"), (claude, gateway), Some(Provider::Openai)),
+            (Some("anthropic/Claude-haiku-5-5"), (None, gateway), Some(Provider::Openai)),
+            (Some("deepseek-chat"), (gateway, None), Some(Provider::Claude)),
+            (Some("qwen3-32b"), (None, None), None),
+        ] {
+            assert_eq!(asked(model, keys.0, keys.1), wanted, "{model:?} {keys:?}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Setting a password by a link: an invitation, or a reset. The token stands in the query, which no log of ours has.
+
+use axum::Form;
+use axum::extract::{Extension, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use serde::Deserialize;
+use undertone_store::TenantId;
+use undertone_store::users::{Link, Purpose, User};
+use undertone_ui::words::EN;
+
+use crate::api::problem::{ApiError, CSRF, INVALID};
+use crate::api::secrets::{self, LOGIN_COOKIE};
+use crate::app::App;
+use crate::limits::ClientAddress;
+use crate::passwords;
+
+/// What a link carries.
+#[derive(Deserialize)]
+pub struct Token {
+    #[serde(default)]
+    token: String,
+}
+
+/// A new password.
+#[derive(Deserialize)]
+pub struct NewPassword {
+    token: String,
+    password: String,
+    again: String,
+    #[serde(default)]
+    csrf: String,
+}
+
+/// The page a link leads to.
+pub async fn show(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Query(given): Query<Token>,
+) -> Result<Response, ApiError> {
+    match app.store.password_link(&given.token).await? {
+        Some(link) => form(&app, &headers, &given.token, &link, None).await,
+        None => Ok(ended()),
+    }
+}
+
+/// Sets the password, and ends the link.
+pub async fn save(
+    State(app): State<App>,
+    from: Option<Extension<ClientAddress>>,
+    headers: HeaderMap,
+    Form(given): Form<NewPassword>,
+) -> Result<Response, ApiError> {
+    let cookie = secrets::cookie(&headers, LOGIN_COOKIE).unwrap_or_default();
+    if cookie.is_empty() || !secrets::equal(&cookie, &given.csrf) {
+        return Err(ApiError::new(CSRF, "this form is out of date; open the link again"));
+    }
+    let Some(link) = app.store.password_link(&given.token).await? else { return Ok(ended()) };
+    let wrong = if given.password == given.again {
+        passwords::check(&given.password, &link.0.email, "password").err()
+    } else {
+        Some(ApiError::new(INVALID, EN.passwords_differ))
+    };
+    if let Some(error) = wrong {
+        return form(&app, &headers, &given.token, &link, Some(&error.detail)).await;
+    }
+    let hash = passwords::hashed(given.password).await?;
+    let from = from.and_then(|Extension(address)| address.text());
+    if app.store.set_password_by_link(&given.token, &hash, from.as_deref()).await?.is_none() {
+        return Ok(ended());
+    }
+    let done = undertone_ui::Done { title: EN.password_is_set, detail: EN.password_is_set_more };
+    Ok(Html(undertone_ui::done(&done)).into_response())
+}
+
+async fn form(
+    app: &App,
+    headers: &HeaderMap,
+    token: &str,
+    (user, link): &(User, Link),
+    error: Option<&str>,
+) -> Result<Response, ApiError> {
+    let tenant = app.store.tenant(TenantId(user.tenant_id)).await?;
+    let csrf = secrets::form_token(headers);
+    let page = undertone_ui::set_password(&undertone_ui::SetPassword {
+        email: &user.email,
+        tenant: tenant.as_ref().map_or("", |tenant| tenant.name.as_str()),
+        is_invitation: link.purpose == Purpose::Invitation,
+        token,
+        error,
+        csrf: &csrf,
+    });
+    let status = if error.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let mut response = (status, Html(page)).into_response();
+    let cookie = secrets::set_cookie(LOGIN_COOKIE, &csrf, 3600, app.config.is_secure());
+    response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
+    Ok(response)
+}
+
+fn ended() -> Response {
+    let told = undertone_ui::Done { title: EN.link_ended, detail: EN.link_ended_more };
+    (StatusCode::GONE, Html(undertone_ui::done(&told))).into_response()
+}

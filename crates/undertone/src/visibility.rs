@@ -1,0 +1,194 @@
+//! Who looks, under which policy. Every surface that tells what customers feel asks here, and [`undertone_core::visibility::see`] decides.
+
+mod overview;
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+use undertone_core::Settings;
+use undertone_core::visibility::{Choice, Figures, LookedAt, Policy, Reason, Sight, Viewer, figures, see};
+use undertone_store::{Store, StoreError, TenantId};
+
+pub use overview::overview;
+
+use crate::api::caller::Caller;
+use crate::api::problem::{ApiError, FORBIDDEN};
+
+/// Somebody who looks at what a tenant's customers feel.
+#[derive(Debug, Clone)]
+pub struct Eyes {
+    tenant: TenantId,
+    choice: Choice,
+    viewer: Viewer,
+}
+
+/// What somebody sees of several things, by their ids.
+#[derive(Debug)]
+pub struct Sights(HashMap<String, Sight>, Sight);
+
+impl Sights {
+    /// What they see of this one; of one that is not known, what they see of something they may not.
+    pub fn of(&self, id: &str) -> Sight {
+        self.0.get(id).copied().unwrap_or(self.1)
+    }
+}
+
+impl Eyes {
+    /// The caller's, under the policy of this moment.
+    pub async fn of(store: &Store, caller: &Caller) -> Result<Self, StoreError> {
+        let settings = store.module(caller.tenant_id()).await?.settings;
+        Ok(Self::with(caller.tenant_id(), &settings, caller.viewer(store).await?))
+    }
+
+    /// Those of `viewer` under these settings.
+    pub fn with(tenant: TenantId, settings: &Settings, viewer: Viewer) -> Self {
+        Self { tenant, choice: settings.visibility.clone(), viewer }
+    }
+
+    /// They look on, under what the settings say by now.
+    pub fn look_under(&mut self, settings: &Settings) {
+        self.choice.clone_from(&settings.visibility);
+    }
+
+    /// They may look at all; somebody whose role went away may not.
+    pub fn may_look(&self) -> bool {
+        self.viewer.role.is_some()
+    }
+
+    /// The policy in force.
+    pub fn choice(&self) -> &Choice {
+        &self.choice
+    }
+
+    /// They see each score there is, so that nothing needs to be looked up.
+    pub fn see_everything(&self) -> bool {
+        self.figures() == Figures::Live
+    }
+
+    /// Which figures of groups they see.
+    pub fn figures(&self) -> Figures {
+        figures(&self.choice, &self.viewer)
+    }
+
+    /// Why they may not see something that is there; `None` where they see everything.
+    pub fn reserve(&self) -> Option<Reason> {
+        if self.see_everything() {
+            return None;
+        }
+        match self.choice.policy {
+            // Nothing in particular is looked at, and most conversations are open once.
+            Policy::PostConversation => Some(Reason::ConversationOpen),
+            _ => self.unknown().reason,
+        }
+    }
+
+    /// What they see of one thing.
+    pub fn see(&self, what: &LookedAt<'_>) -> Sight {
+        see(&self.choice, &self.viewer, what)
+    }
+
+    /// What they see where nothing is known about it.
+    fn unknown(&self) -> Sight {
+        self.see(&LookedAt::Text { score: None })
+    }
+
+    /// They may have a text read that is not kept, and see what came of it; before it was read, they may as far as that can be said.
+    pub fn may_try(&self, score: Option<i64>) -> Result<(), ApiError> {
+        let sight = self.see(&LookedAt::Text { score });
+        match sight.reason {
+            None => Ok(()),
+            Some(Reason::NotPastThreshold) if score.is_none() => Ok(()),
+            Some(reason) => Err(ApiError::new(FORBIDDEN, reason.explanation())),
+        }
+    }
+
+    /// What they see of these interactions.
+    pub async fn on_interactions(&self, store: &Store, ids: &[&str]) -> Result<Sights, StoreError> {
+        if self.see_everything() {
+            return Ok(Sights(HashMap::new(), self.unknown()));
+        }
+        let facts = store.interaction_facts(self.tenant, ids).await?;
+        let seen = facts.into_iter().map(|(id, facts)| (id, self.see(&facts.looked_at()))).collect();
+        Ok(Sights(seen, self.closed()))
+    }
+
+    /// What they see of these customers, by our ids.
+    pub async fn on_customers(&self, store: &Store, ids: &[&str]) -> Result<Sights, StoreError> {
+        if self.see_everything() {
+            return Ok(Sights(HashMap::new(), self.unknown()));
+        }
+        let facts = store.customer_facts(self.tenant, ids).await?;
+        let seen = facts.into_iter().map(|(id, facts)| (id, self.see(&facts.looked_at()))).collect();
+        Ok(Sights(seen, self.closed()))
+    }
+
+    /// What they see of this interaction.
+    pub async fn on_interaction(&self, store: &Store, id: &str) -> Result<Sight, StoreError> {
+        Ok(self.on_interactions(store, &[id]).await?.of(id))
+    }
+
+    /// What they see of this customer, by our id.
+    pub async fn on_customer(&self, store: &Store, id: &str) -> Result<Sight, StoreError> {
+        Ok(self.on_customers(store, &[id]).await?.of(id))
+    }
+
+    /// What is shown of something that vanished meanwhile: nothing.
+    fn closed(&self) -> Sight {
+        see(&self.choice, &Viewer::default(), &LookedAt::Text { score: None })
+    }
+}
+
+/// How it is told that something is not shown: the policy's word for why, and the same for a person. Null where everything is shown.
+pub fn told(sight: &Sight) -> Value {
+    sight.reason.map_or(Value::Null, why)
+}
+
+/// A reason as it is told.
+pub fn why(reason: Reason) -> Value {
+    json!({"reason": reason, "explanation": reason.explanation()})
+}
+
+/// What is delivered of an event about `interaction`, or about none: its payload, without what `viewer` may not see; `None` where the event
+/// itself would say it, so that nothing is delivered. To be asked when it is delivered, not when it happens: what may be seen changes
+/// meanwhile.
+///
+/// `viewer` is the person it goes to ([`Store::viewer`]), or for another program what [`Viewer::of_scopes`] says of its key.
+pub async fn payload(
+    store: &Store,
+    tenant: TenantId,
+    viewer: Viewer,
+    (event, interaction): (&str, Option<&str>),
+    mut payload: Value,
+) -> Result<Option<Value>, StoreError> {
+    /// What stays of a payload whose verdict is not shown.
+    const PLAIN: [&str; 8] = [
+        "tenant_id",
+        "interaction_id",
+        "conversation_id",
+        "customer_id",
+        "agent_id",
+        "channel",
+        "occurred_at",
+        "scored_at",
+    ];
+    let settings = store.module(tenant).await?.settings;
+    let eyes = Eyes::with(tenant, &settings, viewer);
+    let Some(interaction) = interaction else {
+        // Many customers at once are a group, and one that is told as it happens.
+        let is_told = !event.starts_with("incident.") || eyes.see_everything();
+        return Ok(is_told.then_some(payload));
+    };
+    let sight = eyes.on_interaction(store, interaction).await?;
+    if sight.is_open() {
+        return Ok(Some(payload));
+    }
+    // That there is a verdict says nothing of it; every other event is one because of what the verdict is.
+    if event != "sentiment.scored" || sight.reason == Some(Reason::NoRole) {
+        return Ok(None);
+    }
+    if let Some(fields) = payload.as_object_mut() {
+        fields.retain(|key, _| PLAIN.contains(&key.as_str()));
+        fields.insert("hidden".to_owned(), told(&sight));
+    }
+    Ok(Some(payload))
+}

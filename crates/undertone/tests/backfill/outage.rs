@@ -1,0 +1,94 @@
+//! The provider is away for a while: nothing is lost, nothing is charged twice, and all goes on by itself. The sizes are small here; the
+//! long ones, whose figures are in docs/performance.md, are `make bench-outage`.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::site::Site;
+
+/// A size: the variable, or else what is right for every run of the tests.
+fn size(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).map_or(otherwise, |told| told.parse().unwrap())
+}
+
+/// How long the provider is away.
+fn outage() -> Duration {
+    Duration::from_secs(size("UNDERTONE_OUTAGE_SECONDS", 5))
+}
+
+/// Says a figure to who runs this by itself.
+fn tell(figures: &serde_json::Value) {
+    println!("FIGURES {figures}");
+}
+
+/// What the provider delivered is what the usage report says, to the token. What was billed and never arrived is held as lost.
+fn assert_adds_up(site: &Site) {
+    let delivered: u64 = site.provider.ledger().delivered().map(|billed| billed.usage.total()).sum();
+    let report = site.call("GET", "/api/v1/ai-usage?group=scorer", None);
+    assert_eq!(report["total"]["tokens"].as_u64(), Some(delivered), "{report}");
+}
+
+#[test]
+fn with_the_plug_pulled_a_backfill_waits_and_finishes_by_itself() {
+    let rows = size("UNDERTONE_OUTAGE_BACKFILL", 400);
+    let site = Site::open(Duration::from_millis(40));
+    site.fill(rows as usize);
+    let id = site.start_run(
+        &json!({"mode": "refresh", "scorer": "claude", "batch_size": 32, "sleep_ms": 200, "confirm": true}),
+    );
+    site.run_until(&id, Duration::from_mins(1), |run| run["scored"].as_i64().unwrap() >= 60);
+    site.provider.unplug().unwrap();
+    let away = Instant::now();
+    let run = site.run_until(&id, Duration::from_mins(1), |run| run["waiting"]["for"] == "llm_unavailable");
+    let before = run["scored"].as_i64().unwrap();
+    std::thread::sleep(outage().saturating_sub(away.elapsed()));
+    assert!(site.run(&id)["scored"].as_i64().unwrap() <= before + 32);
+    site.provider.plug_in().unwrap();
+    let back = Instant::now();
+    let within = Duration::from_mins(4) + Duration::from_millis(rows * 60);
+    let again = |run: &serde_json::Value| run["scored"].as_i64().unwrap() > before + 32;
+    site.run_until(&id, within, again);
+    let first = back.elapsed();
+    let run = site.run_until(&id, within, |run| run["report"].is_object());
+    let (all, rows) = (back.elapsed(), json!(rows));
+    assert_eq!((&run["state"], &run["scored"], &run["failed"]), (&json!("done"), &rows, &json!(0)));
+    assert!(site.revisions(run["scored"].as_u64().unwrap() as usize).iter().all(|count| *count == 2));
+    site.verify();
+    assert_adds_up(&site);
+    tell(&json!({"backfill": rows, "outage_seconds": outage().as_secs(), "scored_before": before,
+        "first_after_seconds": first.as_secs_f64(), "all_after_seconds": all.as_secs_f64()}));
+}
+
+#[test]
+fn what_arrives_in_an_outage_waits_and_is_scored_when_it_is_over() {
+    let rows = size("UNDERTONE_OUTAGE_WAITING", 300);
+    let site = Site::open(Duration::from_millis(40));
+    let settings = json!({"scorer": "claude", "when_unavailable": "wait", "daily_token_cap": 0});
+    site.call("PUT", "/api/v1/settings", Some(&settings.to_string()));
+    site.provider.unplug().unwrap();
+    let away = Instant::now();
+    site.hand_in(rows as usize);
+    let taken = away.elapsed();
+    std::thread::sleep(outage().saturating_sub(away.elapsed()));
+    let scored = || site.call("GET", "/api/v1/overview", None)["all_time"]["scored"].as_u64().unwrap();
+    assert_eq!(scored(), 0, "there is nobody to score them");
+    site.provider.plug_in().unwrap();
+    let back = Instant::now();
+    let within = Duration::from_mins(4) + Duration::from_millis(rows * 20);
+    let wait = |count: u64| {
+        while scored() < count {
+            assert!(back.elapsed() < within, "{} of {rows} after {within:?}", scored());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        back.elapsed().as_secs_f64()
+    };
+    let (first, all) = (wait(1), wait(rows));
+    assert!(site.revisions(rows as usize).iter().all(|count| *count == 1), "each has one verdict");
+    site.verify();
+    assert_adds_up(&site);
+    tell(
+        &json!({"waiting": rows, "outage_seconds": outage().as_secs(), "taken_in_seconds": taken.as_secs_f64(),
+        "first_after_seconds": first, "all_after_seconds": all}),
+    );
+}
