@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::Role;
 use crate::event::Wanted;
 
 /// What kind of receiver it is.
@@ -56,6 +57,8 @@ pub struct DestinationConfig {
     pub events: Wanted,
     /// How much of each.
     pub detail: Detail,
+    /// Who reads what arrives there: it gets what somebody in this role, of no team and no account, may see.
+    pub audience: Role,
     /// What only its kind knows, such as the field of a ticket; see `docs/service.md`.
     pub options: Map<String, Value>,
 }
@@ -93,7 +96,12 @@ mod tests {
             "tenant_id": 1, "interaction_id": "i", "customer_id": "c", "agent_id": null, "channel": "email", "score": -80,
             "label": "negative", "confidence": 90, "dominant_emotion": "anger", "summary": "s", "scored_at": "2026-11-29T00:00:00Z",
         });
-        let config = |detail| DestinationConfig { events: Wanted::all(), detail, options: Map::new() };
+        let config = |detail| DestinationConfig {
+            events: Wanted::all(),
+            detail,
+            audience: Role::Agent,
+            options: Map::new(),
+        };
         assert_eq!(config(Detail::Full).data(&payload), payload);
         assert_eq!(
             config(Detail::Thin).data(&payload),

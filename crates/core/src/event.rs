@@ -3,6 +3,8 @@
 //! An event is written in the transaction of its cause. Its name is hierarchical with full stops, as Standard Webhooks ask for; one name
 //! has one payload, whose keys never change their meaning.
 
+mod example;
+
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
@@ -72,6 +74,14 @@ events! {
     DestinationDisabled = "destination.disabled",
     /// A test message, sent because somebody asked for it.
     Test = "undertone.test",
+}
+
+impl EventKind {
+    /// What is told of one, as an example: the keys are those of every event of this name.
+    #[must_use]
+    pub fn example(self) -> serde_json::Value {
+        example::of(self)
+    }
 }
 
 impl FromStr for EventKind {

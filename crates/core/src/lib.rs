@@ -18,6 +18,7 @@ pub mod event;
 pub mod gate;
 pub mod interaction;
 pub mod notice;
+pub mod notification;
 pub mod overview;
 pub mod password;
 pub mod phrase;

@@ -27,14 +27,6 @@ impl TryFrom<(String, String)> for Span {
     type Error = String;
 
     fn try_from((from, to): (String, String)) -> Result<Self, String> {
-        let minutes = |text: &str| {
-            let wrong = || format!("“{text}” is no time of day; give one such as 09:00");
-            let (hours, minutes) = text.split_once(':').ok_or_else(wrong)?;
-            let (hours, minutes): (u16, u16) =
-                (hours.parse().map_err(|_| wrong())?, minutes.parse().map_err(|_| wrong())?);
-            let all = hours.checked_mul(60).and_then(|h| h.checked_add(minutes)).ok_or_else(wrong)?;
-            if minutes < 60 && all <= 1440 { Ok(all) } else { Err(wrong()) }
-        };
         let span = Self { from: minutes(&from)?, to: minutes(&to)? };
         if span.from < span.to { Ok(span) } else { Err(format!("{from} to {to} ends before it begins")) }
     }
@@ -42,8 +34,52 @@ impl TryFrom<(String, String)> for Span {
 
 impl From<Span> for (String, String) {
     fn from(span: Span) -> Self {
-        let text = |minutes: u16| format!("{:02}:{:02}", minutes / 60, minutes % 60);
-        (text(span.from), text(span.to))
+        (shown(span.from), shown(span.to))
+    }
+}
+
+/// Minutes from midnight, up to 1440, of a time such as 09:00.
+fn minutes(text: &str) -> Result<u16, String> {
+    let wrong = || format!("“{text}” is no time of day; give one such as 09:00");
+    let (hours, minutes) = text.split_once(':').ok_or_else(wrong)?;
+    let (hours, minutes): (u16, u16) =
+        (hours.parse().map_err(|_| wrong())?, minutes.parse().map_err(|_| wrong())?);
+    let all = hours.checked_mul(60).and_then(|h| h.checked_add(minutes)).ok_or_else(wrong)?;
+    if minutes < 60 && all <= 1440 { Ok(all) } else { Err(wrong()) }
+}
+
+fn shown(minutes: u16) -> String {
+    format!("{:02}:{:02}", minutes / 60, minutes % 60)
+}
+
+/// A time of day, from 00:00 to 23:59.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TimeOfDay(u16);
+
+impl TryFrom<String> for TimeOfDay {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let minutes = minutes(&text)?;
+        if minutes < 1440 { Ok(Self(minutes)) } else { Err("a day's last minute is 23:59".to_owned()) }
+    }
+}
+
+impl From<TimeOfDay> for String {
+    fn from(time: TimeOfDay) -> Self {
+        shown(time.0)
+    }
+}
+
+impl TimeOfDay {
+    /// The first moment after `after` at which clocks of the zone show it, or jump over it.
+    #[must_use]
+    pub fn next(self, zone: Tz, after: DateTime<Utc>) -> DateTime<Utc> {
+        let today = after.with_timezone(&zone).date_naive();
+        let days = (0..3).filter_map(|days| today.checked_add_days(Days::new(days)));
+        let mut moments = days.map(|day| moment(zone, day, self.0, true));
+        moments.find(|at| *at > after).unwrap_or(after)
     }
 }
 
@@ -73,16 +109,16 @@ pub struct Schedule {
 }
 
 /// A zone by its name.
-mod zone_name {
+pub(crate) mod zone_name {
     use chrono_tz::Tz;
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
     #[expect(clippy::ref_option, reason = "serde hands the field over like this")]
-    pub(super) fn serialize<S: Serializer>(zone: &Option<Tz>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(zone: &Option<Tz>, serializer: S) -> Result<S::Ok, S::Error> {
         zone.map(Tz::name).serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Tz>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Tz>, D::Error> {
         let name = Option::<String>::deserialize(deserializer)?;
         let known = |name: String| {
             name.parse().map_err(|_| {
@@ -162,6 +198,33 @@ impl Schedule {
         let zone = self.zone.unwrap_or(tenants);
         let today = at.with_timezone(&zone).date_naive();
         self.is_always() || self.stretches(zone, today).iter().any(|(begin, end)| *begin <= at && at < *end)
+    }
+
+    /// How long a week's stretches are, in minutes.
+    #[must_use]
+    pub fn weekly_minutes(&self) -> u32 {
+        self.days().iter().copied().flatten().map(|span| u32::from(span.to - span.from)).sum()
+    }
+
+    /// The end of the stretches that `at` lies in, one after the other without a pause; `at` itself where it lies in none. No end is looked
+    /// for further away than `farthest`.
+    #[must_use]
+    pub fn closes(&self, tenants: Tz, at: DateTime<Utc>, farthest: Duration) -> DateTime<Utc> {
+        let zone = self.zone.unwrap_or(tenants);
+        let first = at.with_timezone(&zone).date_naive();
+        let mut end = at;
+        for day in (0..).map_while(|days| first.checked_add_days(Days::new(days))) {
+            for (begins, ends) in self.stretches(zone, day) {
+                if begins > end {
+                    return end;
+                }
+                end = end.max(ends);
+            }
+            if end - at > farthest || moment(zone, day, 1440, true) > end {
+                return end;
+            }
+        }
+        end
     }
 
     /// The stretches of a day as moments, the earliest first.

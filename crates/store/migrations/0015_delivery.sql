@@ -6,7 +6,11 @@ CREATE INDEX outbox_unplaced ON outbox (tenant_id, id) WHERE position IS NULL;
 
 CREATE TABLE event_sequence (
     tenant_id {int} PRIMARY KEY,
-    last {int} NOT NULL
+    last {int} NOT NULL,
+    -- The youngest event that is not kept any more: whoever has not read on until there has missed something.
+    removed {int} NOT NULL,
+    -- What hides places from those who follow: gaps would tell of events they may not see.
+    cursor_key {text} NOT NULL
 ){clustered};
 
 -- Where events go besides the in-app inbox and people's e-mail.
@@ -36,7 +40,8 @@ CREATE TABLE destination (
 ){end};
 CREATE UNIQUE INDEX destination_name ON destination (tenant_id, name);
 
--- One message on its way to one destination. `event_id` is what the receiver sees as the message's id, on every try the same.
+-- One message on its way to one destination. `event_id` is what the receiver sees as the message's id, on every try the same. What it says
+-- stands with the event alone, and is written anew for each try: what is erased, or may not be seen any more, goes nowhere.
 CREATE TABLE delivery (
     tenant_id {int} NOT NULL,
     id {text} NOT NULL,
@@ -46,8 +51,6 @@ CREATE TABLE delivery (
     subject_id {text} NOT NULL,
     -- 0, or the how manieth replay of the same event this is.
     replay {int} NOT NULL,
-    -- The message as it is sent, byte for byte; null once it was erased.
-    body {text},
     state {text} NOT NULL,
     attempts {int} NOT NULL,
     next_at {time} NOT NULL,

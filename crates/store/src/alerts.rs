@@ -178,6 +178,8 @@ impl Raised<'_> {
             "summary": low.summary,
             "threshold": rules.settings.alert_threshold,
             "state": "open",
+            "assigned_to": null,
+            "escalated": 0,
             "due_at": rules.due(at),
             "at": at,
         })

@@ -3,9 +3,10 @@
 mod deliveries;
 mod finish;
 mod log;
+mod reseal;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, FromQueryResult};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, FromQueryResult};
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 use undertone_core::destination::{DestinationConfig, DestinationKind, Detail};
@@ -19,6 +20,7 @@ use crate::{Result, Store, StoreError, TenantId};
 pub use deliveries::{ClaimedDelivery, GIVEN_UP_AFTER};
 pub(crate) use deliveries::{delivery, insert};
 pub use finish::{FinishedDelivery, Sent};
+pub use reseal::bound_to;
 pub use log::{Attempt, Delivery, DeliveryState, Replayed, Which};
 
 /// A destination, its secrets sealed.
@@ -134,7 +136,8 @@ fn config_of(json: &Json) -> Result<DestinationConfig> {
     let options = json["options"].as_object().cloned().unwrap_or_else(Map::new);
     let detail: Detail = word("destination", json["detail"].as_str().unwrap_or_default())?;
     let events = Wanted::new(known).map_err(|e| unreadable(&e))?;
-    Ok(DestinationConfig { events, detail, options })
+    let audience = word("destination", json["audience"].as_str().unwrap_or_default())?;
+    Ok(DestinationConfig { events, detail, audience, options })
 }
 
 impl Destination {
@@ -142,7 +145,7 @@ impl Destination {
     fn told(&self) -> Json {
         json!({
             "kind": self.kind, "name": self.name, "address": self.shown_address, "active": self.active,
-            "events": self.config.events, "detail": self.config.detail, "options": self.config.options,
+            "events": self.config.events, "detail": self.config.detail, "audience": self.config.audience, "options": self.config.options,
         })
     }
 }
@@ -177,6 +180,11 @@ async fn one(
     row.map(Destination::try_from).transpose()
 }
 
+/// Which state of a destination is there now, until the transaction ends.
+pub(crate) async fn version(store: &Store, tx: &DatabaseTransaction, tenant: TenantId, id: &str) -> Result<Option<i64>> {
+    Ok(one(tx, tenant, id, for_update(store.backend())).await?.map(|now| now.version))
+}
+
 impl Store {
     /// All destinations of a tenant, by name.
     pub async fn destinations(&self, tenant: TenantId) -> Result<Vec<Destination>> {
@@ -198,14 +206,25 @@ impl Store {
     /// # Errors
     /// [`StoreError::Conflict`] where the tenant has one of this name, or as many as it may have.
     pub async fn create_destination(&self, act: &Act<'_>, new: &NewDestination) -> Result<Destination> {
+        let tx = self.begin().await?;
+        let made = self.create_destination_on(&tx, act, new).await?;
+        tx.commit().await?;
+        Ok(made)
+    }
+
+    pub(crate) async fn create_destination_on(
+        &self,
+        tx: &DatabaseTransaction,
+        act: &Act<'_>,
+        new: &NewDestination,
+    ) -> Result<Destination> {
         /// Each costs a look at every event.
         const MOST: i64 = 200;
-        let tx = self.begin().await?;
         let at = self.now();
         let id = self.new_id(at);
         let count = sql("SELECT COUNT(*) FROM destination WHERE tenant_id = ?")
             .bind(act.tenant.0)
-            .value::<i64>(&tx)
+            .value::<i64>(tx)
             .await?
             .unwrap_or_default();
         if count >= MOST {
@@ -230,15 +249,14 @@ impl Store {
             at.into(),
             at.into(),
         ]])
-        .run(&tx)
+        .run(tx)
         .await?;
         if made == 0 {
             return Err(taken(&new.name));
         }
-        let destination = one(&tx, act.tenant, &id, "").await?.ok_or_else(|| gone(&id))?;
-        audit::note(self, &tx, act, ("destination_created", &id), &json!({"after": destination.told()}))
+        let destination = one(tx, act.tenant, &id, "").await?.ok_or_else(|| gone(&id))?;
+        audit::note(self, tx, act, ("destination_created", &id), &json!({"after": destination.told()}))
             .await?;
-        tx.commit().await?;
         Ok(destination)
     }
 
@@ -249,11 +267,23 @@ impl Store {
     pub async fn change_destination(
         &self,
         act: &Act<'_>,
-        (id, version): (&str, Option<i64>),
+        which: (&str, Option<i64>),
         new: &NewDestination,
     ) -> Result<Option<Destination>> {
         let tx = self.begin().await?;
-        let Some(before) = one(&tx, act.tenant, id, for_update(self.backend())).await? else {
+        let changed = self.change_destination_on(&tx, act, which, new).await?;
+        tx.commit().await?;
+        Ok(changed)
+    }
+
+    pub(crate) async fn change_destination_on(
+        &self,
+        tx: &DatabaseTransaction,
+        act: &Act<'_>,
+        (id, version): (&str, Option<i64>),
+        new: &NewDestination,
+    ) -> Result<Option<Destination>> {
+        let Some(before) = one(tx, act.tenant, id, for_update(self.backend())).await? else {
             return Ok(None);
         };
         if version.is_some_and(|version| version != before.version) {
@@ -267,7 +297,7 @@ impl Store {
                 .bind(act.tenant.0)
                 .bind(&new.name)
                 .bind(id)
-                .value::<String>(&tx)
+                .value::<String>(tx)
                 .await?;
             if other.is_some() {
                 return Err(taken(&new.name));
@@ -284,29 +314,38 @@ impl Store {
         .bind(self.now())
         .bind(act.tenant.0)
         .bind(id)
-        .run(&tx)
+        .run(tx)
         .await?;
-        let after = one(&tx, act.tenant, id, "").await?.ok_or_else(|| gone(id))?;
+        let after = one(tx, act.tenant, id, "").await?.ok_or_else(|| gone(id))?;
         let new_secrets = before.secrets != after.secrets;
         let payload = json!({"before": before.told(), "after": after.told(), "new_secrets": new_secrets});
-        audit::note(self, &tx, act, ("destination_changed", id), &payload).await?;
-        tx.commit().await?;
+        audit::note(self, tx, act, ("destination_changed", id), &payload).await?;
         Ok(Some(after))
     }
 
     /// Removes a destination; what waited for it is not sent, and goes with the log when it is old. Answers whether there was one.
     pub async fn remove_destination(&self, act: &Act<'_>, id: &str) -> Result<bool> {
         let tx = self.begin().await?;
-        let Some(before) = one(&tx, act.tenant, id, for_update(self.backend())).await? else {
+        let removed = self.remove_destination_on(&tx, act, id).await?;
+        tx.commit().await?;
+        Ok(removed)
+    }
+
+    pub(crate) async fn remove_destination_on(
+        &self,
+        tx: &DatabaseTransaction,
+        act: &Act<'_>,
+        id: &str,
+    ) -> Result<bool> {
+        let Some(before) = one(tx, act.tenant, id, for_update(self.backend())).await? else {
             return Ok(false);
         };
         sql("DELETE FROM destination WHERE tenant_id = ? AND id = ?")
             .bind(act.tenant.0)
             .bind(id)
-            .run(&tx)
+            .run(tx)
             .await?;
-        audit::note(self, &tx, act, ("destination_removed", id), &json!({"before": before.told()})).await?;
-        tx.commit().await?;
+        audit::note(self, tx, act, ("destination_removed", id), &json!({"before": before.told()})).await?;
         Ok(true)
     }
 }

@@ -5,9 +5,11 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, FromQueryResult};
 use serde::Serialize;
 use serde_json::{Value, json};
 use undertone_core::Settings;
+use undertone_core::event::EventKind;
 use undertone_core::visibility::Choice;
 
 use crate::audit::{self, Act};
+use crate::outbox::{self, Caused};
 use crate::queue::hasten;
 use crate::statement::{for_update, sql};
 use crate::{Result, Store, StoreError, TenantId};
@@ -57,6 +59,11 @@ async fn read(on: &impl ConnectionTrait, tenant: TenantId, lock: &'static str) -
         .then(lock)
         .one::<Row>(on)
         .await
+}
+
+/// The same, kept as it is until the transaction ends.
+pub(crate) async fn locked(store: &Store, tx: &DatabaseTransaction, tenant: TenantId) -> Result<Module> {
+    Ok(read(tx, tenant, for_update(store.backend())).await?.into())
 }
 
 /// The module of a tenant, as a transaction sees it.
@@ -144,6 +151,12 @@ impl Store {
     pub async fn set_module_active(&self, act: &Act<'_>, active: bool) -> Result<bool> {
         let tx = self.begin().await?;
         let changed = set_active(self, &tx, act, active).await?;
+        if changed {
+            let at = self.now();
+            let kind = if active { EventKind::ModuleActivated } else { EventKind::ModuleDeactivated };
+            let payload = json!({"tenant_id": act.tenant, "module": MODULE, "made_by": act.actor, "at": at});
+            outbox::emit(self, &tx, act.tenant, at, vec![Caused::new(kind, MODULE, payload)]).await?;
+        }
         tx.commit().await?;
         Ok(changed)
     }
@@ -163,11 +176,24 @@ impl Store {
     /// # Errors
     /// [`StoreError::Invalid`] with everything that is wrong, a line each.
     pub async fn change_settings(&self, act: &Act<'_>, changes: &Value) -> Result<Settings> {
+        let tx = self.begin().await?;
+        let settings = self.change_settings_on(&tx, act, changes).await?;
+        tx.commit().await?;
+        self.hasten_after_change(act.tenant).await;
+        Ok(settings)
+    }
+
+    /// The same in a transaction; once it is over, [`Store::hasten_after_change`] is due.
+    pub(crate) async fn change_settings_on(
+        &self,
+        tx: &DatabaseTransaction,
+        act: &Act<'_>,
+        changes: &Value,
+    ) -> Result<Settings> {
         let Some(changes) = changes.as_object() else {
             return Err(StoreError::Invalid("settings are a JSON object of names and values".to_owned()));
         };
-        let tx = self.begin().await?;
-        let row = read(&tx, act.tenant, for_update(self.backend())).await?;
+        let row = read(tx, act.tenant, for_update(self.backend())).await?;
         let mut all = row.as_ref().map_or_else(|| json!({}), |row| row.settings.clone());
         let module = Module::from(row);
         let mut saved = module.saved.as_object().cloned().unwrap_or_default();
@@ -187,14 +213,12 @@ impl Store {
             all.insert(MODULE.to_owned(), saved.clone());
         }
         self.save_settings(
-            &tx,
+            tx,
             act,
             all,
             ("settings_saved", json!({"before": module.saved, "after": saved})),
         )
         .await?;
-        tx.commit().await?;
-        self.hasten_after_change(act.tenant).await;
         Ok(settings)
     }
 
@@ -212,7 +236,8 @@ impl Store {
             all.insert(MODULE.to_owned(), kept.clone());
         }
         let settings = Module::from(Some(Row { active: false, settings: all.clone() })).settings;
-        self.save_settings(&tx, act, all, ("settings_reset", json!({"before": before, "after": kept}))).await?;
+        self.save_settings(&tx, act, all, ("settings_reset", json!({"before": before, "after": kept})))
+            .await?;
         tx.commit().await?;
         self.hasten_after_change(act.tenant).await;
         Ok(settings)

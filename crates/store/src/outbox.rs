@@ -5,14 +5,14 @@ mod stream;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use undertone_core::event::EventKind;
 
 use crate::destinations::{self, Destination};
 use crate::statement::{pieces, sql};
-use crate::{Result, Store, TenantId};
+use crate::{Result, Store, StoreError, TenantId, modules};
 
-pub use stream::Told;
+pub use stream::{Following, Kept, Sequence, Told};
 
 /// An event as its cause writes it.
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ impl<'a> Caused<'a> {
     }
 }
 
-/// Writes events in the transaction of their cause. One that nobody is told of is left out.
+/// Writes events in the transaction of their cause. One that nobody is told of is left out; what the tenant switched off goes that way not.
 pub(crate) async fn emit(
     store: &Store,
     on: &impl ConnectionTrait,
@@ -44,22 +44,9 @@ pub(crate) async fn emit(
     at: DateTime<Utc>,
     events: Vec<Caused<'_>>,
 ) -> Result<()> {
-    let rows: Vec<[Value; 8]> = events
-        .into_iter()
-        .filter(|event| event.to_workflow || event.to_webhooks)
-        .map(|event| {
-            [
-                tenant.0.into(),
-                store.new_id(at).into(),
-                event.kind.as_str().into(),
-                event.subject.into(),
-                event.to_workflow.into(),
-                event.to_webhooks.into(),
-                event.payload.into(),
-                at.into(),
-            ]
-        })
-        .collect();
+    let events = switched(on, tenant, events).await?;
+    let told = |event: &Caused<'_>| event.to_workflow || event.to_webhooks || is_for_people(event.kind);
+    let rows: Vec<[Value; 8]> = events.into_iter().filter(told).map(|e| row(store, tenant, at, e)).collect();
     for piece in pieces(&rows) {
         sql("INSERT INTO outbox (tenant_id, id, event, subject_id, to_workflow, to_webhooks, payload, created_at) VALUES ?")
             .rows(piece.iter().cloned())
@@ -69,6 +56,69 @@ pub(crate) async fn emit(
     Ok(())
 }
 
+/// People are told of it through channels of their own, whatever other systems get.
+fn is_for_people(kind: EventKind) -> bool {
+    let families = ["alert.", "incident.", "budget.", "destination."];
+    families.iter().any(|family| kind.as_str().starts_with(family))
+}
+
+/// Whether the cause has said itself to whom the event goes.
+fn is_decided(kind: EventKind) -> bool {
+    match kind {
+        EventKind::SentimentScored | EventKind::SentimentNegative | EventKind::BudgetThreshold => true,
+        // Whoever holds copies has to hear of it, whatever is switched off.
+        EventKind::CustomerErased | EventKind::Test => true,
+        _ => false,
+    }
+}
+
+/// Leaves out of their ways what the tenant's two switches leave out: `emit_workflow_events` and `dispatch_webhooks`.
+async fn switched<'a>(
+    on: &impl ConnectionTrait,
+    tenant: TenantId,
+    mut events: Vec<Caused<'a>>,
+) -> Result<Vec<Caused<'a>>> {
+    if events.iter().all(|event| is_decided(event.kind)) {
+        return Ok(events);
+    }
+    let settings = modules::module_on(on, tenant).await?.settings;
+    for event in events.iter_mut().filter(|event| !is_decided(event.kind)) {
+        event.to_workflow &= settings.emit_workflow_events;
+        event.to_webhooks &= settings.dispatch_webhooks;
+    }
+    Ok(events)
+}
+
+fn row(store: &Store, tenant: TenantId, at: DateTime<Utc>, event: Caused<'_>) -> [Value; 8] {
+    [
+        tenant.0.into(),
+        store.new_id(at).into(),
+        event.kind.as_str().into(),
+        event.subject.into(),
+        event.to_workflow.into(),
+        event.to_webhooks.into(),
+        event.payload.into(),
+        at.into(),
+    ]
+}
+
+/// Writes one event, told to anybody or not; answers what a delivery needs of it.
+pub(crate) async fn keep(
+    store: &Store,
+    on: &impl ConnectionTrait,
+    tenant: TenantId,
+    at: DateTime<Utc>,
+    event: Caused<'_>,
+) -> Result<Row> {
+    let row = row(store, tenant, at, event);
+    sql("INSERT INTO outbox (tenant_id, id, event, subject_id, to_workflow, to_webhooks, payload, created_at) VALUES ? \
+         RETURNING id, event, subject_id, to_webhooks, created_at")
+    .rows([row])
+    .one::<Row>(on)
+    .await?
+    .ok_or_else(|| StoreError::Unreadable { table: "outbox", detail: "nothing came back of what was written".to_owned() })
+}
+
 /// An event that has its place, on its way to those who want it.
 #[derive(Debug, Clone, FromQueryResult)]
 pub(crate) struct Row {
@@ -76,7 +126,6 @@ pub(crate) struct Row {
     pub(crate) event: String,
     pub(crate) subject_id: String,
     pub(crate) to_webhooks: bool,
-    pub(crate) payload: Json,
     pub(crate) created_at: DateTime<Utc>,
 }
 
@@ -87,12 +136,6 @@ pub struct Placed {
     pub events: usize,
     /// Messages to destinations that came of them.
     pub deliveries: usize,
-}
-
-/// The message a receiver gets: what Standard Webhooks ask for.
-#[must_use]
-pub fn envelope(kind: &str, at: DateTime<Utc>, data: &Json) -> String {
-    json!({"type": kind, "timestamp": at, "data": data}).to_string()
 }
 
 impl Store {
@@ -113,13 +156,14 @@ impl Store {
     /// waits for the other.
     pub async fn place_events(&self, tenant: TenantId, most: u16) -> Result<Placed> {
         let tx = self.begin().await?;
-        let first = sql("INSERT INTO event_sequence (tenant_id, last) VALUES (?, 0) \
+        let first = sql("INSERT INTO event_sequence (tenant_id, last, removed, cursor_key) VALUES (?, 0, 0, ?) \
              ON CONFLICT (tenant_id) DO UPDATE SET last = event_sequence.last RETURNING last")
         .bind(tenant.0)
+        .bind(format!("{}{}", self.new_id(self.now()), self.new_id(self.now())))
         .value::<i64>(&tx)
         .await?
         .unwrap_or_default();
-        let rows = sql("SELECT id, event, subject_id, to_webhooks, payload, created_at FROM outbox \
+        let rows = sql("SELECT id, event, subject_id, to_webhooks, created_at FROM outbox \
              WHERE tenant_id = ? AND position IS NULL ORDER BY id LIMIT ?")
         .bind(tenant.0)
         .bind(i64::from(most))
@@ -159,8 +203,7 @@ impl Store {
             // What happened before somebody asked for it is history.
             let wants = |d: &&Destination| d.config.events.has(kind) && d.created_at <= event.created_at;
             for destination in destinations.iter().filter(wants) {
-                let body = envelope(&event.event, event.created_at, &destination.config.data(&event.payload));
-                deliveries.push(destinations::delivery(self, tenant, &destination.id, event, body, 0, at));
+                deliveries.push(destinations::delivery(self, tenant, &destination.id, event, 0, at));
             }
         }
         destinations::insert(on, &deliveries).await?;
@@ -169,17 +212,29 @@ impl Store {
 
     /// Removes some of a tenant's events that have their place and are older than `age`; answers whether there may be more.
     pub async fn remove_old_events(&self, tenant: TenantId, age: TimeDelta) -> Result<bool> {
-        const SOME: u64 = 1000;
+        const SOME: i64 = 1000;
+        #[derive(FromQueryResult)]
+        struct Removed {
+            position: i64,
+        }
         let tx = self.begin().await?;
         let removed = sql("DELETE FROM outbox WHERE tenant_id = ? AND id IN (SELECT id FROM outbox WHERE tenant_id = ? AND created_at < ? \
-             AND position IS NOT NULL LIMIT ?)")
+             AND position IS NOT NULL LIMIT ?) RETURNING position")
             .bind(tenant.0)
             .bind(tenant.0)
             .bind(self.now() - age)
-            .bind(SOME.cast_signed())
-            .run(&tx)
+            .bind(SOME)
+            .all::<Removed>(&tx)
             .await?;
+        if let Some(last) = removed.iter().map(|row| row.position).max() {
+            sql("UPDATE event_sequence SET removed = ? WHERE tenant_id = ? AND removed < ?")
+                .bind(last)
+                .bind(tenant.0)
+                .bind(last)
+                .run(&tx)
+                .await?;
+        }
         tx.commit().await?;
-        Ok(removed == SOME)
+        Ok(removed.len() == SOME as usize)
     }
 }

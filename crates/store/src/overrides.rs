@@ -10,9 +10,11 @@ use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use undertone_core::correction::Correction;
+use undertone_core::event::EventKind;
 use undertone_core::{Label, Score};
 
 use crate::audit::{self, Act, hex};
+use crate::outbox::{self, Caused};
 use crate::rollups::{COUNTED, Counted, Deltas, hold_days};
 use crate::rows::word;
 use crate::statement::{for_update, sql};
@@ -99,6 +101,7 @@ struct Editing<'a> {
     tx: &'a DatabaseTransaction,
     act: &'a Act<'a>,
     interaction: &'a str,
+    at: DateTime<Utc>,
     text_revision: i64,
     standing: Standing,
 }
@@ -130,7 +133,8 @@ impl Store {
         let Some(standing) = standing else {
             return conflict("there is no verdict on this interaction to say anything about");
         };
-        let editing = Editing { store: self, tx: &tx, act, interaction, text_revision, standing };
+        let editing =
+            Editing { store: self, tx: &tx, act, interaction, at: self.now(), text_revision, standing };
         if editing.is_said_already(said).await? {
             return editing.now(None).map(Some);
         }
@@ -260,7 +264,6 @@ impl Editing<'_> {
         sealed: Option<chrono::NaiveDate>,
     ) -> Result<String> {
         let (store, tx, tenant) = (self.store, self.tx, self.act.tenant);
-        let at = store.now();
         let old = sql(COUNTED)
             .bind(tenant.0)
             .then(" AND interaction_id = ?")
@@ -286,7 +289,7 @@ impl Editing<'_> {
         .bind(label)
         .bind(reason)
         .bind(correction.map(|_| self.act.actor))
-        .bind(correction.map(|_| at))
+        .bind(correction.map(|_| self.at))
         .bind(&id)
         .bind(tenant.0)
         .bind(self.interaction)
@@ -304,6 +307,21 @@ impl Editing<'_> {
             "revision": id,
         });
         audit::note(store, tx, self.act, ("sentiment_override", self.interaction), &payload).await?;
+        let told = json!({
+            "tenant_id": tenant,
+            "interaction_id": self.interaction,
+            "customer_id": new.customer_id,
+            "channel": new.channel,
+            "score": new.effective_score,
+            "label": new.effective_label,
+            "model_score": self.standing.score,
+            "model_label": self.standing.label,
+            "cleared": correction.is_none(),
+            "made_by": self.act.actor,
+            "at": self.at,
+        });
+        let event = Caused::new(EventKind::SentimentOverridden, self.interaction, told);
+        outbox::emit(store, tx, tenant, self.at, vec![event]).await?;
         Ok(id)
     }
 
@@ -329,8 +347,7 @@ impl Editing<'_> {
         (score, label): (Option<i64>, Option<&str>),
         reason: Option<&str>,
     ) -> Result<String> {
-        let at = self.store.now();
-        let id = self.store.new_id(at);
+        let id = self.store.new_id(self.at);
         let row: [Value; 12] = [
             self.act.tenant.0.into(),
             id.as_str().into(),
@@ -340,7 +357,7 @@ impl Editing<'_> {
             label.into(),
             reason.into(),
             self.act.actor.into(),
-            at.into(),
+            self.at.into(),
             self.standing.verdict_id.as_str().into(),
             self.text_revision.into(),
             self.standing.human_override_id.as_deref().into(),
@@ -387,7 +404,7 @@ impl Editing<'_> {
                     version: of(Some(&id)),
                     correction,
                     made_by: correction.map(|_| self.act.actor.to_owned()),
-                    made_at: correction.map(|_| self.store.now()),
+                    made_at: correction.map(|_| self.at),
                 }
             }
         })

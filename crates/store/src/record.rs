@@ -182,10 +182,15 @@ impl Store {
             }
         }
         // Agents' numbers rest on all of it; a reply that names no customer is about the conversation's.
-        let of = |f: &'_ Finished| (f.claimed.interaction.customer.clone(), f.claimed.interaction.conversation.clone());
-        let (named, unnamed): (Vec<_>, Vec<_>) = finished.iter().map(of).partition(|(customer, _)| customer.is_some());
-        agents::mark(&tx, tenant, named.iter().filter_map(|(customer, _)| customer.as_deref())).await?;
-        let conversations = unnamed.iter().filter_map(|(_, conversation)| conversation.as_deref());
+        let (mut customers, mut conversations): (Vec<&str>, Vec<&str>) = Default::default();
+        for Finished { claimed, .. } in finished {
+            match (&claimed.interaction.customer, &claimed.interaction.conversation) {
+                (Some(customer), _) => customers.push(customer),
+                (None, Some(conversation)) => conversations.push(conversation),
+                (None, None) => {}
+            }
+        }
+        agents::mark(&tx, tenant, customers).await?;
         agents::mark_conversations(&tx, tenant, conversations).await?;
         deltas.apply(&tx, tenant).await?;
         moves.apply(&tx, tenant, day_in(zone(&batch.days.zone), batch.at)).await?;

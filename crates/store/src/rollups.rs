@@ -174,6 +174,20 @@ impl Counts {
     }
 }
 
+#[cfg(test)]
+impl From<Totals> for Counts {
+    fn from(t: Totals) -> Self {
+        Self {
+            scored: t.scored,
+            sum_score: t.sum_score,
+            positive: t.positive,
+            neutral: t.neutral,
+            negative: t.negative,
+            mixed: t.mixed,
+        }
+    }
+}
+
 impl From<Counts> for Totals {
     fn from(row: Counts) -> Self {
         Self {

@@ -12,6 +12,7 @@ use undertone_core::clock::SetClock;
 use undertone_core::correction::Correction;
 use undertone_core::destination::{DestinationConfig, DestinationKind, Detail};
 use undertone_core::event::Wanted as Events_;
+use undertone_core::event::EventKind;
 use undertone_core::verdict::{Coverage, Provenance, ScorerKind};
 use undertone_core::{
     Arrival, CategoryId, Channel, Confidence, Emotion, Ids, Interaction, Score, Urgency, Verdict,
@@ -21,6 +22,7 @@ use undertone_store::alerts::{Alert, AlertState, Move, Wanted};
 use undertone_store::destinations::{
     DeliveryState, Destination, FinishedDelivery, NewDestination, Sent, Which,
 };
+use undertone_store::outbox::{Following, Sequence};
 use undertone_store::overrides::{Said, Seen};
 use undertone_store::queue::Claim;
 use undertone_store::record::{Events, Finished, Outcome};
@@ -41,6 +43,11 @@ impl Ids for CountedIds {
 struct Bench {
     store: Store,
     clock: Arc<SetClock>,
+}
+
+/// Every event, so many at once.
+fn all(most: u16) -> Following<'static> {
+    Following { kinds: None, most }
 }
 
 fn act(tenant: &Tenant) -> Act<'_> {
@@ -102,7 +109,7 @@ impl Bench {
     /// The names of events with their places, in order, after giving them their places.
     async fn events(&self, tenant: &Tenant) -> Vec<(i64, String)> {
         while self.store.place_events(tenant.id, 100).await.unwrap().events > 0 {}
-        let told = self.store.events_after(tenant.id, 0, 1000).await.unwrap();
+        let told = self.store.events_after(tenant.id, 0, &all(1000)).await.unwrap().0;
         told.into_iter().map(|told| (told.position, told.event)).collect()
     }
 
@@ -117,6 +124,7 @@ impl Bench {
             config: DestinationConfig {
                 events: Events_::new(events.iter().map(|e| (*e).to_owned()).collect()).unwrap(),
                 detail,
+                audience: undertone_core::Role::Supervisor,
                 options: serde_json::Map::new(),
             },
             shown_address: "https://example.com/…".to_owned(),
@@ -126,11 +134,15 @@ impl Bench {
         self.store.create_destination(&act(tenant), &new).await.unwrap()
     }
 
-    /// Claims what is due to a destination and finishes it like `sent`; answers the bodies.
+    /// Claims what is due to a destination and finishes it like `sent`; answers what each told, as the destination gets it.
     async fn send(&self, tenant: &Tenant, id: &str, sent: impl Fn(usize) -> Sent) -> Vec<String> {
         let lease = TimeDelta::seconds(90);
         let claimed = self.store.claim_deliveries(tenant.id, id, ("owner", lease), 50).await.unwrap();
-        let bodies = claimed.iter().map(|claimed| claimed.body.clone().unwrap()).collect();
+        let ids: Vec<&str> = claimed.iter().map(|claimed| claimed.event_id.as_str()).collect();
+        let config = self.store.destination(tenant.id, id).await.unwrap().unwrap().config;
+        let events = self.store.events_of(tenant.id, &ids).await.unwrap();
+        let bodies =
+            events.iter().map(|event| format!("{} {}", event.event, config.data(&event.payload))).collect();
         let finished: Vec<FinishedDelivery> = claimed
             .into_iter()
             .enumerate()
@@ -452,14 +464,11 @@ async fn events_have_places_and_go_where_they_are_wanted(bench: &Bench) {
     assert!(due.contains(&(tenant.id, thin.id.clone())) && due.iter().all(|(of, _)| *of != other.id));
     let bodies = bench.send(&tenant, &thin.id, |_| Sent::Delivered).await;
     assert_eq!(bodies.len(), 1);
-    let body: serde_json::Value = serde_json::from_str(&bodies[0]).unwrap();
-    assert_eq!((&body["type"], &body["data"]["channel"]), (&json!("alert.raised"), &json!("email")));
-    assert!(
-        body["data"]["customer_id"].is_string()
-            && !bodies[0].contains("canary")
-            && body["data"].get("score").is_none(),
-        "{body}"
-    );
+    let body: serde_json::Value =
+        serde_json::from_str(bodies[0].strip_prefix("alert.raised ").unwrap()).unwrap();
+    assert_eq!(body["channel"], "email");
+    assert!(body["customer_id"].is_string() && body.get("score").is_none(), "{body}");
+    assert!(!bodies[0].contains("canary"), "{body}");
     let bodies = bench.send(&tenant, &full.id, |_| Sent::Delivered).await;
     assert!(
         bodies.len() == 3
@@ -468,10 +477,26 @@ async fn events_have_places_and_go_where_they_are_wanted(bench: &Bench) {
     assert!(bench.send(&tenant, &full.id, |_| Sent::Delivered).await.is_empty());
     assert!(bench.store.deliveries(other.id, &full.id, which(50)).await.unwrap().is_empty());
     // Those who follow begin where they were.
-    let (oldest, last) = bench.store.event_places(tenant.id).await.unwrap();
-    assert_eq!((oldest, last), (1, 6));
-    let rest = bench.store.events_after(tenant.id, 4, 10).await.unwrap();
-    assert_eq!(rest.iter().map(|told| told.position).collect::<Vec<_>>(), [5, 6]);
+    let places = async |after, what: Following<'_>| {
+        let (told, looked_to) = bench.store.events_after(tenant.id, after, &what).await.unwrap();
+        (told.iter().map(|told| told.position).collect::<Vec<_>>(), looked_to)
+    };
+    assert_eq!(places(4, all(10)).await, (vec![5, 6], 6));
+    assert_eq!(places(1, all(2)).await, (vec![2, 3], 3), "where a page is full, the next begins behind it");
+    assert_eq!(places(6, all(10)).await, (vec![], 6));
+    let alerts = Following { kinds: Some(&[EventKind::AlertRaised]), most: 10 };
+    let (found, looked_to) = places(0, alerts).await;
+    assert_eq!((found.len(), looked_to), (1, 6), "what was left out is not looked at again");
+    // What is not kept any more was missed by whoever did not read it.
+    let sequence = async || bench.store.event_sequence(tenant.id).await.unwrap().unwrap();
+    let before = sequence().await;
+    assert_eq!((before.last, before.removed), (6, 0));
+    assert!(before.cursor_key.len() > 64);
+    bench.advance(60 * 24);
+    assert!(!bench.store.remove_old_events(tenant.id, TimeDelta::days(7)).await.unwrap());
+    assert_eq!(sequence().await, before);
+    bench.store.remove_old_events(tenant.id, TimeDelta::hours(1)).await.unwrap();
+    assert_eq!(sequence().await, Sequence { removed: 6, ..before });
 }
 
 async fn a_destination_that_fails_is_left_alone_and_then_switched_off(bench: &Bench) {
@@ -552,7 +577,7 @@ async fn what_was_sent_can_be_sent_again(bench: &Bench) {
     let (told, _) = bench.store.delivery(tenant.id, &again).await.unwrap().unwrap();
     assert_eq!((&told.event_id, told.replay), (&one.event_id, 1), "the receiver sees the same message");
     let sent = bench.send(&tenant, &to.id, |_| Sent::Delivered).await;
-    assert!(sent.len() == 1 && first.contains(&sent[0]), "byte for byte");
+    assert!(sent.len() == 1 && first.contains(&sent[0]), "the same is told");
     bench.advance(1);
     let range = (from, bench.store.now());
     let replayed = bench.store.replay_deliveries(&act, &to.id, range, DeliveryState::Failed).await.unwrap();

@@ -187,6 +187,27 @@ async fn based(url: String) {
     basis::what_is_put_off_while_its_reason_passes_is_due_at_once(&bench).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_in_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    signing_in(format!("sqlite://{}/undertone.db", folder.path().display())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_in_on_postgres() {
+    let server = Postgres::start();
+    signing_in(server.url()).await;
+}
+
+async fn signing_in(url: String) {
+    let bench = Bench::open(url).await;
+    bench.store.migrate().await.unwrap();
+    second_factor::codes_are_used_once_whoever_comes_at_once(&bench).await;
+    second_factor::log_ins_wait_for_one_session(&bench).await;
+    sign_on::somebody_is_who_they_were(&bench).await;
+    sign_on::a_provider_is_changed_by_who_saw_it(&bench).await;
+}
+
 /// People and their sessions: time passes in weeks here, so they have a database of their own.
 #[tokio::test(flavor = "multi_thread")]
 async fn people_on_sqlite() {
@@ -366,10 +387,6 @@ async fn suite(url: String) {
     labels_and_lessons_are_each_tenants_own(&bench).await;
     provider_keys::keys_are_sealed_and_each_tenants_own(&bench).await;
     provider_keys::keys_are_sealed_anew_and_open_meanwhile(&bench).await;
-    second_factor::codes_are_used_once_whoever_comes_at_once(&bench).await;
-    second_factor::log_ins_wait_for_one_session(&bench).await;
-    sign_on::somebody_is_who_they_were(&bench).await;
-    sign_on::a_provider_is_changed_by_who_saw_it(&bench).await;
     nothing_crosses_a_tenant(&bench).await;
     lists_and_overview(&bench).await;
     many_tenants_with_work(&bench).await;
@@ -400,6 +417,7 @@ async fn migrations_are_taken_once_by_many_at_a_time(bench: &Bench) {
         "0013_visibility",
         "0014_agents",
         "0015_delivery",
+        "0016_alerts",
     ];
     assert_eq!(bench.store.pending_migrations().await.unwrap(), all);
     let others = futures_of(4, async |_| {
@@ -1074,10 +1092,13 @@ async fn old_events_go_and_young_ones_stay(bench: &Bench) {
         raw.close().await.unwrap();
         events
     };
-    assert_eq!(events().await, ["sentiment.negative", "sentiment.scored"]);
+    assert_eq!(events().await, ["alert.raised", "sentiment.negative", "sentiment.scored"]);
     assert!(!bench.store.remove_old_events(tenant.id, TimeDelta::days(7)).await.unwrap());
-    assert_eq!(events().await.len(), 2);
+    assert_eq!(events().await.len(), 3);
     bench.advance(8 * 86_400);
+    bench.store.remove_old_events(tenant.id, TimeDelta::days(7)).await.unwrap();
+    assert_eq!(events().await.len(), 3, "nobody was told of them yet");
+    bench.store.place_events(tenant.id, 100).await.unwrap();
     bench.store.remove_old_events(tenant.id, TimeDelta::days(7)).await.unwrap();
     assert!(events().await.is_empty());
 }

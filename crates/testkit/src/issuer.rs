@@ -256,6 +256,7 @@ impl Shared {
         )
     }
 
+    #[allow(clippy::disallowed_methods, reason = "it is another program, with a clock of its own")]
     fn id_token(&self, state: &State, nonce: Option<&str>) -> String {
         let now =
             SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or_default();

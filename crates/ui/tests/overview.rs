@@ -7,8 +7,9 @@ mod sample;
 
 use std::collections::HashSet;
 
-use undertone_core::overview::{Count, Overview};
+use undertone_core::overview::{Count, Overview, Seen};
 use undertone_core::verdict::{Evidence, Span};
+use undertone_core::visibility::{Figures, Reason};
 use undertone_ui::{Login, OverviewPage, Problem, assets};
 
 const CURL: &str = "curl http://localhost:8080/api/v1/interactions -d '{\"text\": \"Hello\"}'";
@@ -63,7 +64,15 @@ fn hostile() -> Overview {
 fn every_page() -> Vec<(&'static str, String)> {
     let mut off = sample::busy(90);
     off.active = false;
-    let login = Login { next: "/?a=1&b=\"2\"", email: "<b>", error: Some("No."), csrf: "t", hint: Some("h"), sign_on: None, tenant: "" };
+    let login = Login {
+        next: "/?a=1&b=\"2\"",
+        email: "<b>",
+        error: Some("No."),
+        csrf: "t",
+        hint: Some("h"),
+        sign_on: None,
+        tenant: "",
+    };
     let problem = Problem { status: 404, title: "Gone", detail: "<i>", request_id: "r", user: None };
     vec![
         ("busy", page(&sample::busy(30))),
@@ -228,6 +237,29 @@ fn an_empty_tenant_is_told_what_to_do() {
     assert!(text.contains("curl http://localhost:8080"));
     assert!(!text.contains("NaN") && !text.contains("inf"));
     assert!(!markup::read(&page(&sample::busy(30))).text().contains("curl"));
+}
+
+#[test]
+fn what_is_not_shown_is_not_said_to_be_absent() {
+    let hidden = Reason::OnlyGroups;
+    let seen =
+        Seen { figures: Figures::Published, reason: Some(hidden), explanation: Some(hidden.explanation()) };
+    let mut overview = Overview {
+        visibility: seen,
+        at_risk: None,
+        customers_at_risk: vec![],
+        latest: vec![],
+        ..sample::busy(30)
+    };
+    overview.today.summary = None;
+    let html = page(&overview);
+    assert_eq!(html.matches("Not shown to you").count(), 2, "customers at risk, and verdicts");
+    assert!(html.contains("You do not see everything: your organisation shows figures of teams and queues"));
+    for false_claim in ["Nobody is at risk", "No verdict yet", "scored today", "all time"] {
+        assert!(!html.contains(false_claim), "{false_claim}");
+    }
+    let all = page(&sample::busy(30));
+    assert!(!all.contains("You do not see everything") && all.contains("scored today"));
 }
 
 #[test]

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use chrono::{NaiveDate, TimeZone, Utc};
-use undertone_core::overview::{Count, CustomerAtRisk, Day, Latest, Overview, Seen, Summary, Today, Totals, Waiting};
+use undertone_core::overview::{
+    Count, CustomerAtRisk, Day, Latest, Overview, Seen, Summary, Today, Totals, Waiting,
+};
 use undertone_core::verdict::{Evidence, ScorerKind, Span};
 use undertone_core::{Channel, Label, Urgency};
 use undertone_ui::{Code, Login, OverviewPage, Problem, RecoveryCodes, SecondFactor, SetUp};
@@ -36,7 +38,12 @@ fn overview(name: &str, text: Option<&str>) -> Overview {
         active: false,
         visibility: Seen::ALL,
         all_time: totals(1200, 34).into(),
-        today: Today { day: first, summary: Some(totals(3, 2).into()), tokens_used: 70_000, token_cap: 100_000 },
+        today: Today {
+            day: first,
+            summary: Some(totals(3, 2).into()),
+            tokens_used: 70_000,
+            token_cap: 100_000,
+        },
         period: totals(10, 12).into(),
         period_before: totals(7, 7).into(),
         days: days.collect(),
@@ -222,7 +229,15 @@ fn every_card_says_what_is_true() {
 
 #[test]
 fn assets_are_found_by_the_names_pages_use() {
-    let html = undertone_ui::login(&Login { next: "/", email: "", error: None, csrf: "x", hint: None, sign_on: None, tenant: "" });
+    let html = undertone_ui::login(&Login {
+        next: "/",
+        email: "",
+        error: None,
+        csrf: "x",
+        hint: None,
+        sign_on: None,
+        tenant: "",
+    });
     let names: Vec<&str> = html.split('"').filter(|part| part.starts_with("/assets/")).collect();
     assert_eq!(names.len(), 3);
     for name in names {

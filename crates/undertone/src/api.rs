@@ -12,6 +12,7 @@ pub mod caller;
 mod cascade;
 mod customers;
 mod destinations;
+mod events;
 mod groups;
 mod guide;
 mod health;
@@ -165,6 +166,7 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/api/v1/incidents", Needs(May::Read), || get(alerts::incidents)),
     route("GET", "/api/v1/incidents/{id}", Needs(May::Read), || get(alerts::incident)),
     route("POST", "/api/v1/incidents/{id}/close", Needs(May::Alerts), || post(alerts::close_incident)),
+    route("GET", "/api/v1/events", Needs(May::Read), || get(events::follow)),
     route("GET", "/api/v1/destinations", Needs(May::Settings), || get(destinations::list)),
     route("POST", "/api/v1/destinations", Needs(May::Settings), || post(destinations::create)),
     route("GET", "/api/v1/destinations/{id}", Needs(May::Settings), || get(destinations::show)),
@@ -226,6 +228,7 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/metrics", Public, || get(health::metrics)),
     route("GET", "/api/openapi.json", Public, || get(openapi::document)),
     route("GET", "/api/docs/errors", Public, || get(openapi::errors)),
+    route("GET", "/api/docs/events", Public, || get(events::catalogue)),
     // Pages.
     route("GET", "/login", Public, || get(pages::login::show)),
     route("POST", "/login", Public, || post(pages::login::log_in)),

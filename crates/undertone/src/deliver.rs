@@ -3,6 +3,7 @@
 //! One slow destination never delays another: each has a lane of its own, and what waits for it waits in the database.
 
 mod address;
+mod draft;
 mod lane;
 mod message;
 mod note;
@@ -28,12 +29,11 @@ use undertone_store::destinations::Sent;
 use undertone_store::secrets::Keyring;
 use undertone_store::{Store, StoreError, TenantId};
 
-pub use address::check_address;
+pub use draft::{Draft, Wrong};
 pub use message::Message;
-pub use options::check_options;
 pub use outward::{NoReply, OutRequest, Outward, Reply};
 pub use place::Stream;
-pub use secrets::{Secrets, check_signing_key, new_signing_key};
+pub use secrets::{Secrets, new_signing_key};
 
 /// How often is looked for messages that are due.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -202,7 +202,7 @@ fn test_message<T>(event: &str, data: &serde_json::Value, make: impl FnOnce(&Mes
     let mut data = data.clone();
     data["link"] = "https://undertone.example/here".into();
     let at = chrono::DateTime::UNIX_EPOCH;
-    let body = undertone_store::outbox::envelope(event, at, &data);
+    let body = serde_json::json!({"type": event, "timestamp": at, "data": data}).to_string();
     let secrets = Secrets { url: String::new(), key: Some("key".to_owned()), previous: None };
     make(&Message {
         id: "m1",
@@ -210,7 +210,6 @@ fn test_message<T>(event: &str, data: &serde_json::Value, make: impl FnOnce(&Mes
         subject: "s1",
         body: &body,
         at,
-        attempt: 1,
         options: &serde_json::Map::new(),
         secrets: &secrets,
         public_url: "https://undertone.example",

@@ -148,18 +148,31 @@ pub fn why(reason: Reason) -> Value {
     json!({"reason": reason, "explanation": reason.explanation()})
 }
 
-/// What is delivered of an event about `interaction`, or about none: its payload, without what `viewer` may not see; `None` where the event
-/// itself would say it, so that nothing is delivered. To be asked when it is delivered, not when it happens: what may be seen changes
-/// meanwhile.
+/// What is delivered of events: each payload without what `viewer` may not see; `None` where the event itself would say it, so that nothing
+/// is delivered. To be asked when they are delivered, not when they happen: what may be seen changes meanwhile.
 ///
-/// `viewer` is the person it goes to ([`Store::viewer`]), or for another program what [`Viewer::of_scopes`] says of its key.
-pub async fn payload(
+/// An event is given by its name, the interaction it is about, if it is about one, and its payload. `viewer` is the person it goes to
+/// ([`Store::viewer`]), or for another program what [`Viewer::of_scopes`] says of its key.
+pub async fn payloads(
     store: &Store,
     tenant: TenantId,
     viewer: Viewer,
-    (event, interaction): (&str, Option<&str>),
-    mut payload: Value,
-) -> Result<Option<Value>, StoreError> {
+    events: Vec<(&str, Option<String>, Value)>,
+) -> Result<Vec<Option<Value>>, StoreError> {
+    let settings = store.module(tenant).await?.settings;
+    let eyes = Eyes::with(tenant, &settings, viewer);
+    let ids: Vec<&str> = events.iter().filter_map(|(_, interaction, _)| interaction.as_deref()).collect();
+    let sights = eyes.on_interactions(store, &ids).await?;
+    let told = events.into_iter().map(|(event, interaction, payload)| match interaction {
+        Some(interaction) => of_interaction(&sights.of(&interaction), event, payload),
+        // Many customers at once are a group, and one that is told as it happens.
+        None => (!event.starts_with("incident.") || eyes.see_everything()).then_some(payload),
+    });
+    Ok(told.collect())
+}
+
+/// What is told of an event about one interaction.
+fn of_interaction(sight: &Sight, event: &str, mut payload: Value) -> Option<Value> {
     /// What stays of a payload whose verdict is not shown.
     const PLAIN: [&str; 8] = [
         "tenant_id",
@@ -171,24 +184,16 @@ pub async fn payload(
         "occurred_at",
         "scored_at",
     ];
-    let settings = store.module(tenant).await?.settings;
-    let eyes = Eyes::with(tenant, &settings, viewer);
-    let Some(interaction) = interaction else {
-        // Many customers at once are a group, and one that is told as it happens.
-        let is_told = !event.starts_with("incident.") || eyes.see_everything();
-        return Ok(is_told.then_some(payload));
-    };
-    let sight = eyes.on_interaction(store, interaction).await?;
     if sight.is_open() {
-        return Ok(Some(payload));
+        return Some(payload);
     }
     // That there is a verdict says nothing of it; every other event is one because of what the verdict is.
     if event != "sentiment.scored" || sight.reason == Some(Reason::NoRole) {
-        return Ok(None);
+        return None;
     }
     if let Some(fields) = payload.as_object_mut() {
         fields.retain(|key, _| PLAIN.contains(&key.as_str()));
-        fields.insert("hidden".to_owned(), told(&sight));
+        fields.insert("hidden".to_owned(), told(sight));
     }
-    Ok(Some(payload))
+    Some(payload)
 }

@@ -81,9 +81,11 @@ impl Store {
             .await?;
             let why = is_over.then_some("the snooze ended, and the customer is no longer low");
             moves::step(self, &tx, (tenant, &row.id), (word, CLOCK), why).await?;
-            let now = list::Row { state: state.as_str().to_owned(), ..row.clone() };
+            let now = list::Row { state: state.as_str().to_owned(), escalated, ..row.clone() };
             for mut payload in list::payloads(&tx, tenant, &[&now], at).await? {
-                payload["escalated"] = escalated.into();
+                if is_over {
+                    payload["made_by"] = CLOCK.into();
+                }
                 outbox::emit(self, &tx, tenant, at, vec![Caused::new(event, &row.id, payload)]).await?;
             }
         }

@@ -208,6 +208,7 @@ pub(super) async fn payloads(
             "threshold": row.threshold,
             "state": row.state,
             "assigned_to": row.assigned_to,
+            "escalated": row.escalated,
             "due_at": row.due_at,
             "at": at,
         }));

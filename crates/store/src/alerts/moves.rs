@@ -254,6 +254,7 @@ pub(crate) async fn corrected(
         let ended = list::Row { state: "withdrawn".to_owned(), ..row };
         for mut payload in list::payloads(tx, act.tenant, &[&ended], at).await? {
             payload["score"] = score.into();
+            payload["made_by"] = act.actor.into();
             let event = Caused::new(EventKind::AlertWithdrawn, &ended.id, payload);
             outbox::emit(store, tx, act.tenant, at, vec![event]).await?;
         }

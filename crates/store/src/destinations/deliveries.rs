@@ -21,8 +21,6 @@ pub struct ClaimedDelivery {
     pub event: String,
     /// What it is about.
     pub subject_id: String,
-    /// The message; `None` where it was erased meanwhile.
-    pub body: Option<String>,
     /// Which try this is, from 1. With the owner it fences the end.
     pub attempts: i64,
     /// When it was made.
@@ -35,10 +33,9 @@ pub(crate) fn delivery(
     tenant: TenantId,
     destination: &str,
     event: &outbox::Row,
-    body: String,
     replay: i64,
     at: DateTime<Utc>,
-) -> [Value; 12] {
+) -> [Value; 11] {
     [
         tenant.0.into(),
         store.new_id(at).into(),
@@ -47,7 +44,6 @@ pub(crate) fn delivery(
         event.event.as_str().into(),
         event.subject_id.as_str().into(),
         replay.into(),
-        body.into(),
         "pending".into(),
         0_i64.into(),
         at.into(),
@@ -56,10 +52,10 @@ pub(crate) fn delivery(
 }
 
 /// Writes deliveries; one that is there already stays as it is.
-pub(crate) async fn insert(on: &impl ConnectionTrait, deliveries: &[[Value; 12]]) -> Result<u64> {
+pub(crate) async fn insert(on: &impl ConnectionTrait, deliveries: &[[Value; 11]]) -> Result<u64> {
     let mut made = 0;
     for piece in pieces(deliveries) {
-        made += sql("INSERT INTO delivery (tenant_id, id, destination_id, event_id, event, subject_id, replay, body, state, attempts, next_at, \
+        made += sql("INSERT INTO delivery (tenant_id, id, destination_id, event_id, event, subject_id, replay, state, attempts, next_at, \
              created_at) VALUES ? ON CONFLICT DO NOTHING")
         .rows(piece.iter().cloned())
         .run(on)
@@ -98,15 +94,19 @@ impl Store {
     ) -> Result<Vec<ClaimedDelivery>> {
         let now = self.now();
         let tx = self.begin().await?;
-        let mut claimed = sql("WITH due AS MATERIALIZED (SELECT id FROM delivery WHERE tenant_id = ? AND destination_id = ? \
-             AND state = 'pending' AND next_at <= ? ORDER BY next_at, id LIMIT ?")
+        let mut claimed = sql(
+            "WITH due AS MATERIALIZED (SELECT id FROM delivery WHERE tenant_id = ? AND destination_id = ? \
+             AND state = 'pending' AND next_at <= ? ORDER BY next_at, id LIMIT ?",
+        )
         .bind(tenant.0)
         .bind(destination)
         .bind(now)
         .bind(i64::from(most))
         .then(skip_locked(self.backend()))
-        .then(") UPDATE delivery SET lease_owner = ?, attempts = attempts + 1, next_at = ? WHERE tenant_id = ? \
-             AND id IN (SELECT id FROM due) RETURNING id, event_id, event, subject_id, body, attempts, created_at")
+        .then(
+            ") UPDATE delivery SET lease_owner = ?, attempts = attempts + 1, next_at = ? WHERE tenant_id = ? \
+             AND id IN (SELECT id FROM due) RETURNING id, event_id, event, subject_id, attempts, created_at",
+        )
         .bind(owner)
         .bind(now + lease)
         .bind(tenant.0)

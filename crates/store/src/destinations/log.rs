@@ -8,7 +8,7 @@ use undertone_core::event::EventKind;
 
 use super::{delivery, insert, one};
 use crate::audit::{self, Act};
-use crate::outbox;
+use crate::outbox::{self, Caused};
 use crate::statement::sql;
 use crate::{Result, Store, StoreError, TenantId};
 
@@ -22,8 +22,6 @@ pub enum DeliveryState {
     Delivered,
     /// It was given up.
     Failed,
-    /// What it told of was erased.
-    Erased,
 }
 
 impl DeliveryState {
@@ -34,12 +32,11 @@ impl DeliveryState {
             Self::Pending => "pending",
             Self::Delivered => "delivered",
             Self::Failed => "failed",
-            Self::Erased => "erased",
         }
     }
 }
 
-/// A delivery as people see it; its body is not among what they see.
+/// A delivery as people see it; what it says is not among it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, FromQueryResult)]
 pub struct Delivery {
     /// Its id.
@@ -54,7 +51,7 @@ pub struct Delivery {
     pub subject_id: String,
     /// 0, or the how manieth replay it is.
     pub replay: i64,
-    /// `pending`, `delivered`, `failed` or `erased`.
+    /// `pending`, `delivered` or `failed`.
     pub state: String,
     /// Tries so far.
     pub attempts: i64,
@@ -115,22 +112,19 @@ struct Old {
     event_id: String,
     event: String,
     subject_id: String,
-    body: Option<String>,
     created_at: DateTime<Utc>,
 }
 
 impl Old {
-    /// The message, and its event as far as a delivery needs it.
-    fn again(self) -> (String, outbox::Row) {
-        let event = outbox::Row {
+    /// The event, as far as a delivery needs it.
+    fn again(self) -> outbox::Row {
+        outbox::Row {
             id: self.event_id,
             event: self.event,
             subject_id: self.subject_id,
             to_webhooks: true,
-            payload: json!(null),
             created_at: self.created_at,
-        };
-        (self.body.unwrap_or_default(), event)
+        }
     }
 }
 
@@ -215,19 +209,20 @@ impl Store {
                 "it is still on its way; nothing is to be sent again".to_owned(),
             ));
         }
-        let old = sql("SELECT event_id, event, subject_id, body, created_at FROM delivery WHERE tenant_id = ? AND id = ? AND body IS NOT NULL")
+        let old = sql("SELECT d.event_id, d.event, d.subject_id, d.created_at FROM delivery d JOIN outbox o ON o.tenant_id = d.tenant_id AND o.id = d.event_id \
+             WHERE d.tenant_id = ? AND d.id = ?")
             .bind(act.tenant.0)
             .bind(id)
             .one::<Old>(&tx)
             .await?;
         let Some(old) = old else {
             return Err(StoreError::Conflict(
-                "what it told of was erased; it can not be sent again".to_owned(),
+                "what it told of was erased, or is not kept any more; it can not be sent again".to_owned(),
             ));
         };
         let replay = next_replay(&tx, act.tenant, &found.destination_id, &old.event_id).await?;
-        let (body, event) = old.again();
-        let row = delivery(self, act.tenant, &found.destination_id, &event, body, replay, self.now());
+        let event = old.again();
+        let row = delivery(self, act.tenant, &found.destination_id, &event, replay, self.now());
         insert(&tx, std::slice::from_ref(&row)).await?;
         audit::note(self, &tx, act, ("delivery_replayed", id), &json!({"destination": found.destination_id}))
             .await?;
@@ -246,8 +241,9 @@ impl Store {
     ) -> Result<Replayed> {
         const MOST: usize = 1000;
         let tx = self.begin().await?;
-        let found = sql("SELECT event_id, event, subject_id, body, created_at FROM delivery WHERE tenant_id = ? AND destination_id = ? \
-             AND created_at >= ? AND created_at < ? AND state = ? AND replay = 0 AND body IS NOT NULL ORDER BY created_at, id LIMIT ?")
+        let found = sql("SELECT d.event_id, d.event, d.subject_id, d.created_at FROM delivery d JOIN outbox o ON o.tenant_id = d.tenant_id AND o.id = d.event_id \
+             WHERE d.tenant_id = ? AND d.destination_id = ? AND d.created_at >= ? AND d.created_at < ? AND d.state = ? AND d.replay = 0 \
+             ORDER BY d.created_at, d.id LIMIT ?")
         .bind(act.tenant.0)
         .bind(destination)
         .bind(from)
@@ -260,8 +256,8 @@ impl Store {
         let mut rows = Vec::new();
         for old in found.into_iter().take(MOST) {
             let replay = next_replay(&tx, act.tenant, destination, &old.event_id).await?;
-            let (body, event) = old.again();
-            rows.push(delivery(self, act.tenant, destination, &event, body, replay, self.now()));
+            let event = old.again();
+            rows.push(delivery(self, act.tenant, destination, &event, replay, self.now()));
         }
         let count = insert(&tx, &rows).await?;
         let payload = json!({"from": from, "to": to, "state": state, "count": count});
@@ -279,16 +275,11 @@ impl Store {
             "tenant_id": act.tenant, "destination_id": id, "name": destination.name,
             "text": "This is a test from Undertone. Nothing happened.", "requested_at": at,
         });
-        let event = outbox::Row {
-            id: self.new_id(at),
-            event: EventKind::Test.as_str().to_owned(),
-            subject_id: id.to_owned(),
-            to_webhooks: true,
-            payload: payload.clone(),
-            created_at: at,
-        };
-        let body = outbox::envelope(&event.event, at, &payload);
-        let row = delivery(self, act.tenant, id, &event, body, 0, at);
+        // It stands among the events, and goes to nobody who did not ask for it.
+        let caused =
+            Caused { kind: EventKind::Test, subject: id, payload, to_workflow: false, to_webhooks: false };
+        let event = outbox::keep(self, &tx, act.tenant, at, caused).await?;
+        let row = delivery(self, act.tenant, id, &event, 0, at);
         insert(&tx, std::slice::from_ref(&row)).await?;
         audit::note(self, &tx, act, ("destination_tested", id), &json!({"name": destination.name})).await?;
         tx.commit().await?;

@@ -4,14 +4,16 @@ use chrono::{DateTime, Utc};
 use sea_orm::FromQueryResult;
 use serde::Serialize;
 use serde_json::Value as Json;
+use undertone_core::event::EventKind;
 
-use crate::statement::sql;
+use crate::statement::{pieces, sql};
 use crate::{Result, Store, TenantId};
 
 /// An event as it is told.
 #[derive(Debug, Clone, PartialEq, Serialize, FromQueryResult)]
 pub struct Told {
-    /// Its place in the tenant's order, from 1, without gaps when it is given.
+    /// Its place in the tenant's order, from 1, without gaps when it is given. It is not told: a gap would say that there was an event.
+    #[serde(skip)]
     pub position: i64,
     /// Its id.
     pub id: String,
@@ -26,30 +28,95 @@ pub struct Told {
     pub payload: Json,
 }
 
+/// Places that one look goes over at most.
+const STRETCH: i64 = 1000;
+
+/// Which events somebody follows.
+#[derive(Debug, Clone, Copy)]
+pub struct Following<'a> {
+    /// Only these; `None`: all.
+    pub kinds: Option<&'a [EventKind]>,
+    /// At most so many at once.
+    pub most: u16,
+}
+
+/// How far a tenant's events have come.
+#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
+pub struct Sequence {
+    /// The place of the youngest event.
+    pub last: i64,
+    /// The place of the youngest event that is not kept any more; 0: all are.
+    pub removed: i64,
+    /// What hides places from those who follow.
+    pub cursor_key: String,
+}
+
+/// An event with what is told of it.
+#[derive(Debug, Clone, PartialEq, FromQueryResult)]
+pub struct Kept {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub event: String,
+    /// When it happened.
+    pub created_at: DateTime<Utc>,
+    /// What is told of it.
+    pub payload: Json,
+}
+
 impl Store {
-    /// The events after a place that are told to workflows, at most `most`, in order.
-    pub async fn events_after(&self, tenant: TenantId, position: i64, most: u16) -> Result<Vec<Told>> {
-        sql("SELECT position, id, event, created_at, payload FROM outbox WHERE tenant_id = ? AND position > ? AND to_workflow = ? \
-             ORDER BY position LIMIT ?")
-        .bind(tenant.0)
-        .bind(position)
-        .bind(true)
-        .bind(i64::from(most))
-        .all::<Told>(&self.reader)
-        .await
+    /// Events by their ids; those that were erased, or are not kept any more, are missing.
+    pub async fn events_of(&self, tenant: TenantId, ids: &[&str]) -> Result<Vec<Kept>> {
+        let mut events = Vec::with_capacity(ids.len());
+        for piece in pieces(ids) {
+            events.extend(
+                sql("SELECT id, event, created_at, payload FROM outbox WHERE tenant_id = ? AND id IN ?")
+                    .bind(tenant.0)
+                    .list(piece.iter().copied())
+                    .all::<Kept>(&self.reader)
+                    .await?,
+            );
+        }
+        Ok(events)
     }
 
-    /// The places of the oldest event that is still kept and of the youngest; both 0 where there is none.
-    pub async fn event_places(&self, tenant: TenantId) -> Result<(i64, i64)> {
-        let oldest = sql("SELECT position FROM outbox WHERE tenant_id = ? AND position IS NOT NULL ORDER BY position LIMIT 1")
-            .bind(tenant.0)
-            .value::<i64>(&self.reader)
+    /// The events after a place that are told to workflows, in order, and the place up to which was looked: behind it there may be more.
+    /// Each look goes over a bounded stretch, so that rare events cost no more than frequent ones.
+    pub async fn events_after(
+        &self,
+        tenant: TenantId,
+        position: i64,
+        what: &Following<'_>,
+    ) -> Result<(Vec<Told>, i64)> {
+        let Some(sequence) = self.event_sequence(tenant).await? else { return Ok((Vec::new(), position)) };
+        let until = sequence.last.min(position.saturating_add(STRETCH));
+        if until <= position {
+            return Ok((Vec::new(), position));
+        }
+        let mut statement = sql("SELECT position, id, event, created_at, payload FROM outbox WHERE tenant_id = ? AND position > ? \
+             AND position <= ? AND to_workflow = ?")
+        .bind(tenant.0)
+        .bind(position)
+        .bind(until)
+        .bind(true);
+        if let Some(kinds) = what.kinds {
+            statement = statement.then(" AND event IN ?").list(kinds.iter().map(|kind| kind.as_str()));
+        }
+        let found = statement
+            .then(" ORDER BY position LIMIT ?")
+            .bind(i64::from(what.most))
+            .all::<Told>(&self.reader)
             .await?;
-        let last = sql("SELECT last FROM event_sequence WHERE tenant_id = ?")
+        let is_full = found.len() == usize::from(what.most);
+        let looked_to = found.last().filter(|_| is_full).map_or(until, |last| last.position);
+        Ok((found, looked_to))
+    }
+
+    /// How far a tenant's events have come; `None` before the first has its place.
+    pub async fn event_sequence(&self, tenant: TenantId) -> Result<Option<Sequence>> {
+        sql("SELECT last, removed, cursor_key FROM event_sequence WHERE tenant_id = ?")
             .bind(tenant.0)
-            .value::<i64>(&self.reader)
-            .await?
-            .unwrap_or_default();
-        Ok((oldest.unwrap_or(last), last))
+            .one::<Sequence>(&self.reader)
+            .await
     }
 }

@@ -23,7 +23,7 @@ pub(super) enum Counters {
 }
 
 /// What is removed with an interaction, by its id, under the name it is counted under.
-const GOES_ALONG: [(&str, &str); 13] = [
+const GOES_ALONG: [(&str, &str); 15] = [
     ("texts", "DELETE FROM interaction_text WHERE tenant_id = ? AND interaction_id IN ?"),
     ("verdicts", "DELETE FROM verdict WHERE tenant_id = ? AND interaction_id IN ?"),
     ("corrections", "DELETE FROM sentiment_override WHERE tenant_id = ? AND interaction_id IN ?"),
@@ -33,9 +33,15 @@ const GOES_ALONG: [(&str, &str); 13] = [
         "DELETE FROM outbox WHERE tenant_id = ? AND subject_id IN (SELECT a.id FROM alert a \
          WHERE a.tenant_id = outbox.tenant_id AND a.interaction_id IN ?)",
     ),
+    // A delivery stays as a fact, and says nothing by itself; what a receiver answered may quote what it was told.
     (
-        "deliveries",
-        "UPDATE delivery SET body = NULL WHERE tenant_id = ? AND body IS NOT NULL AND subject_id IN (SELECT a.id FROM alert a \
+        "answers",
+        "UPDATE delivery_attempt SET error = NULL WHERE tenant_id = ? AND error IS NOT NULL AND delivery_id IN (SELECT d.id FROM delivery d \
+         JOIN alert a ON a.tenant_id = d.tenant_id AND a.id = d.subject_id WHERE d.tenant_id = delivery_attempt.tenant_id AND a.interaction_id IN ?)",
+    ),
+    (
+        "answers",
+        "UPDATE delivery SET last_error = NULL WHERE tenant_id = ? AND last_error IS NOT NULL AND subject_id IN (SELECT a.id FROM alert a \
          WHERE a.tenant_id = delivery.tenant_id AND a.interaction_id IN ?)",
     ),
     (
@@ -52,10 +58,14 @@ const GOES_ALONG: [(&str, &str); 13] = [
     ("review_items", "DELETE FROM review_item WHERE tenant_id = ? AND interaction_id IN ?"),
     ("backfill_items", "DELETE FROM backfill_item WHERE tenant_id = ? AND interaction_id IN ?"),
     ("events", "DELETE FROM outbox WHERE tenant_id = ? AND subject_id IN ?"),
-    // A delivery stays as a fact; what it said goes.
     (
-        "deliveries",
-        "UPDATE delivery SET body = NULL WHERE tenant_id = ? AND subject_id IN ? AND body IS NOT NULL",
+        "answers",
+        "UPDATE delivery_attempt SET error = NULL WHERE tenant_id = ? AND error IS NOT NULL AND delivery_id IN (SELECT d.id FROM delivery d \
+         WHERE d.tenant_id = delivery_attempt.tenant_id AND d.subject_id IN ?)",
+    ),
+    (
+        "answers",
+        "UPDATE delivery SET last_error = NULL WHERE tenant_id = ? AND subject_id IN ? AND last_error IS NOT NULL",
     ),
 ];
 

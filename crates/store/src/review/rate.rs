@@ -133,22 +133,24 @@ impl Store {
     /// hand counts among them and is kept for them anew.
     pub async fn claim_review(&self, tenant: TenantId, rater: &str, most: i64) -> Result<Vec<Handed>> {
         let tx = self.begin().await?;
-        let until = self.now() + CLAIM;
+        let at = self.now();
         let locked =
             if self.backend() == sea_orm::DbBackend::Postgres { " FOR UPDATE OF r SKIP LOCKED" } else { "" };
         // What the rater has in hand goes first: whoever asks twice gets the same.
         let mut ids: Vec<Id> = self
             .free(sql("SELECT r.id "), tenant, rater)
-            .then(" AND r.claimed_by = ? ORDER BY r.id DESC LIMIT ?")
+            .then(" AND r.claimed_by = ? AND r.claimed_until > ? ORDER BY r.id DESC LIMIT ?")
             .bind(rater)
+            .bind(at)
             .bind(most)
             .then(locked)
             .all(&tx)
             .await?;
         let others: Vec<Id> = self
             .free(sql("SELECT r.id "), tenant, rater)
-            .then(" AND (r.claimed_by IS NULL OR r.claimed_by <> ?) ORDER BY r.given DESC, r.id DESC LIMIT ?")
+            .then(" AND NOT (COALESCE(r.claimed_by, '') = ? AND r.claimed_until > ?) ORDER BY r.given DESC, r.id DESC LIMIT ?")
             .bind(rater)
+            .bind(at)
             .bind(most - i64::try_from(ids.len()).unwrap_or(most))
             .then(locked)
             .all(&tx)
@@ -159,7 +161,7 @@ impl Store {
         }
         sql("UPDATE review_item SET claimed_by = ?, claimed_until = ? WHERE tenant_id = ? AND id IN ?")
             .bind(rater)
-            .bind(until)
+            .bind(at + CLAIM)
             .bind(tenant.0)
             .list(ids.iter().map(|row| row.id.as_str()))
             .run(&tx)

@@ -5,6 +5,9 @@
 //! the pool can not hide stays out. Everything that is told is a sum of whole groups, so whatever is subtracted from whatever, a whole group
 //! is left. What was published never changes: see the decision record on visibility.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};

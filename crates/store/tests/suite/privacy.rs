@@ -12,7 +12,7 @@ use undertone_store::privacy::tombstone::Tombstone;
 use super::*;
 
 /// Tables in which nothing of a customer stands, whatever is in them, and why.
-const NOTHING_OF_CUSTOMERS: [(&str, &str); 45] = [
+const NOTHING_OF_CUSTOMERS: [(&str, &str); 44] = [
     ("schema_migration", "names of steps"),
     ("tenant", "the tenant"),
     ("tenant_modules", "settings"),
@@ -48,7 +48,6 @@ const NOTHING_OF_CUSTOMERS: [(&str, &str); 45] = [
     ("upkeep", "when something was done"),
     ("event_sequence", "a number"),
     ("destination", "where events go"),
-    ("delivery_attempt", "how deliveries went"),
     ("second_factor", "how people sign in"),
     ("recovery_code", "how people sign in"),
     ("login_step", "how people sign in"),
@@ -61,7 +60,7 @@ const NOTHING_OF_CUSTOMERS: [(&str, &str); 45] = [
 ];
 
 /// Tables that an erasure reaches: the tests plant a word in each and look for it.
-const REACHED: [&str; 23] = [
+const REACHED: [&str; 24] = [
     "customer",
     "customer_alias",
     "conversation",
@@ -75,6 +74,7 @@ const REACHED: [&str; 23] = [
     "backfill_item",
     "outbox",
     "delivery",
+    "delivery_attempt",
     "audit_log",
     "alert",
     "alert_step",
@@ -212,7 +212,9 @@ pub async fn an_erased_customer_is_gone_everywhere(bench: &Bench) {
          ({t}, '{c}', 'contact', 'agent', '2026-11-20', 1, 1) ON CONFLICT DO NOTHING",
         "INSERT INTO outbox (tenant_id, id, event, subject_id, to_workflow, to_webhooks, payload, created_at) VALUES \
          ({t}, 'event-1', 'sentiment.scored', '{i}', TRUE, TRUE, '{\"summary\":\"{w}\"}', '2026-11-20 00:00:00+00:00')",
-        "INSERT INTO delivery (tenant_id, id, destination_id, event_id, event, subject_id, replay, body, state, attempts, next_at, created_at) \
+        "INSERT INTO delivery_attempt (tenant_id, delivery_id, at, attempt, millis, outcome, error) VALUES \
+         ({t}, 'delivery-1', '2026-11-20 00:00:00+00:00', 1, 5, 'failed', '{w}')",
+        "INSERT INTO delivery (tenant_id, id, destination_id, event_id, event, subject_id, replay, last_error, state, attempts, next_at, created_at) \
          VALUES ({t}, 'delivery-1', 'd', 'e', 'sentiment.scored', '{i}', 0, '{w}', 'delivered', 1, '2026-11-20 00:00:00+00:00', '2026-11-20 00:00:00+00:00')",
     ] {
         let statement = statement.replace("{t}", &tenant.id.0.to_string()).replace("{i}", ids[0]);
@@ -277,7 +279,7 @@ pub async fn an_erased_customer_is_gone_everywhere(bench: &Bench) {
         ("corrections", 1),
         ("labels", 1),
         ("review_labels", 1),
-        ("deliveries", 1),
+        ("answers", 2),
         ("aliases", 1),
         ("customers", 1),
     ] {

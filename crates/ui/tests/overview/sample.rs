@@ -1,7 +1,9 @@
 //! Tenants invented for tests and for `examples/preview.rs`: a busy one, and one that nothing was handed in to.
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
-use undertone_core::overview::{Count, CustomerAtRisk, Day, Latest, Overview, Seen, Summary, Today, Totals, Waiting};
+use undertone_core::overview::{
+    Count, CustomerAtRisk, Day, Latest, Overview, Seen, Summary, Today, Totals, Waiting,
+};
 use undertone_core::verdict::{Evidence, ScorerKind, Span};
 use undertone_core::{Channel, Label, Urgency};
 
@@ -69,7 +71,12 @@ pub fn busy(days: u64) -> Overview {
     Overview {
         tenant: "Harbour & Pike".into(),
         all_time: totals(48_161, 14).into(),
-        today: Today { day: today(), summary: Some(totals(38, 31).into()), tokens_used: 36_400, token_cap: 50_000 },
+        today: Today {
+            day: today(),
+            summary: Some(totals(38, 31).into()),
+            tokens_used: 36_400,
+            token_cap: 50_000,
+        },
         period: period.into(),
         period_before: before.into(),
         days,

@@ -106,9 +106,7 @@ pub async fn sentiment(
                 None => (CustomerSentiment::default(), Sight::ALL),
             };
             let mut told = json!({"ok": true});
-            if let (Some(told), Value::Object(sums)) =
-                (told.as_object_mut(), customers::told(&seen, local))
-            {
+            if let (Some(told), Value::Object(sums)) = (told.as_object_mut(), customers::told(&seen, local)) {
                 told.extend(sums);
             }
             Ok(axum::Json(told))

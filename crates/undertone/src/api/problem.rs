@@ -44,6 +44,7 @@ codes! {
     METHOD_NOT_ALLOWED = "method_not_allowed" 405 "Not with this method" "The OpenAPI document at /api/openapi.json lists what each address takes.";
     CONFLICT = "conflict" 409 "Something else is there already" "The same source and external id with other content is not taken over; send on_conflict: update to revise it.";
     NO_MASTER_KEY = "no_master_key" 409 "Tenants' keys can not be kept here" "The operator makes a master key with undertone secrets new-key and gives it to the service as UNDERTONE_MASTER_KEY or in the file of master_key_file.";
+    GONE = "gone" 410 "Not kept any more" "Begin anew without after; what was missed meanwhile is in the pages of alerts and interactions.";
     TOO_LARGE = "too_large" 413 "Too long" "Send less at once; the detail says how much is taken.";
     UNSUPPORTED = "unsupported_media_type" 415 "Not a type that is taken" "Send application/json, or application/x-ndjson for interactions.";
     INVALID = "invalid" 422 "Something in it can not be used" "errors lists each field and what it may be.";

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use undertone_store::audit::{Finding, Head, Verified};
@@ -134,7 +134,7 @@ pub fn run(arguments: AuditArguments) -> Result<Outcome, CliError> {
         Action::Export { slug, which, format, output, config } => {
             with_tenant(&config, &slug, async |store, tenant| {
                 let wanted = which.wanted(&tenant)?;
-                export(&store, &tenant, wanted, format, output).await
+                export(&store, &tenant, wanted, format, output.as_deref()).await
             })
         }
     }
@@ -184,9 +184,9 @@ async fn export(
     tenant: &Tenant,
     wanted: Wanted,
     format: Format,
-    output: Option<PathBuf>,
+    output: Option<&Path>,
 ) -> Result<Outcome, CliError> {
-    let mut out: Box<dyn Write + Send> = match &output {
+    let mut out: Box<dyn Write + Send> = match output {
         // Nothing that is there already is written over.
         Some(path) => Box::new(File::create_new(path).map_err(|e| {
             CliError::Failed(format!(
@@ -259,7 +259,7 @@ fn findings(of: &str, findings: &[Finding], more: u64) -> String {
     text
 }
 
-fn verify_export(path: &PathBuf, head: Option<Head>) -> Result<Outcome, CliError> {
+fn verify_export(path: &Path, head: Option<Head>) -> Result<Outcome, CliError> {
     let shown = clean(&path.display().to_string());
     let file = File::open(path).map_err(|e| CliError::Failed(format!("{shown} can not be opened: {e}")))?;
     let read = verify_file(BufReader::new(file), head).map_err(|told| {

@@ -289,6 +289,7 @@ async fn rotate(store: &Store, keyring: &Keyring) -> Result<Outcome, CliError> {
             store.reseal_provider_keys(&act, keyring).await.map_err(failed)?,
             store.reseal_second_factors(&act, keyring).await.map_err(failed)?,
             store.reseal_sign_on_provider(&act, keyring).await.map_err(failed)?,
+            store.reseal_destinations(&act, keyring).await.map_err(failed)?,
         ] {
             resealed += done.resealed;
             already += done.already;

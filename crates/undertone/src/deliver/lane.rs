@@ -1,15 +1,20 @@
 //! One destination's lane: claims what is due, sends it, keeps what became of it, and goes on until nothing is due.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use serde_json::{Value, json};
 use tokio::sync::watch;
+use undertone_core::visibility::Viewer;
 use undertone_store::destinations::{ClaimedDelivery, Destination, FinishedDelivery, Sent};
 use undertone_store::{StoreError, TenantId};
 
 use super::message::Message;
 use super::{Outcome, Pace, Secrets, Tools, send};
+use crate::visibility;
 
 /// What is claimed is due again after this, whatever happened.
 const LEASE: TimeDelta = TimeDelta::seconds(90);
@@ -47,7 +52,8 @@ pub(super) async fn serve(
             return Ok(());
         }
         let began = Instant::now();
-        let finished = send_all(tools, &destination, &secrets, claimed, began, ending).await;
+        let told = told(tools, tenant, &destination, claimed).await?;
+        let finished = send_all(tools, &destination, &secrets, told, began, ending).await;
         let ended_badly =
             finished.iter().any(|done| !matches!(done.sent, Sent::Delivered | Sent::Refused(_)));
         let delivered = finished.iter().filter(|done| done.sent == Sent::Delivered).count() as u64;
@@ -63,23 +69,76 @@ pub(super) async fn serve(
     Ok(())
 }
 
+/// A message that is held, and what it says: the text, or why there is none.
+type Told = (ClaimedDelivery, Result<String, &'static str>);
+
+/// What the messages say to whoever reads them there, at this moment.
+async fn told(
+    tools: &Tools,
+    tenant: TenantId,
+    destination: &Destination,
+    claimed: Vec<ClaimedDelivery>,
+) -> Result<Vec<Told>, StoreError> {
+    const GONE: &str = "what it told of was erased, or is not kept any more";
+    const WITHHELD: &str = "the visibility policy shows this to nobody in the audience of the destination";
+    let ids: Vec<&str> = claimed.iter().map(|one| one.event_id.as_str()).collect();
+    let events = tools.store.events_of(tenant, &ids).await?;
+    let about = |payload: &Value| payload["interaction_id"].as_str().map(str::to_owned);
+    let asked = events
+        .iter()
+        .map(|event| (event.event.as_str(), about(&event.payload), event.payload.clone()))
+        .collect();
+    let viewer = Viewer::of_role(destination.config.audience);
+    let seen = visibility::payloads(&tools.store, tenant, viewer, asked).await?;
+    let mut texts: HashMap<&str, Result<String, &'static str>> = HashMap::new();
+    for (event, seen) in events.iter().zip(seen) {
+        let text = seen.ok_or(WITHHELD).map(|payload| {
+            let mut data = destination.config.data(&payload);
+            if let (Some(path), false) = (place(&payload), tools.public_url.is_empty()) {
+                data["link"] = format!("{}{path}", tools.public_url).into();
+            }
+            json!({"type": event.event, "timestamp": event.created_at, "data": data}).to_string()
+        });
+        texts.insert(&event.id, text);
+    }
+    let told = claimed
+        .iter()
+        .map(|one| texts.remove(one.event_id.as_str()).unwrap_or(Err(GONE)))
+        .collect::<Vec<_>>();
+    Ok(claimed.into_iter().zip(told).collect())
+}
+
+/// The page on which a person sees what an event is about.
+fn place(payload: &Value) -> Option<String> {
+    let customer = payload["customer_id"].as_str()?;
+    payload["alert_id"].is_string().then(|| format!("/customers/{customer}"))
+}
+
 async fn send_all(
     tools: &Tools,
     destination: &Destination,
     secrets: &Secrets,
-    claimed: Vec<ClaimedDelivery>,
+    told: Vec<Told>,
     began: Instant,
     ending: &watch::Receiver<bool>,
 ) -> Vec<FinishedDelivery> {
     let pace = Pace::of(destination.kind);
-    let sends = claimed.into_iter().enumerate().map(async |(place, claimed)| {
-        if !pace.gap.is_zero() {
-            let turn = pace.gap * u32::try_from(place).unwrap_or(u32::MAX);
-            tokio::time::sleep_until((began + turn).into()).await;
-        }
-        let untried = began.elapsed() > BEGUN_WITHIN || *ending.borrow();
-        one(tools, destination, secrets, claimed, untried).await
-    });
+    // Boxed: the compiler can not tell a stream of borrowing futures to be sendable otherwise.
+    let sends: Vec<BoxFuture<'_, FinishedDelivery>> = told
+        .into_iter()
+        .enumerate()
+        .map(|(place, told)| {
+            async move {
+                if !pace.gap.is_zero() {
+                    let turn = pace.gap * u32::try_from(place).unwrap_or(u32::MAX);
+                    tokio::time::sleep_until((began + turn).into()).await;
+                }
+                let untried = began.elapsed() > BEGUN_WITHIN || *ending.borrow();
+                one(tools, destination, secrets, told, untried).await
+            }
+            .boxed()
+        })
+        .collect();
     futures::stream::iter(sends).buffered(pace.together).collect().await
 }
 
@@ -87,22 +146,21 @@ async fn one(
     tools: &Tools,
     destination: &Destination,
     secrets: &Secrets,
-    claimed: ClaimedDelivery,
+    (claimed, told): Told,
     untried: bool,
 ) -> FinishedDelivery {
     let began_at = tools.store.now();
     let clock = Instant::now();
-    let Outcome { sent, status } = match &claimed.body {
+    let Outcome { sent, status } = match &told {
         _ if untried => Outcome { sent: Sent::Untried, status: None },
-        None => Outcome { sent: Sent::Refused("what it told of was erased".to_owned()), status: None },
-        Some(body) => {
+        Err(why) => Outcome { sent: Sent::Refused((*why).to_owned()), status: None },
+        Ok(body) => {
             let message = Message {
                 id: &claimed.event_id,
                 event: &claimed.event,
                 subject: &claimed.subject_id,
                 body,
                 at: began_at,
-                attempt: claimed.attempts,
                 options: &destination.config.options,
                 secrets,
                 public_url: &tools.public_url,

@@ -18,8 +18,6 @@ pub struct Message<'a> {
     pub body: &'a str,
     /// Now.
     pub at: DateTime<Utc>,
-    /// Which try this is, from 1.
-    pub attempt: i64,
     /// What only the destination's kind knows.
     pub options: &'a Map<String, Value>,
     /// Address and keys.

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use undertone_core::destination::DestinationKind;
 use undertone_store::TenantId;
-use undertone_store::destinations::Destination;
+use undertone_store::destinations::{Destination, bound_to};
 use undertone_store::secrets::{KeyError, Keyring, Sealed, Secret};
 
 /// A signing key that was replaced still signs for this long, beside the new one.
@@ -31,11 +31,6 @@ impl std::fmt::Debug for Secrets {
     }
 }
 
-/// What the secrets of a destination are bound to: they open in no other row.
-fn bound(tenant: TenantId, kind: DestinationKind) -> String {
-    format!("destination\n{}\n{}", tenant.0, kind.as_str())
-}
-
 impl Secrets {
     /// Those of a webhook.
     #[cfg(test)]
@@ -51,7 +46,7 @@ impl Secrets {
         kind: DestinationKind,
     ) -> Result<Sealed, KeyError> {
         let text = serde_json::to_string(self).unwrap_or_default();
-        keyring.seal_text(&bound(tenant, kind), &Secret::new(text))
+        keyring.seal_text(&bound_to(tenant, kind), &Secret::new(text))
     }
 
     /// Opened.
@@ -62,7 +57,7 @@ impl Secrets {
         const WHAT: &str = "the destination's address";
         let sealed = Sealed { key_id: destination.key_id.clone(), text: destination.secrets.clone() };
         let opened =
-            keyring.open_text(WHAT, &bound(tenant, destination.kind), &sealed).map_err(|e| e.to_string())?;
+            keyring.open_text(WHAT, &bound_to(tenant, destination.kind), &sealed).map_err(|e| e.to_string())?;
         // The parser's message may repeat what it read.
         serde_json::from_str(opened.expose()).map_err(|_| format!("{WHAT} can not be read; set it anew"))
     }
@@ -124,7 +119,7 @@ mod tests {
         let keyring = Keyring::new(Some(MasterKey::generate().unwrap()), None);
         let secrets = Secrets::of_webhook("https://example.com/hook-marker", "whsec_marker");
         let sealed = secrets.seal(&keyring, TenantId(1), DestinationKind::Webhook).unwrap();
-        let open = |tenant, kind| keyring.open_text("it", &bound(TenantId(tenant), kind), &sealed);
+        let open = |tenant, kind| keyring.open_text("it", &bound_to(TenantId(tenant), kind), &sealed);
         assert!(open(1, DestinationKind::Webhook).is_ok());
         assert!(open(2, DestinationKind::Webhook).is_err() && open(1, DestinationKind::Slack).is_err());
         assert!(!format!("{secrets:?}").contains("marker") && !sealed.text.contains("marker"));

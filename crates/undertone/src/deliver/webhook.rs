@@ -116,7 +116,6 @@ mod tests {
             subject: "x",
             body: "{\"test\": 2432232314}",
             at,
-            attempt: 1,
             options: &Map::new(),
             secrets: &secrets,
             public_url: "",

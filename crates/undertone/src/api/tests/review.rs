@@ -49,7 +49,8 @@ impl<'a> Rater<'a> {
 }
 
 async fn filled(bench: &Bench) {
-    let settings = json!({"review": {"random": 100, "labelled_twice": 100}});
+    let settings =
+        json!({"review": {"random": 100, "called_positive": 100, "unsure": 0, "labelled_twice": 100}});
     let saved = bench.call("PUT", "/api/v1/settings", "ut_mine", Some(&settings)).await;
     assert_eq!(saved.status, 200, "{}", saved.text);
     for text in TEXTS {

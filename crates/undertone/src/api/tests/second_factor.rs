@@ -3,10 +3,12 @@
 use axum::body::Body;
 use axum::http::{Request, header};
 use serde_json::{Value, json};
+use undertone_core::Clock;
 use undertone_store::Act;
 
 use super::{Answer, Bench, FORM, JSON};
 use crate::api::secrets::{self, LOGIN_COOKIE, SESSION_COOKIE, STEP_COOKIE};
+use crate::clock::MachineClock;
 
 const PASSWORD: &str = "correct horse battery";
 
@@ -87,7 +89,7 @@ fn code(seed: &str, steps: i64) -> String {
         .with_account_name("test".to_owned())
         .build()
         .unwrap();
-    let now = chrono::Utc::now().timestamp() + 30 * steps;
+    let now = MachineClock.now().timestamp() + 30 * steps;
     totp.generate(u64::try_from(now).unwrap()).to_string()
 }
 

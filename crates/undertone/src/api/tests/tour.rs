@@ -26,14 +26,19 @@ const CANARIES: [&str; 4] = ["canary-7731", "Canary Name", "canary@mine.example"
 /// Routes that anybody may use, by hand: a new one is a decision, and is written down here.
 const PUBLIC: &[(&str, &str)] = &[
     ("GET", "/api/docs/errors"),
+    ("GET", "/api/docs/events"),
     ("GET", "/api/openapi.json"),
     ("GET", "/assets/{name}"),
     ("GET", "/healthz"),
     ("GET", "/login"),
+    ("GET", "/login/second-factor"),
+    ("GET", "/login/sign-on"),
+    ("GET", "/login/sign-on/callback"),
     ("GET", "/metrics"),
     ("GET", "/readyz"),
     ("GET", "/set-password"),
     ("POST", "/login"),
+    ("POST", "/login/second-factor"),
     ("POST", "/set-password"),
 ];
 
@@ -83,8 +88,8 @@ impl Tour {
         ] {
             let item = json!({
                 "external_id": format!("canary-{id}"), "text": text, "agent": "canary-agent", "conversation": "canary-talk",
-                "customer": {"id": "canary-customer", "name": "Canary Name", "email": "canary@mine.example",
-                    "account": {"id": "canary-account", "name": "Canary Account"}},
+                "customer": {"id": "canary-customer", "name": "Canary Name", "email": "canary@mine.example"},
+                "account": {"id": "canary-account", "name": "Canary Account"},
             });
             let posted = bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&item)).await;
             assert_eq!(posted.status, 201, "{}", posted.text);
@@ -102,6 +107,9 @@ impl Tour {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        // They are there to be found by whoever may.
+        let mine = bench.get("/api/v1/customers/canary-customer").await;
+        assert_eq!(mine["name"], "Canary Name", "{mine}");
         bench.store().seal_audit(bench.mine.id).await.unwrap();
     }
 
@@ -137,7 +145,7 @@ impl Tour {
             if columns.iter().any(|column| column == "id") {
                 let rows = self
                     .rows(&format!(
-                        "SELECT id FROM {table} WHERE tenant_id = {} ORDER BY id LIMIT 2",
+                        "SELECT id FROM {table} WHERE tenant_id = {} ORDER BY id LIMIT 1",
                         self.bench.mine.id.0
                     ))
                     .await;
@@ -152,7 +160,8 @@ impl Tour {
     async fn holds(&self, tenant: &Tenant) -> BTreeMap<String, Vec<Value>> {
         let mut holds = BTreeMap::new();
         for (table, columns) in self.tables().await {
-            if table == "audit_chain" {
+            // When its own jobs are due, and how far they are.
+            if matches!(table.as_str(), "audit_chain" | "upkeep" | "purge_run") {
                 continue;
             }
             let kept: Vec<String> = columns
@@ -171,6 +180,14 @@ impl Tour {
             holds.insert(table, rows);
         }
         holds
+    }
+
+    /// Nothing of mine is another than it was.
+    async fn assert_unchanged(&self, before: &BTreeMap<String, Vec<Value>>, who: &str) {
+        let after = self.holds(&self.bench.mine).await;
+        for (table, rows) in before {
+            assert_eq!(after.get(table), Some(rows), "{who} changed {table}");
+        }
     }
 
     /// Sends a request as somebody; of a stream that does not end, what comes at once.
@@ -194,7 +211,7 @@ impl Tour {
             .headers
             .get("content-type")
             .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-        let patience = Duration::from_millis(if live { 300 } else { 60_000 });
+        let patience = Duration::from_millis(if live { 100 } else { 60_000 });
         while let Ok(Some(piece)) = tokio::time::timeout(patience, stream.next()).await {
             bytes.extend_from_slice(&piece.unwrap());
             if live && bytes.len() > 1 << 20 {
@@ -341,7 +358,7 @@ async fn whoever_is_nobody_any_more_gets_nothing() {
             }
         }
     }
-    assert_eq!(tour.holds(&bench.mine).await, before, "somebody who is nobody changed something");
+    tour.assert_unchanged(&before, "somebody who is nobody").await;
 }
 
 #[tokio::test]
@@ -385,7 +402,7 @@ async fn a_lesser_role_and_a_forged_form_get_nothing() {
             }
         }
     }
-    assert_eq!(tour.holds(&bench.mine).await, before, "a lesser role or a forged form changed something");
+    tour.assert_unchanged(&before, "a lesser role or a forged form").await;
 }
 
 #[tokio::test]
@@ -432,7 +449,7 @@ async fn another_tenant_and_a_guessed_id_get_nothing() {
             .any(|part| route.path.contains(part));
         for who in intruders.iter().filter(|who| !ends || who.name.ends_with("key")) {
             let has_id = route.path.contains('{');
-            for id in ids.iter().take(if has_id { usize::MAX } else { 6 }) {
+            for id in ids.iter().take(if has_id { usize::MAX } else { 3 }) {
                 let path = with_id(route, id);
                 // Without an id in the address it may stand in the query, or in what is handed in.
                 let queries: &[&str] = if has_id {
@@ -462,8 +479,5 @@ async fn another_tenant_and_a_guessed_id_get_nothing() {
             }
         }
     }
-    let after = tour.holds(&bench.mine).await;
-    for (table, rows) in &before {
-        assert_eq!(after.get(table), Some(rows), "another tenant changed {table}");
-    }
+    tour.assert_unchanged(&before, "another tenant").await;
 }

@@ -78,7 +78,11 @@ impl Check {
             "closed" => Some(true),
             "open" => Some(false),
             _ => {
-                self.refuse(field, "wrong_value", &format!("is \"{}\"; it must be open or closed", shown(&word)));
+                self.refuse(
+                    field,
+                    "wrong_value",
+                    &format!("is \"{}\"; it must be open or closed", shown(&word)),
+                );
                 None
             }
         }

@@ -81,7 +81,7 @@ fn a_table_lines_up_and_says_what_was_saved() {
     };
     assert_eq!(
         cascade(1_500, 300, 243_600, 36_000),
-        "The cascade did not put 1,200 texts to the LLM: an estimated 974,400 tokens and $0.1440, at 812 tokens a text as 300 texts took."
+        "The cascade did not put 1,200 texts to the LLM: an estimated 974,400 tokens and $0.144000, at 812 tokens a text as 300 texts took."
     );
     assert_eq!(
         cascade(2, 1, 4_000, 0),

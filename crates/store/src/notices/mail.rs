@@ -1,0 +1,245 @@
+//! E-mail on its way: claimed person by person, under a lease, so that what goes together is one message.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::{ConnectionTrait, FromQueryResult, Value};
+use serde_json::Value as Json;
+
+use super::Telling;
+use crate::statement::{pieces, skip_locked, sql};
+use crate::{Result, Store, TenantId};
+
+/// What could not be sent within this time is given up.
+pub const GIVEN_UP_AFTER: TimeDelta = TimeDelta::hours(72);
+/// Minutes until the next try, by how many there were; then the last one again.
+const WAITS: [i64; 7] = [1, 3, 10, 30, 60, 180, 360];
+
+/// A notice that somebody holds to send it by e-mail.
+#[derive(Debug, Clone, PartialEq, FromQueryResult)]
+pub struct Mail {
+    /// The event's place: with the person what the row is found by.
+    pub position: i64,
+    /// What the Message-ID is made of.
+    pub id: String,
+    /// It goes in one with the others that do.
+    pub together: bool,
+    /// Which try this is, from 1.
+    pub attempts: i64,
+    /// The event's id.
+    pub event_id: String,
+    /// The event's name.
+    pub event: String,
+    /// The category's word.
+    pub category: String,
+    /// What it is about, by id.
+    pub subject_id: String,
+    /// The interaction it is about, if it is about one.
+    pub interaction_id: Option<String>,
+    /// What is told of it.
+    pub payload: Json,
+    /// When it happened.
+    pub happened_at: DateTime<Utc>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+/// What became of an e-mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MailEnd {
+    /// The server took it.
+    Sent,
+    /// Not this time; the text says why, without an address.
+    Later(String),
+    /// Never; the text says why, without an address.
+    Failed(String),
+    /// The person is not to be told of it any more.
+    Dropped(String),
+}
+
+/// An e-mail whose end is to be kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FinishedMail {
+    /// The event's place.
+    pub position: i64,
+    /// The try it was.
+    pub attempts: i64,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// What became of it.
+    pub end: MailEnd,
+}
+
+/// How it stands with a tenant's e-mail.
+#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
+pub struct Waiting {
+    /// Since when the oldest that is due waits.
+    pub since: DateTime<Utc>,
+    /// What the last try of it came to.
+    pub last_error: Option<String>,
+}
+
+pub(super) async fn insert(
+    store: &Store,
+    on: &impl ConnectionTrait,
+    tenant: TenantId,
+    tellings: &[Telling<'_>],
+    at: DateTime<Utc>,
+) -> Result<()> {
+    let rows: Vec<[Value; 9]> = tellings
+        .iter()
+        .filter_map(|telling| {
+            let when = telling.email?;
+            Some([
+                tenant.0.into(),
+                telling.user.into(),
+                telling.event.position.into(),
+                store.new_id(at).into(),
+                when.together.into(),
+                "pending".into(),
+                0_i64.into(),
+                when.at.into(),
+                at.into(),
+            ])
+        })
+        .collect();
+    for piece in pieces(&rows) {
+        sql("INSERT INTO mail (tenant_id, user_id, position, id, together, state, attempts, next_at, created_at) VALUES ? ON CONFLICT DO NOTHING")
+            .rows(piece.iter().cloned())
+            .run(on)
+            .await?;
+    }
+    Ok(())
+}
+
+impl Store {
+    /// People of all tenants who have e-mail that is due: at most `most` of each tenant.
+    pub async fn mail_due(&self, most: u16) -> Result<Vec<(TenantId, String)>> {
+        #[derive(FromQueryResult)]
+        struct Tenant {
+            id: i64,
+        }
+        #[derive(FromQueryResult)]
+        struct User {
+            user_id: String,
+        }
+        let now = self.now();
+        let tenants = sql("SELECT t.id FROM tenant t WHERE (SELECT 1 FROM mail m WHERE m.tenant_id = t.id AND m.state = 'pending' \
+             AND m.next_at <= ? LIMIT 1) IS NOT NULL ORDER BY t.id")
+        .bind(now)
+        .all::<Tenant>(&self.reader)
+        .await?;
+        let mut due = Vec::new();
+        for Tenant { id } in tenants {
+            let users = sql("SELECT DISTINCT user_id FROM (SELECT user_id FROM mail WHERE tenant_id = ? AND state = 'pending' \
+                 AND next_at <= ? ORDER BY next_at LIMIT ?) AS m")
+            .bind(id)
+            .bind(now)
+            .bind(i64::from(most))
+            .all::<User>(&self.reader)
+            .await?;
+            due.extend(users.into_iter().map(|row| (TenantId(id), row.user_id)));
+        }
+        Ok(due)
+    }
+
+    /// Claims up to `most` due e-mails of a person, in order. What is not finished when the lease ends is due again.
+    pub async fn claim_mail(
+        &self,
+        tenant: TenantId,
+        user: &str,
+        (owner, lease): (&str, TimeDelta),
+        most: u16,
+    ) -> Result<Vec<Mail>> {
+        #[derive(FromQueryResult)]
+        struct Place {
+            position: i64,
+        }
+        let now = self.now();
+        let tx = self.begin().await?;
+        let claimed = sql(
+            "WITH due AS MATERIALIZED (SELECT position FROM mail WHERE tenant_id = ? AND user_id = ? AND state = 'pending' \
+             AND next_at <= ? ORDER BY position LIMIT ?",
+        )
+        .bind(tenant.0)
+        .bind(user)
+        .bind(now)
+        .bind(i64::from(most))
+        .then(skip_locked(self.backend()))
+        .then(
+            ") UPDATE mail SET lease_owner = ?, attempts = attempts + 1, next_at = ? WHERE tenant_id = ? AND user_id = ? \
+             AND position IN (SELECT position FROM due) RETURNING position",
+        )
+        .bind(owner)
+        .bind(now + lease)
+        .bind(tenant.0)
+        .bind(user)
+        .all::<Place>(&tx)
+        .await?;
+        let places: Vec<i64> = claimed.into_iter().map(|row| row.position).collect();
+        let mut mails = Vec::with_capacity(places.len());
+        for piece in pieces(&places) {
+            mails.extend(
+                sql("SELECT m.position, m.id, m.together, m.attempts, n.event_id, n.event, n.category, n.subject_id, n.interaction_id, \
+                     n.payload, n.happened_at, m.created_at FROM mail m JOIN notice n ON n.tenant_id = m.tenant_id AND n.position = m.position \
+                     WHERE m.tenant_id = ? AND m.user_id = ? AND m.position IN ?")
+                .bind(tenant.0)
+                .bind(user)
+                .list(piece.iter().copied())
+                .all::<Mail>(&tx)
+                .await?,
+            );
+        }
+        tx.commit().await?;
+        mails.sort_by_key(|mail| mail.position);
+        Ok(mails)
+    }
+
+    /// Keeps what became of a person's e-mails; one that is somebody else's by now stays theirs. Answers how many were kept.
+    pub async fn finish_mail(
+        &self,
+        tenant: TenantId,
+        user: &str,
+        owner: &str,
+        finished: &[FinishedMail],
+    ) -> Result<usize> {
+        let tx = self.begin().await?;
+        let now = self.now();
+        let mut kept = 0;
+        for mail in finished {
+            let wait = WAITS[usize::try_from(mail.attempts - 1).unwrap_or_default().min(WAITS.len() - 1)];
+            let next_at = now + TimeDelta::minutes(wait);
+            let (state, error) = match &mail.end {
+                MailEnd::Sent => ("sent", None),
+                MailEnd::Later(why) if next_at - mail.created_at > GIVEN_UP_AFTER => ("failed", Some(why)),
+                MailEnd::Later(why) => ("pending", Some(why)),
+                MailEnd::Failed(why) => ("failed", Some(why)),
+                MailEnd::Dropped(why) => ("dropped", Some(why)),
+            };
+            let ended = (state != "pending").then_some(now);
+            kept += sql("UPDATE mail SET state = ?, last_error = ?, next_at = ?, finished_at = ?, lease_owner = NULL WHERE tenant_id = ? \
+                 AND user_id = ? AND position = ? AND lease_owner = ? AND attempts = ? AND state = 'pending'")
+            .bind(state)
+            .bind(error.map(String::as_str))
+            .bind(next_at)
+            .bind(ended)
+            .bind(tenant.0)
+            .bind(user)
+            .bind(mail.position)
+            .bind(owner)
+            .bind(mail.attempts)
+            .run(&tx)
+            .await? as usize;
+        }
+        tx.commit().await?;
+        Ok(kept)
+    }
+
+    /// The e-mail of a tenant that is due for the longest; `None`: nothing waits.
+    pub async fn mail_waiting(&self, tenant: TenantId) -> Result<Option<Waiting>> {
+        sql("SELECT created_at AS since, last_error FROM mail WHERE tenant_id = ? AND state = 'pending' AND next_at <= ? \
+             ORDER BY next_at LIMIT 1")
+        .bind(tenant.0)
+        .bind(self.now())
+        .one(&self.reader)
+        .await
+    }
+}

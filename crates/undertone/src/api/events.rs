@@ -1,0 +1,100 @@
+//! Events in their order, for those who can not be called: pages, or a stream that takes up where it broke off.
+
+mod catalogue;
+mod cursor;
+mod live;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::json;
+use undertone_core::event::{EventKind, Wanted};
+use undertone_store::outbox::{Following, Told};
+
+use super::body::Query;
+use super::caller::Caller;
+use super::problem::{ApiError, GONE, INVALID_QUERY};
+use crate::app::App;
+use crate::visibility;
+
+pub use catalogue::show as catalogue;
+use cursor::Places;
+
+/// Events on a page, unless asked otherwise, and at most.
+const PAGE: u16 = 100;
+const LONGEST_PAGE: u16 = 500;
+
+/// What is wanted.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    after: Option<String>,
+    types: Option<String>,
+    limit: Option<u16>,
+}
+
+/// A page, or the stream.
+pub async fn follow(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    Query(asked): Query<Asked>,
+) -> Result<Response, ApiError> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let is_stream = text(header::ACCEPT).is_some_and(|accepted: &str| accepted.contains("text/event-stream"));
+    let kinds = kinds(asked.types.as_deref())?;
+    let places = Places::of(app.store.event_sequence(caller.tenant_id()).await?);
+    // A browser that comes back names the last event it heard of, and asks for the address as it was.
+    let heard = headers.get("last-event-id").and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty());
+    let after = match heard.or(asked.after.as_deref()) {
+        Some(cursor) => Some(begin(&places, cursor)?),
+        None => None,
+    };
+    let most = asked.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
+    if is_stream {
+        let after = after.unwrap_or(places.last());
+        return Ok(live::stream(app, caller, kinds, after).into_response());
+    }
+    let following = Following { kinds: kinds.as_deref(), most };
+    let (events, looked_to) =
+        app.store.events_after(caller.tenant_id(), after.unwrap_or(0), &following).await?;
+    let events = shown(&app, &caller, events).await?.unwrap_or_default();
+    let more = looked_to < places.last();
+    Ok(axum::Json(json!({"events": events, "next": places.cursor(looked_to), "more": more})).into_response())
+}
+
+/// The place that a cursor stands for, if everything behind it is still there.
+fn begin(places: &Places, cursor: &str) -> Result<i64, ApiError> {
+    let wrong = "`after` is no cursor of this tenant's events; give `next` of a page, the `id` of an event in the stream, or leave it out";
+    let place = places.place(cursor).ok_or_else(|| ApiError::new(INVALID_QUERY, wrong))?;
+    if place < places.removed() {
+        let told = "some of what followed is more than seven days old and not kept any more; begin anew without `after`";
+        return Err(ApiError::new(GONE, told));
+    }
+    Ok(place)
+}
+
+/// The events that are asked for; `None`: all.
+fn kinds(types: Option<&str>) -> Result<Option<Vec<EventKind>>, ApiError> {
+    let Some(types) = types else { return Ok(None) };
+    let patterns =
+        types.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect();
+    let wanted =
+        Wanted::new(patterns).map_err(|why| ApiError::new(INVALID_QUERY, format!("types: {why}")))?;
+    Ok(Some(EventKind::ALL.iter().copied().filter(|kind| wanted.has(*kind)).collect()))
+}
+
+/// What of these events the caller may see at this moment; `None` where they may not look at all any more.
+async fn shown(app: &App, caller: &Caller, events: Vec<Told>) -> Result<Option<Vec<Told>>, ApiError> {
+    let viewer = caller.viewer(&app.store).await?;
+    if viewer.role.is_none() {
+        return Ok(None);
+    }
+    let about = |told: &Told| told.payload["interaction_id"].as_str().map(str::to_owned);
+    let asked = events.iter().map(|told| (told.event.as_str(), about(told), told.payload.clone())).collect();
+    let seen = visibility::payloads(&app.store, caller.tenant_id(), viewer, asked).await?;
+    let shown =
+        events.iter().zip(seen).filter_map(|(told, seen)| Some(Told { payload: seen?, ..told.clone() }));
+    Ok(Some(shown.collect()))
+}

@@ -1,0 +1,238 @@
+//! What somebody says of a destination, in the API or in a file, and the destination that comes of it.
+
+use chrono::{DateTime, Utc};
+use ipnet::IpNet;
+use serde_json::{Map, Value};
+use undertone_core::Role;
+use undertone_core::destination::{DestinationConfig, DestinationKind, Detail};
+use undertone_core::event::Wanted;
+use undertone_store::TenantId;
+use undertone_store::destinations::{Destination, NewDestination};
+use undertone_store::secrets::{KeyError, Keyring};
+
+use super::address::check_address;
+use super::options::check_options;
+use super::secrets::{Secrets, check_signing_key, new_signing_key};
+
+/// Where `PagerDuty` takes events, unless another address is given.
+const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
+/// Characters of a name.
+const LONGEST_NAME: usize = 100;
+const KINDS: &str = "it is webhook, slack, pagerduty, teams or zendesk";
+
+/// A field, and what is wrong with it; never with what stands in it.
+pub type Wrong = (&'static str, String);
+
+/// What is said. Everything may be left out.
+#[derive(Default)]
+pub struct Draft {
+    pub kind: Option<DestinationKind>,
+    pub name: Option<String>,
+    pub url: Option<String>,
+    /// The address without what is secret in it.
+    pub shown: Option<String>,
+    pub key: Option<String>,
+    pub events: Option<Wanted>,
+    pub detail: Option<Detail>,
+    pub audience: Option<Role>,
+    pub options: Option<Map<String, Value>>,
+    pub active: Option<bool>,
+}
+
+/// What a destination is to be, its secrets in the open.
+pub struct Wished {
+    pub kind: DestinationKind,
+    pub name: String,
+    pub config: DestinationConfig,
+    pub secrets: Secrets,
+    pub shown_address: String,
+    pub active: bool,
+}
+
+impl Wished {
+    /// The same, sealed.
+    pub fn sealed(self, keyring: &Keyring, tenant: TenantId) -> Result<NewDestination, KeyError> {
+        let sealed = self.secrets.seal(keyring, tenant, self.kind)?;
+        Ok(NewDestination {
+            kind: self.kind,
+            name: self.name,
+            config: self.config,
+            shown_address: self.shown_address,
+            secrets: (sealed.text, sealed.key_id),
+            active: self.active,
+        })
+    }
+}
+
+impl Draft {
+    /// Every field.
+    pub const FIELDS: [&'static str; 9] =
+        ["kind", "name", "url", "key", "events", "detail", "audience", "options", "active"];
+
+    /// Takes one field in; messages go to the internet or to `allowed` networks.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words of ours only: a key may stand anywhere.
+    pub fn take(&mut self, name: &str, value: Value, allowed: &[IpNet]) -> Result<(), String> {
+        let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(|| "it is a text".to_owned());
+        match name {
+            "kind" => self.kind = Some(serde_json::from_value(value).map_err(|_| KINDS.to_owned())?),
+            "name" => {
+                let text = text(&value)?.trim().to_owned();
+                if text.is_empty() || text.chars().count() > LONGEST_NAME || text.contains(char::is_control) {
+                    return Err(format!("it has 1 to {LONGEST_NAME} characters, on one line"));
+                }
+                self.name = Some(text);
+            }
+            "url" => {
+                let checked = check_address(&text(&value)?, allowed)?;
+                (self.url, self.shown) = (Some(checked.url), Some(checked.shown));
+            }
+            "key" => self.key = Some(text(&value)?.trim().to_owned()),
+            "events" => {
+                let patterns: Vec<String> = serde_json::from_value(value)
+                    .map_err(|_| "it is a list of names of events".to_owned())?;
+                if patterns.is_empty() {
+                    return Err("name at least one event; * stands for all".to_owned());
+                }
+                self.events = Some(Wanted::new(patterns)?);
+            }
+            "detail" => {
+                self.detail =
+                    Some(serde_json::from_value(value).map_err(|_| "it is thin or full".to_owned())?);
+            }
+            "audience" => self.audience = Some(text(&value)?.parse()?),
+            "options" => {
+                self.options = Some(serde_json::from_value(value).map_err(|_| "it is an object".to_owned())?);
+            }
+            "active" => self.active = Some(value.as_bool().ok_or("it is true or false")?),
+            _ => return Err(format!("there is no such field; there are {}", Self::FIELDS.join(", "))),
+        }
+        Ok(())
+    }
+
+    /// The destination that is made of it, and the key that was made for it where a webhook was given none.
+    ///
+    /// # Errors
+    /// Everything that is missing or does not fit together.
+    pub fn made(self, allowed: &[IpNet]) -> Result<(Wished, Option<String>), Vec<Wrong>> {
+        let kind = self.kind.ok_or_else(|| vec![("kind", KINDS.to_owned())])?;
+        let mut wrong = Vec::new();
+        let (mut url, mut shown) = (self.url, self.shown);
+        if url.is_none() && kind == DestinationKind::Pagerduty {
+            match check_address(PAGERDUTY, allowed) {
+                Ok(checked) => (url, shown) = (Some(checked.url), Some(checked.shown)),
+                Err(why) => wrong.push(("url", why)),
+            }
+        } else if url.is_none() {
+            wrong.push(("url", "give the address that messages go to".to_owned()));
+        }
+        let made = (kind == DestinationKind::Webhook && self.key.is_none()).then(new_signing_key);
+        let key = self.key.or_else(|| made.clone());
+        if let Err(why) = check_key(kind, key.as_deref()) {
+            wrong.push(("key", why));
+        }
+        if self.name.is_none() {
+            wrong.push(("name", "give it a name, so that people can tell it from others".to_owned()));
+        }
+        let options = self.options.unwrap_or_default();
+        if let Err(why) = check_options(kind, &options) {
+            wrong.push(("options", why));
+        }
+        let (Some(url), Some(shown_address), Some(name), true) = (url, shown, self.name, wrong.is_empty())
+        else {
+            return Err(wrong);
+        };
+        let config = DestinationConfig {
+            events: self.events.unwrap_or_else(usual_events),
+            detail: self.detail.unwrap_or_default(),
+            audience: self.audience.unwrap_or(Role::Agent),
+            options,
+        };
+        let secrets = Secrets { url, key, previous: None };
+        let active = self.active.unwrap_or(true);
+        Ok((Wished { kind, name, config, secrets, shown_address, active }, made))
+    }
+
+    /// What becomes of a destination: what is left out stays, address and key too. A key that is replaced signs on for a day.
+    ///
+    /// # Errors
+    /// Everything that does not fit together.
+    pub fn over(
+        self,
+        before: &Destination,
+        secrets: Secrets,
+        now: DateTime<Utc>,
+    ) -> Result<Wished, Vec<Wrong>> {
+        let mut wrong = Vec::new();
+        if self.kind.is_some_and(|kind| kind != before.kind) {
+            let told = "it stays what it is; make another destination and remove this one";
+            wrong.push(("kind", told.to_owned()));
+        }
+        let mut secrets = secrets;
+        if let Some(key) = self.key {
+            match check_key(before.kind, Some(&key)) {
+                Ok(()) if secrets.key.as_ref() == Some(&key) => {}
+                Ok(()) => secrets = secrets.with_key(key, now),
+                Err(why) => wrong.push(("key", why)),
+            }
+        }
+        if let Some(url) = self.url {
+            secrets.url = url;
+        }
+        let config = DestinationConfig {
+            events: self.events.unwrap_or_else(|| before.config.events.clone()),
+            detail: self.detail.unwrap_or(before.config.detail),
+            audience: self.audience.unwrap_or(before.config.audience),
+            options: self.options.unwrap_or_else(|| before.config.options.clone()),
+        };
+        if let Err(why) = check_options(before.kind, &config.options) {
+            wrong.push(("options", why));
+        }
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
+        Ok(Wished {
+            kind: before.kind,
+            name: self.name.unwrap_or_else(|| before.name.clone()),
+            config,
+            secrets,
+            shown_address: self.shown.unwrap_or_else(|| before.shown_address.clone()),
+            active: self.active.unwrap_or(before.active),
+        })
+    }
+}
+
+/// What a destination gets where nothing is said: what people act on, and not every score.
+fn usual_events() -> Wanted {
+    let usual = ["alert.*", "incident.*", "customer.erased", "budget.threshold"];
+    Wanted::new(usual.map(str::to_owned).to_vec()).unwrap_or_else(|_| Wanted::all())
+}
+
+fn check_key(kind: DestinationKind, key: Option<&str>) -> Result<(), String> {
+    match (kind, key) {
+        (DestinationKind::Webhook, Some(key)) => check_signing_key(key),
+        (DestinationKind::Webhook | DestinationKind::Slack | DestinationKind::Teams, None) => Ok(()),
+        (DestinationKind::Slack | DestinationKind::Teams, Some(_)) => {
+            Err("its address is its key; leave this out".to_owned())
+        }
+        (DestinationKind::Pagerduty, Some(key))
+            if key.len() == 32 && key.bytes().all(|b| b.is_ascii_alphanumeric()) =>
+        {
+            Ok(())
+        }
+        (DestinationKind::Pagerduty, _) => {
+            Err("give the integration key of the service: 32 letters and digits".to_owned())
+        }
+        (DestinationKind::Zendesk, Some(key))
+            if key
+                .split_once("/token:")
+                .is_some_and(|(user, token)| user.contains('@') && !token.is_empty()) =>
+        {
+            Ok(())
+        }
+        (DestinationKind::Zendesk, _) => {
+            Err("give e-mail address, /token: and the API token, as in ana@example.com/token:…".to_owned())
+        }
+    }
+}
