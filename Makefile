@@ -6,7 +6,7 @@ NEEDS := cc:gcc script:bsdutils initdb:postgresql setpriv:util-linux chromium:ch
 # Debian keeps PostgreSQL's programs where no path leads; the tests look there too.
 export PATH := $(PATH)$(addprefix :,$(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin))))
 
-.PHONY: test check soak bench bench-service bench-cascade bench-llm bench-outage train demo needs advisories
+.PHONY: test check soak bench bench-service bench-cascade bench-llm bench-outage bench-deliver train demo needs advisories
 
 ## Every check and every test. Installs what is missing from Debian's packages.
 test: needs check
@@ -63,6 +63,11 @@ bench-llm:
 bench-outage:
 	UNDERTONE_OUTAGE_SECONDS=600 UNDERTONE_OUTAGE_WAITING=20000 UNDERTONE_OUTAGE_BACKFILL=5000 \
 	  $(CARGO) test --release -p undertone --test backfill outage -- --test-threads=1 --nocapture | grep -E 'FIGURES|test result|panicked'
+
+## How messages to destinations go out beside receivers that hang or fail, and what 100,000 that wait take; figures for docs/performance.md.
+bench-deliver:
+	UNDERTONE_BENCH_DELIVER=1 \
+	  $(CARGO) test --release -p undertone --test deliver -- --test-threads=1 --nocapture | grep -E 'FIGURES|test result|panicked'
 
 ## What the cascade keeps of an LLM's accuracy and what it takes, as Markdown for docs/performance.md.
 bench-cascade:

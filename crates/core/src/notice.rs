@@ -114,11 +114,14 @@ pub struct Facts {
     pub sections: Vec<Section>,
 }
 
+/// Says something from a tenant's name and settings.
+type Says = fn(&str, &Settings) -> String;
+
 /// The words of a language.
 struct Words {
-    notice: fn(&str, &Settings) -> String,
+    notice: Says,
     /// Id, title and text of each section.
-    sections: [(&'static str, &'static str, fn(&str, &Settings) -> String); 8],
+    sections: [(&'static str, &'static str, Says); 8],
 }
 
 impl Facts {

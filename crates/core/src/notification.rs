@@ -231,9 +231,8 @@ impl Preferences {
             return Err("quiet hours have no holidays; leave `holidays` out".to_owned());
         }
         if self.quiet_hours.weekly_minutes() > 7 * 1440 - LEAST {
-            return Err(
-                "quiet hours leave less than an hour a week; switch e-mail off by category instead".to_owned()
-            );
+            return Err("quiet hours leave less than an hour a week; switch e-mail off by category instead"
+                .to_owned());
         }
         Ok(())
     }

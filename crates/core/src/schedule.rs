@@ -113,7 +113,7 @@ pub(crate) mod zone_name {
     use chrono_tz::Tz;
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-    #[expect(clippy::ref_option, reason = "serde hands the field over like this")]
+    #[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde hands the field over like this")]
     pub(crate) fn serialize<S: Serializer>(zone: &Option<Tz>, serializer: S) -> Result<S::Ok, S::Error> {
         zone.map(Tz::name).serialize(serializer)
     }
@@ -254,7 +254,7 @@ fn moment(zone: Tz, day: NaiveDate, minutes: u16, begins: bool) -> DateTime<Utc>
             let before = (1..=25)
                 .find_map(|hours| zone.from_local_datetime(&(local - Duration::hours(hours))).latest());
             let mut minutes =
-                (0..=26 * 60).filter_map(|m| Some(before.as_ref()?.clone() + Duration::minutes(m)));
+                (0..=26 * 60).filter_map(|m| Some(before? + Duration::minutes(m)));
             let first = minutes.find(|at| at.naive_local() >= local);
             first.map_or_else(|| Utc.from_utc_datetime(&local), |at| at.with_timezone(&Utc))
         }

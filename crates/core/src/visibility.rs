@@ -246,10 +246,9 @@ pub fn see(choice: &Choice, viewer: &Viewer, what: &LookedAt<'_>) -> Sight {
         Policy::PostConversation => match what.standing() {
             Some(Standing::Closed) => Sight::ALL,
             Some(Standing::Open) => not(Reason::ConversationOpen),
-            Some(Standing::Apart) => not(Reason::NoConversation),
             // A text that is tried out belongs to nothing: for those who try out settings.
             None if viewer.leads() => Sight::ALL,
-            None => not(Reason::NoConversation),
+            Some(Standing::Apart) | None => not(Reason::NoConversation),
         },
         Policy::AggregateOnly => not(Reason::OnlyGroups),
         Policy::ThresholdRules => {

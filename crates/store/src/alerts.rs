@@ -3,6 +3,7 @@
 //! An alert is raised in the transaction that keeps the verdict. Whoever moves the customer's moment in `alert_cooldown` raises it, so that
 //! many workers raise one. Where the category surges, its incident holds the alert back; see [`incidents`].
 
+mod around;
 mod clock;
 pub mod incidents;
 mod list;

@@ -63,9 +63,8 @@ impl Store {
             let state = one.closed.or(written_after.then_some(false));
             match (state, now.closed_at) {
                 (Some(true), None) => {
-                    if self.close(tx, tenant, &one.conversation, one.at).await? {
-                        now.closed_at = Some(one.at);
-                    }
+                    let is_closed = self.close(tx, tenant, &one.conversation, one.at).await?;
+                    now.closed_at = is_closed.then_some(one.at);
                 }
                 (Some(false), Some(_)) => {
                     self.open_again(tx, tenant, &one.conversation, one.at).await?;

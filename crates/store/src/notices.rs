@@ -8,7 +8,7 @@ pub mod inbox;
 pub mod mail;
 pub mod preferences;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
@@ -17,7 +17,7 @@ use undertone_core::event::EventKind;
 use undertone_core::notification::{Category, Preferences, When};
 use undertone_core::{Role, Settings};
 
-use crate::statement::{pieces, sql};
+use crate::statement::{for_update, pieces, sql};
 use crate::{Result, Store, TenantId};
 
 pub use inbox::{InboxItem, Part};
@@ -92,6 +92,11 @@ struct Row {
     created_at: DateTime<Utc>,
 }
 
+#[derive(FromQueryResult)]
+struct Id {
+    id: String,
+}
+
 impl Store {
     /// The tenants whose people were not told of everything yet.
     pub async fn tenants_with_untold(&self) -> Result<Vec<TenantId>> {
@@ -99,8 +104,10 @@ impl Store {
         struct Tenant {
             tenant_id: i64,
         }
-        let rows = sql("SELECT s.tenant_id FROM event_sequence s LEFT JOIN notice_cursor c ON c.tenant_id = s.tenant_id \
-             WHERE s.last > COALESCE(c.position, 0) ORDER BY s.tenant_id")
+        let rows = sql(
+            "SELECT s.tenant_id FROM event_sequence s LEFT JOIN notice_cursor c ON c.tenant_id = s.tenant_id \
+             WHERE s.last > COALESCE(c.position, 0) ORDER BY s.tenant_id",
+        )
         .all::<Tenant>(&self.reader)
         .await?;
         Ok(rows.into_iter().map(|row| TenantId(row.tenant_id)).collect())
@@ -119,7 +126,8 @@ impl Store {
             .await?
             .unwrap_or_default();
         let to = last.min(from + AT_ONCE);
-        let names = EventKind::ALL.iter().filter(|kind| Category::of(**kind).is_some()).map(|kind| kind.as_str());
+        let names =
+            EventKind::ALL.iter().filter(|kind| Category::of(**kind).is_some()).map(|kind| kind.as_str());
         let rows = sql("SELECT position, id, event, subject_id, payload, created_at FROM outbox WHERE tenant_id = ? AND position > ? \
              AND position <= ? AND event IN ? ORDER BY position")
         .bind(tenant.0)
@@ -181,6 +189,20 @@ impl Store {
         if moved == 0 {
             return Ok(false);
         }
+        // What was erased meanwhile is told to nobody; an erasure that comes now waits, and finds the notices.
+        let ids: Vec<&str> = untold.events.iter().map(|event| event.id.as_str()).collect();
+        let mut there = HashSet::new();
+        for piece in pieces(&ids) {
+            let rows = sql("SELECT id FROM outbox WHERE tenant_id = ? AND id IN ? ORDER BY id")
+                .bind(tenant.0)
+                .list(piece.iter().copied())
+                .then(for_update(self.backend()))
+                .all::<Id>(&tx)
+                .await?;
+            there.extend(rows.into_iter().map(|row| row.id));
+        }
+        let tellings: Vec<&Telling<'_>> =
+            tellings.iter().filter(|telling| there.contains(&telling.event.id)).collect();
         let told: BTreeMap<i64, &UntoldEvent> =
             tellings.iter().map(|telling| (telling.event.position, telling.event)).collect();
         let notices: Vec<[Value; 10]> = told
@@ -208,8 +230,8 @@ impl Store {
                 .run(&tx)
                 .await?;
         }
-        inbox::insert(&tx, tenant, tellings).await?;
-        mail::insert(self, &tx, tenant, tellings, at).await?;
+        inbox::insert(&tx, tenant, &tellings).await?;
+        mail::insert(self, &tx, tenant, &tellings, at).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -222,13 +244,14 @@ impl Store {
             position: i64,
         }
         let tx = self.begin().await?;
-        let old =
-            sql("SELECT position FROM notice WHERE tenant_id = ? AND created_at < ? ORDER BY created_at LIMIT ?")
-                .bind(tenant.0)
-                .bind(self.now() - age)
-                .bind(SOME)
-                .all::<Place>(&tx)
-                .await?;
+        let old = sql(
+            "SELECT position FROM notice WHERE tenant_id = ? AND created_at < ? ORDER BY created_at LIMIT ?",
+        )
+        .bind(tenant.0)
+        .bind(self.now() - age)
+        .bind(SOME)
+        .all::<Place>(&tx)
+        .await?;
         let places: Vec<i64> = old.iter().map(|row| row.position).collect();
         for statement in [
             "DELETE FROM inbox_item WHERE tenant_id = ? AND position IN ?",
@@ -259,6 +282,7 @@ impl Recipient {
 
 /// The last place that is in somebody's inbox or was looked at for it.
 pub(crate) async fn cursor(on: &impl ConnectionTrait, tenant: TenantId) -> Result<i64> {
-    let found = sql("SELECT position FROM notice_cursor WHERE tenant_id = ?").bind(tenant.0).value::<i64>(on).await?;
+    let found =
+        sql("SELECT position FROM notice_cursor WHERE tenant_id = ?").bind(tenant.0).value::<i64>(on).await?;
     Ok(found.unwrap_or_default())
 }

@@ -64,12 +64,9 @@ fn is_for_people(kind: EventKind) -> bool {
 
 /// Whether the cause has said itself to whom the event goes.
 fn is_decided(kind: EventKind) -> bool {
-    match kind {
-        EventKind::SentimentScored | EventKind::SentimentNegative | EventKind::BudgetThreshold => true,
-        // Whoever holds copies has to hear of it, whatever is switched off.
-        EventKind::CustomerErased | EventKind::Test => true,
-        _ => false,
-    }
+    use EventKind::{BudgetThreshold, CustomerErased, SentimentNegative, SentimentScored, Test};
+    // Of an erasure whoever holds copies has to hear, whatever is switched off.
+    matches!(kind, SentimentScored | SentimentNegative | BudgetThreshold | CustomerErased | Test)
 }
 
 /// Leaves out of their ways what the tenant's two switches leave out: `emit_workflow_events` and `dispatch_webhooks`.

@@ -2,6 +2,7 @@
 //! transaction, and survives another verdict. Each act is kept as a revision in `sentiment_override` and noted in the audit log.
 
 mod checked;
+mod held;
 mod read;
 
 use chrono::{DateTime, Utc};
@@ -18,7 +19,7 @@ use crate::outbox::{self, Caused};
 use crate::rollups::{COUNTED, Counted, Deltas, hold_days};
 use crate::rows::word;
 use crate::statement::{for_update, sql};
-use crate::{Result, Store, StoreError, TenantId, agents, alerts, review};
+use crate::{Result, Store, StoreError, agents, alerts, review};
 
 pub(crate) use checked::{differing, put_back};
 pub use read::Revision;
@@ -121,29 +122,46 @@ impl Store {
         seen: Seen<'_>,
     ) -> Result<Option<Override>> {
         let tx = self.begin().await?;
-        let days = hold_days(self, &tx, act.tenant).await?;
-        let Some(text_revision) = self.hold(&tx, act.tenant, interaction).await? else { return Ok(None) };
+        let done = self.say_in(&tx, act, interaction, (said, seen)).await;
+        if let Ok(Some((now, true))) = done {
+            tx.commit().await?;
+            return Ok(Some(now));
+        }
+        // At once, and not when the connection is used again: workers pass over what is locked.
+        tx.rollback().await?;
+        done.map(|done| done.map(|(now, _)| now))
+    }
+
+    /// The same within a transaction; beside it whether anything changed.
+    async fn say_in(
+        &self,
+        tx: &DatabaseTransaction,
+        act: &Act<'_>,
+        interaction: &str,
+        (said, seen): (Said<'_>, Seen<'_>),
+    ) -> Result<Option<(Override, bool)>> {
+        let days = hold_days(self, tx, act.tenant).await?;
+        let Some(text_revision) = self.hold(tx, act.tenant, interaction).await? else { return Ok(None) };
         let standing = sql("SELECT verdict_id, score, label, human_override_id, human_override_score, human_override_label, \
              human_override_reason, human_override_by, human_override_at FROM interaction_sentiment WHERE tenant_id = ? AND interaction_id = ?")
         .bind(act.tenant.0)
         .bind(interaction)
         .then(for_update(self.backend()))
-        .one::<Standing>(&tx)
+        .one::<Standing>(tx)
         .await?;
         let Some(standing) = standing else {
             return conflict("there is no verdict on this interaction to say anything about");
         };
-        let editing =
-            Editing { store: self, tx: &tx, act, interaction, at: self.now(), text_revision, standing };
+        let editing = Editing { store: self, tx, act, interaction, at: self.now(), text_revision, standing };
         if editing.is_said_already(said).await? {
-            return editing.now(None).map(Some);
+            return Ok(Some((editing.now(None)?, false)));
         }
         editing.check(said, seen)?;
         let id = match said {
             Said::Set { correction, reason } => {
                 let id = editing.put(Some(correction), reason, days.sealed_before).await?;
                 review::take_corrected(&editing.as_item()).await?;
-                alerts::corrected(self, &tx, act, interaction, correction.score.get().into()).await?;
+                alerts::corrected(self, tx, act, interaction, correction.score.get().into()).await?;
                 Some(id)
             }
             Said::Clear => Some(editing.put(None, None, days.sealed_before).await?),
@@ -153,56 +171,7 @@ impl Store {
             }
         };
         let now = editing.now(id.map(|id| (id, said)))?;
-        tx.commit().await?;
-        Ok(Some(now))
-    }
-
-    /// Keeps an interaction and its customer from changing until the transaction ends; answers the revision of its text.
-    async fn hold(
-        &self,
-        tx: &DatabaseTransaction,
-        tenant: TenantId,
-        interaction: &str,
-    ) -> Result<Option<i64>> {
-        #[derive(FromQueryResult)]
-        struct Held {
-            revision: i64,
-            customer_id: Option<String>,
-        }
-        #[derive(FromQueryResult)]
-        struct Customer {
-            opted_out_at: Option<DateTime<Utc>>,
-            erased_at: Option<DateTime<Utc>>,
-        }
-        const HELD: &str = "SELECT revision, customer_id FROM interaction WHERE tenant_id = ? AND id = ?";
-        // The customer first, as whoever takes interactions in does.
-        let before = sql(HELD).bind(tenant.0).bind(interaction).one::<Held>(tx).await?;
-        let Some(before) = before else { return Ok(None) };
-        if let Some(id) = &before.customer_id {
-            let customer = sql("SELECT opted_out_at, erased_at FROM customer WHERE tenant_id = ? AND id = ?")
-                .bind(tenant.0)
-                .bind(id)
-                .then(for_update(self.backend()))
-                .one::<Customer>(tx)
-                .await?;
-            if customer.is_none_or(|c| c.opted_out_at.is_some() || c.erased_at.is_some()) {
-                return conflict(
-                    "its customer opted out of being scored, or was erased: nothing is said about their texts any more",
-                );
-            }
-        }
-        let held = sql(HELD)
-            .bind(tenant.0)
-            .bind(interaction)
-            .then(for_update(self.backend()))
-            .one::<Held>(tx)
-            .await?;
-        match held {
-            Some(held) if held.customer_id != before.customer_id => {
-                conflict("it was handed in anew this moment; look at it again")
-            }
-            held => Ok(held.map(|held| held.revision)),
-        }
+        Ok(Some((now, true)))
     }
 }
 
@@ -263,7 +232,7 @@ impl Editing<'_> {
         reason: Option<&str>,
         sealed: Option<chrono::NaiveDate>,
     ) -> Result<String> {
-        let (store, tx, tenant) = (self.store, self.tx, self.act.tenant);
+        let (tx, tenant) = (self.tx, self.act.tenant);
         let old = sql(COUNTED)
             .bind(tenant.0)
             .then(" AND interaction_id = ?")
@@ -306,7 +275,7 @@ impl Editing<'_> {
             "verdict": self.verdict(),
             "revision": id,
         });
-        audit::note(store, tx, self.act, ("sentiment_override", self.interaction), &payload).await?;
+        audit::note(self.store, tx, self.act, ("sentiment_override", self.interaction), &payload).await?;
         let told = json!({
             "tenant_id": tenant,
             "interaction_id": self.interaction,
@@ -321,7 +290,7 @@ impl Editing<'_> {
             "at": self.at,
         });
         let event = Caused::new(EventKind::SentimentOverridden, self.interaction, told);
-        outbox::emit(store, tx, tenant, self.at, vec![event]).await?;
+        outbox::emit(self.store, tx, tenant, self.at, vec![event]).await?;
         Ok(id)
     }
 

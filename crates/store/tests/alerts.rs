@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::too_many_lines, reason = "tests")]
 
+#[path = "alerts/configured.rs"]
+mod configured;
+#[path = "alerts/notices.rs"]
+mod notices;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -220,6 +225,9 @@ async fn suite(url: String) {
     a_destination_that_fails_is_left_alone_and_then_switched_off(&bench).await;
     what_was_sent_can_be_sent_again(&bench).await;
     two_who_change_a_destination_do_not_overwrite(&bench).await;
+    configured::what_is_asked_together_is_changed_together(&bench).await;
+    configured::destinations_are_sealed_anew(&bench).await;
+    configured::alerts_are_found_around_interactions(&bench).await;
 }
 
 async fn one_alert_for_a_customer_and_cooldown(bench: &Bench) {

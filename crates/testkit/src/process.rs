@@ -52,6 +52,12 @@ impl Service {
         service
     }
 
+    /// The process's id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Ends it without warning.
     pub fn kill(&mut self) {
         let _ = self.process.kill();

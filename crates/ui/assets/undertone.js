@@ -83,6 +83,44 @@
     addEventListener("pageshow", event => { if (event.persisted) { start(); refresh(); } });
   }
 
+  // The bell: how much of the inbox is unread. One connection for all of a person's pages, held by whoever has the lock.
+  const bell = one("#unread");
+  if (bell && "EventSource" in window) {
+    const name = `undertone ${one(".foot bdi")?.textContent ?? ""} inbox`;
+    const others = "BroadcastChannel" in window ? new BroadcastChannel(name) : null;
+    let known = null;
+    const ring = told => {
+      known = told;
+      bell.textContent = told.more_unread ? "99+" : told.unread;
+      bell.hidden = !told.unread && !told.more_unread;
+      if (location.pathname === "/inbox" && !location.search) refresh();
+    };
+    const hear = told => { ring(told); others?.postMessage({ told }); };
+    if (others) others.onmessage = ({ data }) => {
+      if (data.told) ring(data.told); else if (known) others.postMessage({ told: known });
+    };
+    const listen = signal => new Promise(ended => {
+      let source, timer, wait = 1000;
+      const open = () => {
+        source = new EventSource(bell.dataset.src);
+        source.onopen = () => { wait = 1000; };
+        source.addEventListener("unread", event => hear(JSON.parse(event.data)));
+        source.onerror = () => { if (source.readyState === EventSource.CLOSED) timer = setTimeout(open, wait = Math.min(wait * 2, 30000)); };
+      };
+      open();
+      signal.addEventListener("abort", () => { clearTimeout(timer); source.close(); ended(); });
+    });
+    const begin = () => {
+      const leaving = new AbortController(), signal = leaving.signal;
+      addEventListener("pagehide", () => leaving.abort(), { once: true });
+      if (!others || !navigator.locks) { listen(signal); return; }
+      others.postMessage({});
+      navigator.locks.request(name, { signal }, () => listen(signal)).catch(() => {});
+    };
+    begin();
+    addEventListener("pageshow", event => { if (event.persisted) begin(); });
+  }
+
   // Charts: one stop for the tab key, arrows walk, touch keeps a read-out open.
   function wire(root) {
     for (const chart of all(".pts", root)) {

@@ -7,6 +7,8 @@ pub mod assets;
 mod chart;
 mod door;
 mod highlight;
+mod inbox;
+mod mail;
 mod overview;
 mod second_factor;
 mod text;
@@ -17,6 +19,8 @@ use askama::Template;
 use undertone_core::notice::{Facts, Language};
 
 pub use door::{Account, Done, SetPassword, account, done, set_password};
+pub use inbox::{Inbox, InboxAlert, InboxNote, Unsubscribe, inbox, unsubscribe};
+pub use mail::{Mail, MailNote, mail_html, mail_text};
 pub use overview::{Fragment, OverviewPage, overview, overview_fragments, said};
 pub use second_factor::{
     Code, RecoveryCodes, SecondFactor, SetUp, code, recovery_codes, second_factor, set_up,

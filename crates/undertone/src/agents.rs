@@ -65,7 +65,7 @@ pub struct Numbers {
     choice: Choice,
     figures: Figures,
     sums: Vec<AgentSums>,
-    numbers: Option<agents::Numbers>,
+    adjusted: Option<agents::Numbers>,
     known: Vec<Agent>,
 }
 
@@ -120,8 +120,8 @@ impl Numbers {
         let ids: Vec<&str> = all.iter().map(|one| one.agent.as_str()).collect();
         let mut known = app.store.agents(tenant, &ids).await?;
         known.sort_by(|a, b| a.external_id.cmp(&b.external_id));
-        let numbers = agents::Numbers::of(&all, minimum);
-        Ok(Self { window, complete: switch.complete, minimum, viewer, choice, figures, sums, numbers, known })
+        let adjusted = agents::Numbers::of(&all, minimum);
+        Ok(Self { window, complete: switch.complete, minimum, viewer, choice, figures, sums, adjusted, known })
     }
 
     /// Notes that these are about to be shown.
@@ -158,7 +158,7 @@ impl Numbers {
 
     fn of<'a>(&'a self, agent: &'a Agent) -> OfAgent<'a> {
         let sums = self.sums.iter().find(|one| one.sums.agent == agent.id);
-        let number = self.numbers.iter().flat_map(|all| &all.agents).find(|one| one.agent == agent.id);
+        let number = self.adjusted.iter().flat_map(|all| &all.agents).find(|one| one.agent == agent.id);
         let customers = sums.map_or(0, |one| one.customers);
         let group =
             LookedAt::Group { level: Level::Agent, customers: u32::try_from(customers).unwrap_or(u32::MAX) };
@@ -172,7 +172,7 @@ impl Numbers {
         let sees_all =
             self.viewer.role.is_some_and(|role| role.may(Permission::AgentNumbers) && role != Role::Manager);
         let many = self.sums.len() >= usize::from(self.choice.min_group);
-        self.numbers.as_ref().filter(|_| sees_all || many).map(|numbers| numbers.average)
+        self.adjusted.as_ref().filter(|_| sees_all || many).map(|numbers| numbers.average)
     }
 
     fn round(&self, points: f64) -> f64 {

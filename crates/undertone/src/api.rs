@@ -3,7 +3,7 @@
 
 pub mod agents;
 mod ai_usage;
-mod alerts;
+pub mod alerts;
 mod audit;
 mod backfills;
 pub mod body;
@@ -16,10 +16,12 @@ mod events;
 mod groups;
 mod guide;
 mod health;
+pub mod inbox;
 mod interactions;
 mod keys;
 pub mod me;
 mod module;
+mod notifications;
 mod openapi;
 mod overrides;
 mod overview;
@@ -184,6 +186,12 @@ pub const ROUTES: &[Route] = &[
     }),
     route("GET", "/api/v1/deliveries/{id}", Needs(May::Settings), || get(destinations::delivery)),
     route("POST", "/api/v1/deliveries/{id}/replay", Needs(May::Settings), || post(destinations::replay)),
+    route("GET", "/api/v1/inbox", Needs(May::Account), || get(inbox::list)),
+    route("GET", "/api/v1/inbox/live", Needs(May::Account), || get(inbox::follow)),
+    route("POST", "/api/v1/inbox/read-all", Needs(May::Account), || post(inbox::read_all)),
+    route("POST", "/api/v1/inbox/{id}/read", Needs(May::Account), || post(inbox::read)),
+    route("GET", "/api/v1/me/notifications", Needs(May::Account), || get(notifications::show)),
+    route("PUT", "/api/v1/me/notifications", Needs(May::Account), || put(notifications::save)),
     route("GET", "/api/v1/me", Needs(May::Read), || get(me::show)),
     route("POST", "/api/v1/me/password", Needs(May::Account), || post(me::change_password)),
     route("POST", "/api/v1/me/log-out", Needs(May::Account), || post(me::log_out)),
@@ -234,6 +242,12 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/login", Public, || post(pages::login::log_in)),
     route("GET", "/set-password", Public, || get(pages::password::show)),
     route("POST", "/set-password", Public, || post(pages::password::save)),
+    route("GET", "/unsubscribe", Public, || get(pages::unsubscribe::show)),
+    route("POST", "/unsubscribe", Public, || post(pages::unsubscribe::end)),
+    route("GET", "/inbox", Page, || get(pages::inbox::show)),
+    route("POST", "/inbox/read-all", Page, || post(pages::inbox::read_all)),
+    route("POST", "/inbox/{id}/read", Page, || post(pages::inbox::read)),
+    route("POST", "/inbox/alerts/{id}", Page, || post(pages::inbox::act)),
     route("GET", "/account", Page, || get(pages::account::show)),
     route("POST", "/account/password", Page, || post(pages::account::change_password)),
     route("POST", "/account/log-out", Page, || post(pages::account::log_out)),

@@ -1,12 +1,15 @@
 //! The command line: what can be typed, and which module does it.
 
 mod admin;
+mod alerts;
 mod audit;
 mod backfill;
 mod calibrate;
 mod cascade;
+mod configuration;
 mod customer;
 mod demo;
+mod destinations;
 mod doctor;
 mod eval;
 mod explain;
@@ -83,6 +86,16 @@ pub enum Command {
     Module(admin::ModuleArguments),
     /// Read, verify and export the audit log: who did what, and proof of it
     Audit(audit::AuditArguments),
+    /// List alerts, and tell what became of one
+    Alerts(alerts::AlertsArguments),
+    /// List incidents: many customers low about the same thing at once
+    Incidents(alerts::IncidentsArguments),
+    /// List destinations of events, and send a test message
+    Destinations(destinations::DestinationsArguments),
+    /// Bring settings of alerts and destinations to what a file says
+    Apply(configuration::ApplyArguments),
+    /// Write settings of alerts and destinations as a file
+    Export(configuration::ExportArguments),
     /// Erase a customer, give out what is held of one, place one under legal hold
     Customer(customer::CustomerArguments),
     /// Remove what was kept long enough; the service does this once a day
@@ -91,7 +104,7 @@ pub enum Command {
     Migrate(admin::MigrateArguments),
     /// Count everything anew and compare it with the counters
     Verify(verify::VerifyArguments),
-    /// Say what is misconfigured, or why an interaction is not scored
+    /// Say what is misconfigured, why an interaction is not scored, or why nobody was told
     Doctor(doctor::DoctorArguments),
     /// Show or check the configuration
     Config(admin::ConfigCommand),
@@ -141,6 +154,11 @@ pub fn run(command: Command) -> Result<Outcome, CliError> {
         Command::Cascade(arguments) => cascade::run(arguments),
         Command::Module(arguments) => admin::run_module(arguments),
         Command::Audit(arguments) => audit::run(arguments),
+        Command::Alerts(arguments) => alerts::run_alerts(&arguments),
+        Command::Incidents(arguments) => alerts::run_incidents(&arguments),
+        Command::Destinations(arguments) => destinations::run(&arguments),
+        Command::Apply(arguments) => configuration::run_apply(&arguments),
+        Command::Export(arguments) => configuration::run_export(&arguments),
         Command::Customer(arguments) => customer::run_customer(arguments),
         Command::Retention(arguments) => customer::run_retention(&arguments),
         Command::Migrate(arguments) => admin::run_migrate(&arguments),

@@ -11,12 +11,13 @@ use undertone_store::secrets::{Provider, usable_address};
 
 use crate::error::CliError;
 use crate::limits::Proxies;
+use crate::mail::SmtpSecurity;
 
 /// The default configuration, with its comments.
 pub const DEFAULT: &str = include_str!("default.toml");
 
 /// Every name, as in `default.toml`.
-pub const NAMES: [&str; 21] = [
+pub const NAMES: [&str; 27] = [
     "listen",
     "data_dir",
     "database_url",
@@ -38,6 +39,12 @@ pub const NAMES: [&str; 21] = [
     "openai_api_key_file",
     "openai_base_url",
     "prices_file",
+    "smtp_host",
+    "smtp_port",
+    "smtp_security",
+    "smtp_user",
+    "smtp_password_file",
+    "mail_from",
 ];
 
 /// Flags that every command with a database has.
@@ -106,6 +113,18 @@ pub struct Config {
     pub openai_base_url: String,
     /// The file with prices of LLMs in place of the built-in ones; empty: none. See [`crate::prices`].
     pub prices_file: PathBuf,
+    /// The server that takes e-mail to people; empty: none, and nobody gets any.
+    pub smtp_host: String,
+    /// Its port; 0: the usual one.
+    pub smtp_port: u16,
+    /// How the connection to it is kept from others.
+    pub smtp_security: SmtpSecurity,
+    /// Who we are there; empty: it asks nobody.
+    pub smtp_user: String,
+    /// The file with the password for that; empty: none.
+    pub smtp_password_file: PathBuf,
+    /// Whom e-mail comes from.
+    pub mail_from: String,
 }
 
 /// How log lines are written.

@@ -29,8 +29,11 @@ use undertone_store::destinations::Sent;
 use undertone_store::secrets::Keyring;
 use undertone_store::{Store, StoreError, TenantId};
 
-pub use draft::{Draft, Wrong};
+use crate::mail::{Mailer, Post};
+
+pub use draft::{Draft, Wished, Wrong};
 pub use message::Message;
+pub use note::Note;
 pub use outward::{NoReply, OutRequest, Outward, Reply};
 pub use place::Stream;
 pub use secrets::{Secrets, new_signing_key};
@@ -121,12 +124,22 @@ pub struct Deliveries {
 }
 
 impl Deliveries {
-    /// Starts them.
-    pub fn start(tools: &Tools, stream: &Stream, ending: &watch::Receiver<bool>) -> Self {
+    /// Starts them; without a mailer nobody gets e-mail.
+    pub fn start(
+        tools: &Tools,
+        stream: &Stream,
+        mailer: Option<Mailer>,
+        ending: &watch::Receiver<bool>,
+    ) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(place::serve(tools.store.clone(), stream.clone(), ending.clone()));
         tasks.spawn(serve(tools.clone(), ending.clone()));
         tasks.spawn(crate::watch::serve(tools.store.clone(), ending.clone()));
+        tasks.spawn(crate::tell::serve(tools.store.clone(), stream.clone(), ending.clone()));
+        if let Some(mailer) = mailer {
+            let (store, public_url) = (tools.store.clone(), tools.public_url.clone());
+            tasks.spawn(crate::mail::serve(Post { store, mailer, public_url }, ending.clone()));
+        }
         Self { tasks }
     }
 

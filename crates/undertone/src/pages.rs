@@ -2,11 +2,13 @@
 
 pub mod account;
 pub mod accuracy;
+pub mod inbox;
 pub mod login;
 pub mod overview;
 pub mod password;
 pub mod privacy;
 pub mod second_factor;
+pub mod unsubscribe;
 
 use axum::extract::Path;
 use axum::http::header;

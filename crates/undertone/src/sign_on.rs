@@ -263,11 +263,11 @@ impl SignOn {
         let unbelieved = |told: &str| SignOnError::NotBelieved(told.to_owned());
         let token = answer.id_token().ok_or_else(|| unbelieved("there is no ID token"))?;
         let nonce = Nonce::new(flow.nonce.clone());
-        let mut verifier = verifier(provider, metadata, now);
+        let mut verifier = verifier(provider, &metadata, now);
         let mut claims = token.claims(&verifier, &nonce);
         if matches!(claims, Err(ClaimsVerificationError::SignatureVerification(_))) {
             let metadata = self.metadata_anew(provider, now).await?;
-            verifier = self::verifier(provider, metadata, now);
+            verifier = self::verifier(provider, &metadata, now);
             claims = token.claims(&verifier, &nonce);
         }
         let claims = claims.map_err(|error| unbelieved(reason(&error)))?;
@@ -294,7 +294,7 @@ fn check_hash(
 /// What every ID token must satisfy (OpenID Connect Core 1.0, 3.1.3.7).
 fn verifier(
     provider: &SignOnProvider,
-    metadata: CoreProviderMetadata,
+    metadata: &CoreProviderMetadata,
     now: DateTime<Utc>,
 ) -> CoreIdTokenVerifier<'static> {
     let client = ClientId::new(provider.client_id.clone());

@@ -139,7 +139,7 @@ impl Eyes {
 }
 
 /// How it is told that something is not shown: the policy's word for why, and the same for a person. Null where everything is shown.
-pub fn told(sight: &Sight) -> Value {
+pub fn told(sight: Sight) -> Value {
     sight.reason.map_or(Value::Null, why)
 }
 
@@ -164,7 +164,7 @@ pub async fn payloads(
     let ids: Vec<&str> = events.iter().filter_map(|(_, interaction, _)| interaction.as_deref()).collect();
     let sights = eyes.on_interactions(store, &ids).await?;
     let told = events.into_iter().map(|(event, interaction, payload)| match interaction {
-        Some(interaction) => of_interaction(&sights.of(&interaction), event, payload),
+        Some(interaction) => of_interaction(sights.of(&interaction), event, payload),
         // Many customers at once are a group, and one that is told as it happens.
         None => (!event.starts_with("incident.") || eyes.see_everything()).then_some(payload),
     });
@@ -172,7 +172,7 @@ pub async fn payloads(
 }
 
 /// What is told of an event about one interaction.
-fn of_interaction(sight: &Sight, event: &str, mut payload: Value) -> Option<Value> {
+fn of_interaction(sight: Sight, event: &str, mut payload: Value) -> Option<Value> {
     /// What stays of a payload whose verdict is not shown.
     const PLAIN: [&str; 8] = [
         "tenant_id",

@@ -257,6 +257,10 @@ fn a_master_key_is_replaced_while_both_open() {
         bench.done(&["tenant", "create", tenant], "");
         bench.done(&["secrets", "set", tenant, "claude"], &key(tenant));
     }
+    let hook = format!(
+        "version: 1\ndestinations:\n  - {{name: Hook, kind: webhook, url: https://93.184.215.14/{MARKER}}}\n"
+    );
+    bench.done(&["apply", "acme", "-", "--yes"], &hook);
     let refused = bench.refused(&["secrets", "rotate"], "");
     assert!(
         refused.contains("UNDERTONE_PREVIOUS_MASTER_KEY, in the file of previous_master_key_file"),
@@ -271,14 +275,17 @@ fn a_master_key_is_replaced_while_both_open() {
     assert!(listed.contains("it can not be used") && listed.contains("was not given"), "{listed}");
     let doctor = bench.run(&["doctor"], "");
     assert!(text(&doctor.stdout).contains("LOOK  acme: the tenant's key for claude was sealed with"));
+    let unopened = "destination “Hook”: nothing can be sent to it";
+    assert!(text(&doctor.stdout).contains(unopened), "{}", text(&doctor.stdout));
 
     bench.variables.push(("UNDERTONE_PREVIOUS_MASTER_KEY_FILE", old.clone()));
     assert!(!bench.done(&["secrets", "list", "acme"], "").contains("it can not be used"));
     let rotated = bench.done(&["secrets", "rotate"], "");
-    assert!(rotated.contains(": 2. Sealed with it already: 0."), "{rotated}");
-    assert!(bench.done(&["secrets", "rotate"], "").contains(": 0. Sealed with it already: 2."));
+    assert!(rotated.contains(": 3. Sealed with it already: 0."), "{rotated}");
+    assert!(bench.done(&["secrets", "rotate"], "").contains(": 0. Sealed with it already: 3."));
     bench.variables = vec![("UNDERTONE_MASTER_KEY_FILE", new.clone())];
     assert!(!bench.done(&["secrets", "list", "brook"], "").contains("it can not be used"));
+    assert!(!text(&bench.run(&["doctor"], "").stdout).contains(unopened));
 
     // And back, with both as files; a key that neither opens is told and fails the command.
     bench.variables.clear();
@@ -289,7 +296,7 @@ fn a_master_key_is_replaced_while_both_open() {
     let told = text(&back.stdout);
     assert_eq!(back.status.code(), Some(1), "{told}");
     assert!(
-        told.contains(": 1. Sealed with it already: 0.") && told.contains("brook: the tenant's key"),
+        told.contains(": 2. Sealed with it already: 0.") && told.contains("brook: the tenant's key"),
         "{told}"
     );
     assert!(!bench.said.contains(MARKER), "{}", bench.said);

@@ -23,22 +23,26 @@ fn hears(kind: EventKind, recipients: &Recipients, assigned_to: Option<&str>) ->
 #[test]
 fn the_three_modes_choose_who_hears_of_alerts() {
     let default = Recipients::AdminsAndSupervisors {};
-    let some = |users: &[&str]| Recipients::SpecificUsers { users: users.iter().map(|u| (*u).to_owned()).collect() };
+    let some =
+        |users: &[&str]| Recipients::SpecificUsers { users: users.iter().map(|u| (*u).to_owned()).collect() };
     let raised = EventKind::AlertRaised;
     assert_eq!(hears(raised, &default, None), ["admin", "tenant_admin", "supervisor", "manager"]);
     assert_eq!(hears(raised, &Recipients::Supervisors {}, None), ["supervisor", "manager"]);
     assert_eq!(hears(raised, &some(&["agent", "gone"]), None), ["agent"]);
     assert!(hears(raised, &some(&[]), None).is_empty());
     // Nobody acknowledged: administrators too, whatever the mode.
-    assert_eq!(
-        hears(EventKind::AlertEscalated, &some(&["agent"]), None),
-        ["admin", "tenant_admin", "agent"]
-    );
+    assert_eq!(hears(EventKind::AlertEscalated, &some(&["agent"]), None), ["admin", "tenant_admin", "agent"]);
     // What somebody is responsible for is theirs, and who has gone is nobody.
     assert_eq!(hears(EventKind::AlertReminded, &default, Some("agent")), ["agent"]);
-    assert_eq!(hears(EventKind::AlertReminded, &Recipients::Supervisors {}, Some("gone")), ["supervisor", "manager"]);
+    assert_eq!(
+        hears(EventKind::AlertReminded, &Recipients::Supervisors {}, Some("gone")),
+        ["supervisor", "manager"]
+    );
     assert_eq!(hears(EventKind::AlertAssigned, &default, Some("agent")), ["agent"]);
-    assert!(hears(EventKind::AlertAssigned, &default, Some("supervisor")).is_empty(), "they did it themselves");
+    assert!(
+        hears(EventKind::AlertAssigned, &default, Some("supervisor")).is_empty(),
+        "they did it themselves"
+    );
     assert_eq!(hears(EventKind::BudgetThreshold, &some(&["agent"]), None), ["admin", "tenant_admin"]);
     for kind in EventKind::ALL {
         let somebody = !hears(*kind, &default, Some("agent")).is_empty();
@@ -142,7 +146,8 @@ fn what_can_not_be_kept_is_refused() {
     ] {
         assert!(serde_json::from_value::<Preferences>(wrong.clone()).is_err(), "{wrong}");
     }
-    let kept = chosen(json!({"digest_at": "08:05", "categories": {"budget": {"in_app": true, "email": false}}}));
+    let kept =
+        chosen(json!({"digest_at": "08:05", "categories": {"budget": {"in_app": true, "email": false}}}));
     let told = serde_json::to_value(&kept).unwrap();
     assert_eq!(told["digest_at"], "08:05");
     assert_eq!(serde_json::from_value::<Preferences>(told).unwrap(), kept);

@@ -1,7 +1,7 @@
 //! How far raters agree beyond what chance would bring, with intervals over the units (percentile bootstrap).
 //!
-//! Cohen's κ = (p_o − p_e) / (1 − p_e) for two raters (Cohen 1960). Krippendorff's α = 1 − D_o / D_e for any number of raters, of whom not
-//! all have to rate every unit (Krippendorff 2004): D_o is the mean squared difference within units, D_e the one over all values; units
+//! Cohen's `κ = (p_o − p_e) / (1 − p_e)` for two raters (Cohen 1960). Krippendorff's `α = 1 − D_o / D_e` for any number of raters, of whom not
+//! all have to rate every unit (Krippendorff 2004): `D_o` is the mean squared difference within units, `D_e` the one over all values; units
 //! with one value say nothing and are left out.
 
 use crate::Label;

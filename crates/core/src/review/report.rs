@@ -133,7 +133,7 @@ impl Agreement {
                 })
                 .collect()
         };
-        let scores: Vec<Vec<f64>> = twice
+        let by_score: Vec<Vec<f64>> = twice
             .iter()
             .filter_map(|(_, a, b)| Some(vec![f64::from(a.score?.get()), f64::from(b.score?.get())]))
             .collect();
@@ -145,7 +145,7 @@ impl Agreement {
             pairs: pairs(&twice),
             alpha: krippendorff_alpha(&labels(false), Metric::Nominal),
             alpha_with_scorer: krippendorff_alpha(&labels(true), Metric::Nominal),
-            alpha_of_scores: krippendorff_alpha(&scores, Metric::Interval),
+            alpha_of_scores: krippendorff_alpha(&by_score, Metric::Interval),
             ceiling: ceiling(&twice),
             scorer,
             raters,

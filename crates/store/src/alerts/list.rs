@@ -1,5 +1,7 @@
 //! Reading alerts, and what is told of one.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use serde::Serialize;
@@ -239,6 +241,16 @@ impl Store {
             .all::<Row>(&self.reader)
             .await?;
         rows.into_iter().map(Alert::try_from).collect()
+    }
+
+    /// What customers are called, by our ids: their name, or else what their source calls them.
+    pub async fn names_of(&self, tenant: TenantId, customers: &[&str]) -> Result<HashMap<String, String>> {
+        let names = Names::of(&self.reader, tenant, customers.iter().map(|id| (Some(*id), None))).await?;
+        let named = |id: &&str| {
+            let (external, name) = names.customer(Some(*id))?;
+            Some(((*id).to_owned(), name.as_ref().unwrap_or(external).clone()))
+        };
+        Ok(customers.iter().filter_map(named).collect())
     }
 
     /// One alert with what became of it, the oldest step first.

@@ -49,7 +49,7 @@ const COLUMNS: &str = "SELECT n.position, n.event_id, n.event, n.category, n.sub
 pub(super) async fn insert(
     on: &impl ConnectionTrait,
     tenant: TenantId,
-    tellings: &[Telling<'_>],
+    tellings: &[&Telling<'_>],
 ) -> Result<()> {
     let rows: Vec<[Value; 3]> = tellings
         .iter()
@@ -73,7 +73,9 @@ impl Store {
             Part::Before(place) => {
                 statement.then(" AND i.position < ? ORDER BY i.position DESC LIMIT ?").bind(place)
             }
-            Part::After(place) => statement.then(" AND i.position > ? ORDER BY i.position LIMIT ?").bind(place),
+            Part::After(place) => {
+                statement.then(" AND i.position > ? ORDER BY i.position LIMIT ?").bind(place)
+            }
             Part::Unread(place) => statement
                 .then(" AND i.position < ? AND i.read_at IS NULL ORDER BY i.position DESC LIMIT ?")
                 .bind(place),

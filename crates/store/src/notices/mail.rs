@@ -51,6 +51,8 @@ pub enum MailEnd {
     Later(String),
     /// Never; the text says why, without an address.
     Failed(String),
+    /// It was not its turn: it is due again at once, and no try counts.
+    Untried,
     /// The person is not to be told of it any more.
     Dropped(String),
 }
@@ -81,7 +83,7 @@ pub(super) async fn insert(
     store: &Store,
     on: &impl ConnectionTrait,
     tenant: TenantId,
-    tellings: &[Telling<'_>],
+    tellings: &[&Telling<'_>],
     at: DateTime<Utc>,
 ) -> Result<()> {
     let rows: Vec<[Value; 9]> = tellings
@@ -206,21 +208,24 @@ impl Store {
         let mut kept = 0;
         for mail in finished {
             let wait = WAITS[usize::try_from(mail.attempts - 1).unwrap_or_default().min(WAITS.len() - 1)];
-            let next_at = now + TimeDelta::minutes(wait);
+            let untried = mail.end == MailEnd::Untried;
+            let next_at = if untried { now } else { now + TimeDelta::minutes(wait) };
             let (state, error) = match &mail.end {
                 MailEnd::Sent => ("sent", None),
                 MailEnd::Later(why) if next_at - mail.created_at > GIVEN_UP_AFTER => ("failed", Some(why)),
                 MailEnd::Later(why) => ("pending", Some(why)),
+                MailEnd::Untried => ("pending", None),
                 MailEnd::Failed(why) => ("failed", Some(why)),
                 MailEnd::Dropped(why) => ("dropped", Some(why)),
             };
             let ended = (state != "pending").then_some(now);
-            kept += sql("UPDATE mail SET state = ?, last_error = ?, next_at = ?, finished_at = ?, lease_owner = NULL WHERE tenant_id = ? \
-                 AND user_id = ? AND position = ? AND lease_owner = ? AND attempts = ? AND state = 'pending'")
+            kept += sql("UPDATE mail SET state = ?, last_error = ?, next_at = ?, finished_at = ?, attempts = attempts - ?, lease_owner = NULL \
+                 WHERE tenant_id = ? AND user_id = ? AND position = ? AND lease_owner = ? AND attempts = ? AND state = 'pending'")
             .bind(state)
             .bind(error.map(String::as_str))
             .bind(next_at)
             .bind(ended)
+            .bind(i64::from(untried))
             .bind(tenant.0)
             .bind(user)
             .bind(mail.position)

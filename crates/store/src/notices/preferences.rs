@@ -34,19 +34,23 @@ pub struct Subscription {
     pub user: String,
     /// Their address.
     pub email: String,
-    /// Of what.
-    pub category: Category,
+    /// Of what; `None`: of everything.
+    pub category: Option<Category>,
 }
+
+/// The word for every category in a link.
+const ALL: &str = "all";
 
 impl Store {
     /// What a person chose, and which version of it this is; 0 where they chose nothing yet.
     pub async fn notification_preferences(&self, tenant: TenantId, user: &str) -> Result<(Preferences, i64)> {
-        let row =
-            sql("SELECT preferences, version FROM notification_preference WHERE tenant_id = ? AND user_id = ?")
-                .bind(tenant.0)
-                .bind(user)
-                .one::<Row>(&self.reader)
-                .await?;
+        let row = sql(
+            "SELECT preferences, version FROM notification_preference WHERE tenant_id = ? AND user_id = ?",
+        )
+        .bind(tenant.0)
+        .bind(user)
+        .one::<Row>(&self.reader)
+        .await?;
         row.map_or(Ok((Preferences::default(), 0)), |row| Ok((read(row.preferences)?, row.version)))
     }
 
@@ -64,11 +68,13 @@ impl Store {
         self.change_preferences(act, (user, version), |_| chosen.clone()).await
     }
 
-    /// A person gets no more e-mail of a category.
-    pub async fn unsubscribe(&self, act: &Act<'_>, user: &str, category: Category) -> Result<()> {
+    /// A person gets no more e-mail of a category; `None`: of any.
+    pub async fn unsubscribe(&self, act: &Act<'_>, user: &str, category: Option<Category>) -> Result<()> {
         let without = |mut preferences: Preferences| {
-            let channels = Channels { email: false, ..preferences.channels(category) };
-            preferences.categories.insert(category, channels);
+            for one in Category::ALL.into_iter().filter(|one| category.is_none_or(|only| only == *one)) {
+                let channels = Channels { email: false, ..preferences.channels(one) };
+                preferences.categories.insert(one, channels);
+            }
             preferences
         };
         self.change_preferences(act, (user, None), without).await?;
@@ -88,14 +94,15 @@ impl Store {
             .rows([[act.tenant.0.into(), user.into(), json!({}).into(), 0_i64.into(), at.into()]])
             .run(&tx)
             .await?;
-        let row =
-            sql("SELECT preferences, version FROM notification_preference WHERE tenant_id = ? AND user_id = ?")
-                .bind(act.tenant.0)
-                .bind(user)
-                .then(for_update(self.backend()))
-                .one::<Row>(&tx)
-                .await?
-                .unwrap_or(Row { preferences: json!({}), version: 0 });
+        let row = sql(
+            "SELECT preferences, version FROM notification_preference WHERE tenant_id = ? AND user_id = ?",
+        )
+        .bind(act.tenant.0)
+        .bind(user)
+        .then(for_update(self.backend()))
+        .one::<Row>(&tx)
+        .await?
+        .unwrap_or(Row { preferences: json!({}), version: 0 });
         if version.is_some_and(|version| version != row.version) {
             let told = "these were changed meanwhile, perhaps by a link in an e-mail; load them again";
             return Err(StoreError::Conflict(told.to_owned()));
@@ -116,9 +123,14 @@ impl Store {
         Ok(row.version + 1)
     }
 
-    /// What a link carries that ends a person's e-mails of a category, signed with a key of the tenant's own that nobody reads.
-    pub async fn unsubscribe_token(&self, tenant: TenantId, user: &str, category: Category) -> Result<String> {
-        let says = format!("{}.{user}.{}", tenant.0, category.as_str());
+    /// What a link carries that ends a person's e-mails of a category, or of any, signed with a key of the tenant's own that nobody reads.
+    pub async fn unsubscribe_token(
+        &self,
+        tenant: TenantId,
+        user: &str,
+        category: Option<Category>,
+    ) -> Result<String> {
+        let says = format!("{}.{user}.{}", tenant.0, category.map_or(ALL, Category::as_str));
         let key = self.notification_key(tenant).await?;
         Ok(format!("{says}.{}", signature(&key, &says)))
     }
@@ -132,8 +144,13 @@ impl Store {
         else {
             return Ok(None);
         };
-        let (Ok(tenant), Ok(category)) = (tenant.parse().map(TenantId), category.parse::<Category>()) else {
-            return Ok(None);
+        let Ok(tenant) = tenant.parse().map(TenantId) else { return Ok(None) };
+        let category = match category {
+            ALL => None,
+            word => match word.parse() {
+                Ok(category) => Some(category),
+                Err(_) => return Ok(None),
+            },
         };
         let key = sql("SELECT key FROM notification_key WHERE tenant_id = ?")
             .bind(tenant.0)

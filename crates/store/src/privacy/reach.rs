@@ -23,7 +23,7 @@ pub(super) enum Counters {
 }
 
 /// What is removed with an interaction, by its id, under the name it is counted under.
-const GOES_ALONG: [(&str, &str); 15] = [
+const GOES_ALONG: [(&str, &str); 18] = [
     ("texts", "DELETE FROM interaction_text WHERE tenant_id = ? AND interaction_id IN ?"),
     ("verdicts", "DELETE FROM verdict WHERE tenant_id = ? AND interaction_id IN ?"),
     ("corrections", "DELETE FROM sentiment_override WHERE tenant_id = ? AND interaction_id IN ?"),
@@ -67,6 +67,18 @@ const GOES_ALONG: [(&str, &str); 15] = [
         "answers",
         "UPDATE delivery SET last_error = NULL WHERE tenant_id = ? AND subject_id IN ? AND last_error IS NOT NULL",
     ),
+    // After the events: whoever tells people holds those until the notices are there.
+    (
+        "notices",
+        "DELETE FROM inbox_item WHERE tenant_id = ? AND position IN (SELECT n.position FROM notice n \
+         WHERE n.tenant_id = inbox_item.tenant_id AND n.interaction_id IN ?)",
+    ),
+    (
+        "notices",
+        "DELETE FROM mail WHERE tenant_id = ? AND position IN (SELECT n.position FROM notice n \
+         WHERE n.tenant_id = mail.tenant_id AND n.interaction_id IN ?)",
+    ),
+    ("notices", "DELETE FROM notice WHERE tenant_id = ? AND interaction_id IN ?"),
 ];
 
 #[derive(FromQueryResult)]

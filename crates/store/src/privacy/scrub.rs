@@ -23,12 +23,12 @@ impl Store {
 
     /// The file is small enough to be scrubbed whenever something was removed. PostgreSQL's always is: nothing is done there.
     pub async fn is_small(&self) -> Result<bool> {
-        if self.backend() == DbBackend::Postgres {
-            return Ok(true);
-        }
         #[derive(FromQueryResult)]
         struct Size {
             bytes: i64,
+        }
+        if self.backend() == DbBackend::Postgres {
+            return Ok(true);
         }
         let size = sql("SELECT (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size) AS bytes")
             .one::<Size>(&self.reader)

@@ -203,23 +203,41 @@ impl Store {
         label: Label<'_>,
     ) -> Result<Option<Labelled>> {
         let tx = self.begin().await?;
+        let done = self.label_in(&tx, act, (rater, item), label).await;
+        if let Ok(Some((labelled, true))) = done {
+            tx.commit().await?;
+            return Ok(Some(labelled));
+        }
+        // At once, and not when the connection is used again: whoever claims passes over what is locked.
+        tx.rollback().await?;
+        done.map(|done| done.map(|(labelled, _)| labelled))
+    }
+
+    /// The same within a transaction; beside it whether anything changed.
+    async fn label_in(
+        &self,
+        tx: &DatabaseTransaction,
+        act: &Act<'_>,
+        (rater, item): (&str, &str),
+        label: Label<'_>,
+    ) -> Result<Option<(Labelled, bool)>> {
         let found = sql("SELECT interaction_id, wanted, given, claimed_by, claimed_until, done_at FROM review_item WHERE tenant_id = ? AND id = ?")
             .bind(act.tenant.0)
             .bind(item)
             .then(for_update(self.backend()))
-            .one::<Item>(&tx)
+            .one::<Item>(tx)
             .await?;
         let Some(found) = found else { return Ok(None) };
-        let given = labels_of(&tx, act.tenant, item).await?;
+        let given = labels_of(tx, act.tenant, item).await?;
         if let Some(own) = given.iter().find(|given| given.rater == rater) {
             let same = own.label == label.label.as_str() && own.score == label.score.map(|s| s.get().into());
             return if same {
-                Ok(Some(Labelled { done: found.done_at.is_some() }))
+                Ok(Some((Labelled { done: found.done_at.is_some() }, false)))
             } else {
                 conflict("you have labelled it; a label that was given stays")
             };
         }
-        self.may_label(&tx, act.tenant, rater, &found).await?;
+        self.may_label(tx, act.tenant, rater, &found).await?;
         let at = self.now();
         sql("INSERT INTO review_label (tenant_id, item_id, rater, label, score, note, given_at, place) VALUES ?")
             .rows([[
@@ -232,7 +250,7 @@ impl Store {
                 at.into(),
                 (found.given + 1).into(),
             ]])
-            .run(&tx)
+            .run(tx)
             .await?;
         let mut labels = given
             .iter()
@@ -250,13 +268,12 @@ impl Store {
         .bind(settled.flatten().map(core::Label::as_str))
         .bind(act.tenant.0)
         .bind(item)
-        .run(&tx)
+        .run(tx)
         .await?;
         let payload =
             json!({"item": item, "before": null, "after": {"label": label.label, "score": label.score}});
-        audit::note(self, &tx, act, ("review_label", &found.interaction_id), &payload).await?;
-        tx.commit().await?;
-        Ok(Some(Labelled { done: settled.is_some() }))
+        audit::note(self, tx, act, ("review_label", &found.interaction_id), &payload).await?;
+        Ok(Some((Labelled { done: settled.is_some() }, true)))
     }
 
     async fn may_label(
@@ -340,7 +357,7 @@ impl Store {
                 .await?;
         }
         tx.commit().await?;
-        Ok(old.len() as i64 == SOME)
+        Ok(i64::try_from(old.len()).is_ok_and(|count| count == SOME))
     }
 }
 

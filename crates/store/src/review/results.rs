@@ -75,6 +75,7 @@ pub struct RatedSince {
     pub more: bool,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "the columns of the table")]
 #[derive(FromQueryResult)]
 struct Row {
     id: String,
@@ -151,7 +152,7 @@ impl Store {
             .then(" AND done_at >= ? AND done_at < ? ORDER BY done_at DESC, id DESC LIMIT ?")
             .bind(from)
             .bind(until)
-            .bind(most as i64 + 1)
+            .bind(i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1))
             .all(&self.reader)
             .await?;
         let more = rows.len() > most;

@@ -62,18 +62,19 @@ struct Row {
 impl Store {
     /// Begins a session, where the user is still active. `token` is what the browser keeps, `csrf_token` what its forms bring along.
     pub async fn begin_session(&self, user_id: &str, token: &str, csrf_token: &str) -> Result<()> {
-        self.begin_session_if(user_id, None, (token, csrf_token)).await.map(drop)
+        self.begin_session_if(user_id, |_| true, (token, csrf_token)).await.map(drop)
     }
 
     /// Begins a session for somebody whose password was found right; answers whether it still is the same, and they still active.
     pub async fn log_in(&self, user: &User, token: &str, csrf_token: &str) -> Result<bool> {
-        self.begin_session_if(&user.id, Some(user.password_hash.as_deref()), (token, csrf_token)).await
+        let is_same = |now: Option<&str>| now == user.password_hash.as_deref();
+        self.begin_session_if(&user.id, is_same, (token, csrf_token)).await
     }
 
     async fn begin_session_if(
         &self,
         user_id: &str,
-        password_hash: Option<Option<&str>>,
+        is_right: impl Fn(Option<&str>) -> bool,
         (token, csrf_token): (&str, &str),
     ) -> Result<bool> {
         #[derive(FromQueryResult)]
@@ -91,9 +92,7 @@ impl Store {
             .then(for_update(self.backend()))
             .one::<Found>(&tx)
             .await?;
-        let Some(found) = found
-            .filter(|found| password_hash.is_none_or(|checked| checked == found.password_hash.as_deref()))
-        else {
+        let Some(found) = found.filter(|found| is_right(found.password_hash.as_deref())) else {
             return Ok(false);
         };
         logins::forgive(&tx, &found.email).await?;

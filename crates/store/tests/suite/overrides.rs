@@ -201,7 +201,7 @@ pub(crate) async fn many_at_once_leave_one_and_true_counters(bench: &Bench) {
         let who = format!("user:{n}");
         let mut won = 0;
         for (id, version) in ids.iter().zip(&versions) {
-            let said = set(Some(n as i64 * 10), None);
+            let said = set(Some(i64::try_from(n).unwrap() * 10), None);
             match bench.store.say(&Act::new(tenant.id, &who), id, said, Seen::Version(version)).await {
                 Ok(Some(_)) => won += 1,
                 Err(StoreError::Conflict(_)) => {}

@@ -41,7 +41,7 @@ pub async fn a_conversation_is_open_until_it_is_closed(bench: &Bench) {
     let items = [handled("1", "ana", ("ann", "q"), "It broke"), item("2", "bob", "It broke")];
     let taken = bench.store.accept(tenant.id, &items).await.unwrap();
     bench.score_all(&tenant, |_| -80).await;
-    let ids: Vec<&str> = taken.iter().map(|one| one.id()).collect();
+    let ids: Vec<&str> = taken.iter().map(undertone_store::accept::Accepted::id).collect();
     let standings = async || {
         let facts = bench.store.interaction_facts(tenant.id, &ids).await.unwrap();
         ids.iter().map(|id| facts[*id].standing).collect::<Vec<_>>()

@@ -65,7 +65,7 @@ fn user_of(caller: &Caller) -> Option<&str> {
 }
 
 /// What of these alerts the caller may see.
-async fn shown(app: &App, caller: &Caller, alerts: Vec<Alert>) -> Result<Vec<Alert>, ApiError> {
+pub async fn shown(app: &App, caller: &Caller, alerts: Vec<Alert>) -> Result<Vec<Alert>, ApiError> {
     let me = user_of(caller);
     let ids: Vec<&str> = alerts.iter().map(|alert| alert.interaction_id.as_str()).collect();
     let sights = Eyes::of(&app.store, caller).await?.on_interactions(&app.store, &ids).await?;
@@ -74,7 +74,7 @@ async fn shown(app: &App, caller: &Caller, alerts: Vec<Alert>) -> Result<Vec<Ale
             return Some(alert);
         }
         let is_mine = me.is_some() && alert.assigned_to.as_deref() == me;
-        is_mine.then(|| Alert { score: None, threshold: None, label: None, ..alert })
+        is_mine.then_some(Alert { score: None, threshold: None, label: None, ..alert })
     };
     Ok(alerts.into_iter().filter_map(one).collect())
 }
@@ -170,7 +170,7 @@ fn missing(field: &str, message: &str) -> ApiError {
     }])
 }
 
-async fn act(
+pub async fn act(
     app: &App,
     caller: &Caller,
     id: &str,

@@ -71,7 +71,7 @@ pub fn told(
             "first_scored_at": sentiment.first_scored_at.map(&time),
             "last_scored_at": last.map(|last| time(last.scored_at)),
         },
-        "hidden": visibility::told(sight),
+        "hidden": visibility::told(*sight),
         "last": last.map(|last| json!({
             "score": last.score,
             "label": last.label,

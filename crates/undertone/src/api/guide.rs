@@ -107,7 +107,8 @@ pub async fn sentiment(
             };
             let mut told = json!({"ok": true});
             if let (Some(told), Value::Object(sums)) = (told.as_object_mut(), customers::told(&seen, local)) {
-                told.extend(sums);
+                // The module guide's own keys, and another only where something is held back.
+                told.extend(sums.into_iter().filter(|(key, value)| key != "hidden" || !value.is_null()));
             }
             Ok(axum::Json(told))
         }
@@ -134,8 +135,11 @@ pub async fn sentiment(
                     })
                 })
                 .collect();
-            let hidden = hidden.map(visibility::why);
-            Ok(axum::Json(json!({"ok": true, "count": items.len(), "items": items, "hidden": hidden})))
+            let mut told = json!({"ok": true, "count": items.len(), "items": items});
+            if let Some(reason) = hidden {
+                told["hidden"] = visibility::why(reason);
+            }
+            Ok(axum::Json(told))
         }
         _ => Err(ApiError::new(
             INVALID_QUERY,

@@ -168,7 +168,7 @@ pub async fn list(
     let next = items.last().filter(|_| more).map(|item| cursor_of(&item.id));
     let ids: Vec<&str> = items.iter().map(|item| item.id.as_str()).collect();
     let sights = Eyes::of(&app.store, &caller).await?.on_interactions(&app.store, &ids).await?;
-    let items: Vec<Value> = items.iter().map(|item| told(item, &sights.of(&item.id))).collect();
+    let items: Vec<Value> = items.iter().map(|item| told(item, sights.of(&item.id))).collect();
     Ok(axum::Json(json!({"items": items, "next_cursor": next})))
 }
 
@@ -192,7 +192,7 @@ fn id_of(cursor: &str) -> Option<String> {
 }
 
 /// An interaction with the reason in words a person reads, without what is not to be seen.
-fn told(item: &Listed, sight: &Sight) -> Value {
+fn told(item: &Listed, sight: Sight) -> Value {
     let mut value = json!(item);
     value["hidden"] = visibility::told(sight);
     if !sight.is_open() {
@@ -227,7 +227,7 @@ pub async fn show(
     let revisions = app.store.revisions(tenant, &id).await?;
     // Asked last: a conversation that is open again by now is not closed because it was when the rest was read.
     let sight = Eyes::of(&app.store, &caller).await?.on_interaction(&app.store, &id).await?;
-    let mut value = told(&item, &sight);
+    let mut value = told(&item, sight);
     value["text"] = json!(text.filter(|_| sight.shows_text()));
     value["sentiment"] = json!(sentiment.filter(|_| sight.is_open()));
     value["revisions"] = json!(if sight.is_open() { revisions } else { Vec::new() });

@@ -89,7 +89,7 @@ pub async fn create(
         match word.parse() {
             Ok(scope) => scopes.push(scope),
             Err(message) => {
-                errors.push(FieldError { field: "scopes".to_owned(), code: "invalid".to_owned(), message })
+                errors.push(FieldError { field: "scopes".to_owned(), code: "invalid".to_owned(), message });
             }
         }
     }

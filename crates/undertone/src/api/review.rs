@@ -213,7 +213,7 @@ async fn shown(app: &App, eyes: &Eyes, outcomes: &[Outcome]) -> Result<Vec<Value
     let told = |item: &Outcome| {
         let sight = sights.of(&item.interaction_id);
         let mut value = json!(item);
-        value["visibility"] = told(&sight);
+        value["visibility"] = told(sight);
         if !sight.is_open() {
             for hidden in ["score", "label", "reasons", "settled_label", "ratings"] {
                 value[hidden] = Value::Null;

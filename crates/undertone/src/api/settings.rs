@@ -17,9 +17,20 @@ pub fn told(settings: &Settings) -> Value {
     json!({"settings": current, "changed": changed})
 }
 
+/// The same with what does not work as it is set: alerts that reach nobody.
+async fn with_warnings(app: &App, caller: &Caller, settings: &Settings) -> Result<axum::Json<Value>, ApiError> {
+    let mut told = told(settings);
+    let nobody = app.store.nobody_hears(caller.tenant_id(), settings).await?;
+    let warnings: Vec<Value> =
+        nobody.into_iter().map(|message| json!({"setting": "recipients", "message": message})).collect();
+    told["warnings"] = json!(warnings);
+    Ok(axum::Json(told))
+}
+
 /// The settings in force.
 pub async fn show(State(app): State<App>, caller: Caller) -> Result<axum::Json<Value>, ApiError> {
-    Ok(axum::Json(told(&app.store.module(caller.tenant_id()).await?.settings)))
+    let settings = app.store.module(caller.tenant_id()).await?.settings;
+    with_warnings(&app, &caller, &settings).await
 }
 
 /// Changes the settings given and keeps the others; `null` puts one back to its default. All or none.
@@ -28,7 +39,8 @@ pub async fn save(
     caller: Caller,
     Json(changes): Json<Value>,
 ) -> Result<axum::Json<Value>, ApiError> {
-    Ok(axum::Json(told(&change(&app, &caller, &changes).await?)))
+    let settings = change(&app, &caller, &changes).await?;
+    with_warnings(&app, &caller, &settings).await
 }
 
 /// Changes settings for whoever calls.
@@ -45,5 +57,6 @@ pub async fn change(app: &App, caller: &Caller, changes: &Value) -> Result<Setti
 
 /// Puts every setting back to its default.
 pub async fn reset(State(app): State<App>, caller: Caller) -> Result<axum::Json<Value>, ApiError> {
-    Ok(axum::Json(told(&app.store.reset_settings(&caller.act()).await?)))
+    let settings = app.store.reset_settings(&caller.act()).await?;
+    with_warnings(&app, &caller, &settings).await
 }

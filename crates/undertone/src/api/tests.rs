@@ -3,13 +3,17 @@
 mod access;
 mod agents;
 mod ai_usage;
+mod alerts;
 mod answers;
 mod audit;
 mod calibration;
+mod destinations;
 mod document;
+mod events;
 mod guide;
 mod limits;
 mod llm;
+mod notices;
 mod overrides;
 mod privacy;
 mod provider_keys;

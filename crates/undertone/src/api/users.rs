@@ -159,6 +159,7 @@ pub async fn invite(
 /// What to change. What is left out stays; `null` takes a name or an agent away.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::option_option, reason = "left out, it stays; null takes it away")]
 pub struct Changes {
     /// The version that was seen.
     version: i64,
@@ -173,6 +174,7 @@ pub struct Changes {
 }
 
 /// What was given, be it `null`.
+#[expect(clippy::option_option, reason = "as above")]
 fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }

@@ -60,8 +60,8 @@ enum TenantAction {
         slug: String,
         /// Their e-mail address
         email: String,
-        /// What they may do: admin, tenant_admin, supervisor, manager, reviewer, account_manager, agent or analyst. Without it
-        /// somebody new is a tenant_admin, and others stay what they are
+        /// Their role, such as supervisor, agent or analyst; docs/access.md lists them. Without it somebody new runs the tenant, and others
+        /// stay what they are
         #[arg(long, value_parser = str::parse::<Role>)]
         role: Option<Role>,
         /// Read the password from standard input instead of making one

@@ -91,7 +91,7 @@ struct Which {
     /// Only what they did: user:ID, key:ID, or "command line"
     #[arg(long)]
     actor: Option<String>,
-    /// Only what is called that, such as settings_saved
+    /// Only what is called that, such as `settings_saved`
     #[arg(long)]
     action: Option<String>,
     /// Only what was done to that
@@ -251,8 +251,10 @@ fn as_text(tenant: &Tenant, verified: &Verified) -> String {
 }
 
 fn findings(of: &str, findings: &[Finding], more: u64) -> String {
-    let mut text: String =
-        findings.iter().map(|finding| format!("{of}: {}\n", clean(&finding.told))).collect();
+    let mut text = String::new();
+    for finding in findings {
+        text += &format!("{of}: {}\n", clean(&finding.told));
+    }
     if more > 0 {
         text += &format!("{of}: and {more} more\n");
     }

@@ -1,6 +1,8 @@
-//! `undertone doctor`: what is wrong, and why is this not scored?
+//! `undertone doctor`: what is wrong, why is this not scored, and why was nobody told?
 
+mod alerts;
 mod examine;
+mod people;
 
 use std::io::Write;
 
@@ -24,7 +26,7 @@ use crate::secrets::{Given, ProviderKeys};
 Examples:
   undertone doctor                          everything, of every tenant
   undertone doctor --tenant acme            one tenant's
-  undertone doctor 4711                     why the interaction 4711 is not scored
+  undertone doctor 4711                     why the interaction 4711 is not scored, or raised no alert
   undertone doctor --format json | jq '.findings[] | select(.level == \"look\")'
 
 A line that begins with LOOK is something to put right; it says how.
@@ -64,6 +66,10 @@ enum Check {
     MinimumLength,
     Channels,
     Recipients,
+    Alerts,
+    Incidents,
+    Destinations,
+    Mail,
     Budget,
     ApiKeys,
     Days,
@@ -184,6 +190,11 @@ async fn everything(
             None
         }
     };
+    let mail = match config.smtp_host.as_str() {
+        "" => "no SMTP server is set: people hear of alerts in their inbox only (smtp_host)".to_owned(),
+        host => format!("e-mail goes through {host} (smtp_host)"),
+    };
+    report.note(Check::Mail, Ok(mail))?;
     for tenant in tenants {
         let means = examine::Means { store, keys: keys.as_ref(), prices: prices.as_ref() };
         for (check, told) in means.tenant(tenant).await? {
@@ -220,7 +231,8 @@ async fn interaction(
                     format!("; by the embedded model, since {reason}{detail}")
                 };
                 let label = item.label.as_deref().unwrap_or_default();
-                Ok(format!("{told} is scored: {} {label}{instead}", item.score.unwrap_or_default()))
+                let alert = alerts::of_interaction(store, tenant, &item).await?;
+                Ok(format!("{told} is scored: {} {label}{instead}; {alert}", item.score.unwrap_or_default()))
             }
             "skipped" => Err(format!("{told} is not scored: {reason}{detail}")),
             "failed" => {

@@ -24,6 +24,7 @@ use crate::intake::gather::Gather;
 use crate::knowledge::Lessons;
 use crate::limits::Limits;
 use crate::llm::{Llms, Web};
+use crate::mail::Mailer;
 use crate::pipeline::{Patience, Pipeline, Tools, Work};
 use crate::prices;
 use crate::secrets::{Given, ProviderKeys};
@@ -123,6 +124,7 @@ impl Service {
         let gather = Gather::start(&store, &work, config.intake_queue, writers);
         // One worker more than threads: while one records, the threads have something to read.
         let tasks = if workers == 0 { 0 } else { workers + 1 };
+        let mailer = Mailer::new(&config, given.smtp_password.as_ref())?;
         let provider_keys = ProviderKeys::new(&store, given);
         let web = Arc::new(Web::new()?);
         let sign_on = SignOn::new(web.clone());
@@ -144,7 +146,7 @@ impl Service {
             keyring: provider_keys.keyring().clone(),
             public_url: config.public_url.trim_end_matches('/').into(),
         };
-        let deliveries = Deliveries::start(&senders, &stream, &ending);
+        let deliveries = Deliveries::start(&senders, &stream, mailer, &ending);
         let app = App {
             outward,
             stream,

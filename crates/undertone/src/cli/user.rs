@@ -31,7 +31,7 @@ enum UserAction {
     Invite {
         #[command(flatten)]
         who: Who,
-        /// What they may do: admin, tenant_admin, supervisor, manager, reviewer, account_manager, agent or analyst
+        /// Their role, such as supervisor, agent or analyst; docs/access.md lists them
         #[arg(long, value_parser = str::parse::<Role>)]
         role: Role,
         /// Their name

@@ -77,11 +77,10 @@ pub fn check_address(given: &str, allowed: &[IpNet]) -> Result<Checked, String> 
         format!("it is no address: {e}; give one such as https://example.com/hooks/undertone")
     })?;
     match url.scheme() {
-        "https" => {}
         "http" if allowed.is_empty() => {
             return Err("it must begin with https://: without TLS anybody on the way reads along".to_owned());
         }
-        "http" => {}
+        "https" | "http" => {}
         other => return Err(format!("it begins with {other}:, and must begin with https://")),
     }
     if !url.username().is_empty() || url.password().is_some() {

@@ -47,18 +47,26 @@ pub struct Wished {
     pub secrets: Secrets,
     pub shown_address: String,
     pub active: bool,
+    /// The secrets as they are sealed already, where they stay what they are: text and the master key's id.
+    kept: Option<(String, String)>,
 }
 
 impl Wished {
     /// The same, sealed.
     pub fn sealed(self, keyring: &Keyring, tenant: TenantId) -> Result<NewDestination, KeyError> {
-        let sealed = self.secrets.seal(keyring, tenant, self.kind)?;
+        let secrets = match self.kept {
+            Some(kept) => kept,
+            None => {
+                let sealed = self.secrets.seal(keyring, tenant, self.kind)?;
+                (sealed.text, sealed.key_id)
+            }
+        };
         Ok(NewDestination {
             kind: self.kind,
             name: self.name,
             config: self.config,
             shown_address: self.shown_address,
-            secrets: (sealed.text, sealed.key_id),
+            secrets,
             active: self.active,
         })
     }
@@ -151,7 +159,7 @@ impl Draft {
         };
         let secrets = Secrets { url, key, previous: None };
         let active = self.active.unwrap_or(true);
-        Ok((Wished { kind, name, config, secrets, shown_address, active }, made))
+        Ok((Wished { kind, name, config, secrets, shown_address, active, kept: None }, made))
     }
 
     /// What becomes of a destination: what is left out stays, address and key too. A key that is replaced signs on for a day.
@@ -169,6 +177,7 @@ impl Draft {
             let told = "it stays what it is; make another destination and remove this one";
             wrong.push(("kind", told.to_owned()));
         }
+        let was = secrets.clone();
         let mut secrets = secrets;
         if let Some(key) = self.key {
             match check_key(before.kind, Some(&key)) {
@@ -196,6 +205,7 @@ impl Draft {
             kind: before.kind,
             name: self.name.unwrap_or_else(|| before.name.clone()),
             config,
+            kept: (secrets == was).then(|| (before.secrets.clone(), before.key_id.clone())),
             secrets,
             shown_address: self.shown.unwrap_or_else(|| before.shown_address.clone()),
             active: self.active.unwrap_or(before.active),

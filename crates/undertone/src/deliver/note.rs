@@ -9,7 +9,7 @@ const LONGEST_FACT: usize = 300;
 
 /// An event in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Note {
+pub struct Note {
     /// In one line.
     pub title: String,
     /// What it is about, if it may be told: a sentence or two in an analyst's voice.
@@ -40,7 +40,11 @@ const FACTS: [(&str, &str); 13] = [
 impl Note {
     /// The note of a message.
     pub fn of(message: &Message<'_>) -> Self {
-        let data = message.data();
+        Self::about(message.event, &message.data())
+    }
+
+    /// The note of an event, of what may be told of it.
+    pub fn about(event: &str, data: &Value) -> Self {
         let has_name = data["customer_name"].is_string();
         let facts = FACTS
             .iter()
@@ -48,7 +52,7 @@ impl Note {
             .filter_map(|(key, name)| Some((*name, plain(&data[*key])?)))
             .collect();
         Self {
-            title: title(message.event, &data),
+            title: title(event, data),
             text: ["summary", "text"].iter().find_map(|key| plain(&data[*key])),
             facts,
             link: data["link"].as_str().map(str::to_owned),

@@ -124,7 +124,7 @@ mod tests {
             ("alert.resolved", "resolve"),
             ("alert.withdrawn", "resolve"),
         ] {
-            let body = test_message(event, &data, |message| body(message));
+            let body = test_message(event, &data, body);
             assert_eq!(
                 (&body["event_action"], &body["dedup_key"]),
                 (&json!(expected), &json!("undertone:alert:a1"))

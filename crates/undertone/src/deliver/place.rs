@@ -25,7 +25,8 @@ impl Stream {
         followed.entry(tenant).or_insert_with(|| watch::Sender::new(0)).subscribe()
     }
 
-    fn wake(&self, tenant: TenantId) {
+    /// Wakes those who follow the tenant.
+    pub fn wake(&self, tenant: TenantId) {
         let followed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = followed.get(&tenant) {
             sender.send_modify(|times| *times += 1);

@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn nothing_a_customer_wrote_rings_for_a_channel() {
         let data = json!({"summary": "<!channel> & <@U123> *bold*", "category": "<!here>", "score": -80});
-        let body = test_message("alert.raised", &data, |message| body(message));
+        let body = test_message("alert.raised", &data, body);
         let text = body.to_string();
         assert!(!text.contains("<!channel>") && !text.contains("<@U"), "{text}");
         assert_eq!(body["blocks"][1]["text"]["text"], "&lt;!channel&gt; &amp; &lt;@U123&gt; *bold*");
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn what_is_long_stays_within_the_bounds() {
         let data = json!({"summary": "<".repeat(9000), "category": "x".repeat(500), "customer_name": "&".repeat(300)});
-        let body = test_message("alert.raised", &data, |message| body(message));
+        let body = test_message("alert.raised", &data, body);
         let chars = |value: &Value| value.as_str().unwrap().chars().count();
         assert!(chars(&body["blocks"][0]["text"]["text"]) <= HEADER);
         assert!(chars(&body["blocks"][1]["text"]["text"]) <= SECTION);

@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn a_card_is_a_message_and_what_customers_wrote_is_text() {
         let data = json!({"summary": "[click](https://evil.example) **now**", "score": -80});
-        let body = test_message("alert.raised", &data, |message| body(message));
+        let body = test_message("alert.raised", &data, body);
         assert_eq!(body["type"], "message");
         let card = &body["attachments"][0]["content"];
         assert_eq!((&card["type"], &card["version"]), (&json!("AdaptiveCard"), &json!("1.4")));

@@ -78,13 +78,11 @@ pub(super) fn patience(reply: &Reply) -> TimeDelta {
 /// What `Retry-After` asks for: seconds, or a date.
 fn retry_after(headers: &HeaderMap) -> Option<TimeDelta> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let after = match text.parse::<i64>() {
-        Ok(seconds) => TimeDelta::try_seconds(seconds)?,
-        Err(_) => {
-            let at = chrono::DateTime::parse_from_rfc2822(text).ok()?;
-            let date = chrono::DateTime::parse_from_rfc2822(headers.get("date")?.to_str().ok()?).ok()?;
-            at - date
-        }
+    let after = if let Ok(seconds) = text.parse::<i64>() {
+        TimeDelta::try_seconds(seconds)?
+    } else {
+        let at = chrono::DateTime::parse_from_rfc2822(text).ok()?;
+        at - chrono::DateTime::parse_from_rfc2822(headers.get("date")?.to_str().ok()?).ok()?
     };
     Some(after.clamp(TimeDelta::seconds(1), MOST_PATIENCE))
 }

@@ -52,7 +52,7 @@ impl<K: Eq + Hash> Buckets<K> {
         let missing = entry.saturating_duration_since(now) + each;
         // A bucket of which nothing is missing holds the whole window.
         let refused_for = missing.checked_sub(WINDOW).filter(|wait| !wait.is_zero());
-        let missing = if refused_for.is_some() { missing - each } else { missing };
+        let missing = if refused_for.is_some() { missing.saturating_sub(each) } else { missing };
         *entry = now + missing;
         let left = WINDOW.saturating_sub(missing).as_nanos() / each.as_nanos().max(1);
         let remaining = u32::try_from(left).unwrap_or(self.quota).min(self.quota);

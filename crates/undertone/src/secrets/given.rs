@@ -26,6 +26,8 @@ pub struct InstallationKey {
 pub struct Given {
     /// What seals and opens the keys that tenants set.
     pub keyring: Keyring,
+    /// What the SMTP server is shown.
+    pub smtp_password: Option<Secret>,
     installation: Vec<InstallationKey>,
     /// Variables of a provider's own clients that can not be used, and why.
     passed_over: Vec<(Provider, String)>,
@@ -79,7 +81,7 @@ enum Found {
 impl Given {
     /// These.
     pub fn new(keyring: Keyring, installation: Vec<InstallationKey>) -> Self {
-        Self { keyring, installation, passed_over: Vec::new() }
+        Self { keyring, installation, ..Self::default() }
     }
 
     /// What the machine's environment and the files of `config` hold.
@@ -109,7 +111,13 @@ impl Given {
             file: &config.previous_master_key_file,
         };
         let keyring = Keyring::new(master_key(&current, environment)?, master_key(&previous, environment)?);
-        let mut given = Self { keyring, ..Self::default() };
+        let smtp = Place {
+            variable: "UNDERTONE_SMTP_PASSWORD",
+            setting: "smtp_password_file",
+            file: &config.smtp_password_file,
+        };
+        let smtp_password = find(&smtp, environment)?.map(|(secret, _)| secret);
+        let mut given = Self { keyring, smtp_password, ..Self::default() };
         for provider in Provider::ALL {
             match installation_key(provider, &names(config, provider), environment)? {
                 Found::Nothing => {}

@@ -37,9 +37,11 @@ const PUBLIC: &[(&str, &str)] = &[
     ("GET", "/metrics"),
     ("GET", "/readyz"),
     ("GET", "/set-password"),
+    ("GET", "/unsubscribe"),
     ("POST", "/login"),
     ("POST", "/login/second-factor"),
     ("POST", "/set-password"),
+    ("POST", "/unsubscribe"),
 ];
 
 /// Somebody who tries.

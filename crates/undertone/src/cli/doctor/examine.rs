@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use undertone_core::overview::Count;
-use undertone_core::settings::Recipients;
 use undertone_core::usage::price::Prices;
 use undertone_core::verdict::ScorerKind;
 use undertone_core::{Channel, Settings};
@@ -25,12 +24,12 @@ use crate::secrets::{ProviderKey, ProviderKeys, Source};
 use crate::usage::{Measure, Standing};
 
 /// The newest interactions, of which it is told what became of them.
-const RECENT: i64 = 200;
+pub const RECENT: i64 = 200;
 /// What waits longer is worth a look.
 const LONG: TimeDelta = TimeDelta::minutes(2);
 
 /// What is looked at, and whether it is well (`Ok`) or not (`Err`), for a person.
-type Told = (Check, Result<String, String>);
+pub type Told = (Check, Result<String, String>);
 
 /// What a tenant is examined with.
 pub struct Means<'a> {
@@ -90,10 +89,7 @@ impl Means<'_> {
                 Err(format!("not scored are the channels {} (channels)", off.join(", ")))
             },
         ));
-        if matches!(&settings.recipients, Recipients::SpecificUsers { users } if users.is_empty()) {
-            let none = "alerts go to specific users and none is selected (recipients)";
-            told.push((Check::Recipients, Err(none.to_owned())));
-        }
+        told.extend(self.alerts(tenant, settings).await?);
         let keys = store.keys(tenant.id).await?;
         if keys.iter().all(|key| key.revoked_at.is_some()) {
             let none = format!("no API key works; run: undertone key create {slug} --scope ingest");

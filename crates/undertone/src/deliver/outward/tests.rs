@@ -16,7 +16,7 @@ fn server(answer: impl Fn(&mut std::net::TcpStream) + Send + Sync + 'static) -> 
         for stream in listener.incoming() {
             let (mut stream, answer) = (stream.unwrap(), answer.clone());
             thread::spawn(move || {
-                let mut read = [0; 65536];
+                let mut read = vec![0; 65536];
                 let _ = stream.read(&mut read);
                 answer(&mut stream);
             });

@@ -149,13 +149,11 @@ async fn inside(
         }
         begun.then(|| with_session(app, &token, Redirect::to(next).into_response()))
     };
-    match response {
-        Some(response) => Ok(response),
-        None => {
-            let told = Refusal::Deactivated.to_string();
-            form(app, headers, Shown { error: Some(&told), ..shown }).await
-        }
+    if let Some(response) = response {
+        return Ok(response);
     }
+    let told = Refusal::Deactivated.to_string();
+    form(app, headers, Shown { error: Some(&told), ..shown }).await
 }
 
 fn without_flow(app: &App, mut response: Response) -> Response {

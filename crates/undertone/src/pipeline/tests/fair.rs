@@ -51,14 +51,14 @@ async fn fifty_thousand_of_one_tenant_do_not_hold_up_ten_of_another() {
     let scored = async |tenant| store.overview(tenant, 1).await.unwrap().all_time.totals.scored;
     let begun = std::time::Instant::now();
     while scored(&big).await < 100 {
-        assert!(begun.elapsed() < Duration::from_secs(60), "nothing is scored");
+        assert!(begun.elapsed() < Duration::from_mins(1), "nothing is scored");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let (before, arrived) = (scored(&big).await, std::time::Instant::now());
     store.accept(small.id, &items(0..10)).await.unwrap();
     work.wake(small.id);
     while scored(&small).await < 10 {
-        assert!(arrived.elapsed() < Duration::from_secs(60), "the small one waits");
+        assert!(arrived.elapsed() < Duration::from_mins(1), "the small one waits");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let meanwhile = scored(&big).await - before;

@@ -1,0 +1,162 @@
+//! Alerts through the API: what people do with them, and who may.
+
+use axum::body::Body;
+use axum::http::{Request, header};
+use serde_json::{Value, json};
+
+use super::document::assert_documented;
+use super::{Answer, Bench, JSON};
+
+const ONE: &str = "/api/v1/alerts/{id}";
+const FURIOUS: &str =
+    "Third week without an answer. This is a disgrace, I am furious and about to give up on you.";
+
+async fn score(bench: &Bench, customer: &str) -> String {
+    let item = json!({"text": FURIOUS, "customer": customer});
+    let answer = bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&item)).await;
+    bench.settled(&bench.mine).await;
+    answer.json()["id"].as_str().unwrap().to_owned()
+}
+
+/// Somebody of a role, with their session.
+struct Person<'a> {
+    bench: &'a Bench,
+    cookie: String,
+    csrf: String,
+}
+
+impl Person<'_> {
+    async fn of<'a>(bench: &'a Bench, role: &str) -> Person<'a> {
+        let (cookie, csrf) = bench.session(role).await;
+        Person { bench, cookie, csrf }
+    }
+
+    async fn call(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::COOKIE, &self.cookie)
+            .header("x-csrf-token", &self.csrf)
+            .header(header::CONTENT_TYPE, JSON);
+        self.bench.send(request.body(Body::from(body.to_string())).unwrap()).await
+    }
+}
+
+#[tokio::test]
+async fn an_alert_goes_its_way_and_nobody_changes_it_unseen() {
+    let document: Value = serde_json::from_str(crate::api::openapi::DOCUMENT).unwrap();
+    let bench = Bench::open().await;
+    let call = async |path: &str, id: &str, body: Value, status: u16| {
+        let answer = bench.call("POST", &path.replace("{id}", id), "ut_mine", Some(&body)).await;
+        assert_eq!(answer.status, status, "{path} {body}: {}", answer.text);
+        assert_documented(&document, "POST", path, &answer);
+        answer.json()
+    };
+    let move_to = |word: &str| format!("{ONE}/{word}");
+    score(&bench, "ana").await;
+    score(&bench, "ben").await;
+    let list = bench.call("GET", "/api/v1/alerts?limit=1", "ut_mine", None).await;
+    assert_documented(&document, "GET", "/api/v1/alerts", &list);
+    let list = list.json();
+    let next = bench.get(&format!("/api/v1/alerts?before={}", list["next"].as_str().unwrap())).await;
+    assert_eq!(next["alerts"].as_array().unwrap().len(), 1);
+    let alert = list["alerts"][0].clone();
+    let id = alert["id"].as_str().unwrap();
+    assert!(alert["state"] == "open" && alert["score"].as_i64().unwrap() <= -50, "{alert}");
+
+    bench.session("supervisor").await;
+    let user = bench.store().users(bench.mine.id).await.unwrap()[0].id.clone();
+    let taken = call(&move_to("acknowledge"), id, json!({"version": 1}), 200).await;
+    assert_eq!((&taken["state"], &taken["version"]), (&json!("acknowledged"), &json!(2)));
+    assert_eq!(call(&move_to("acknowledge"), id, json!({}), 200).await, taken, "said twice, it is true once");
+    call(&move_to("snooze"), id, json!({"version": 1, "until": "2999-01-01T00:00:00Z"}), 409).await;
+    call(&move_to("snooze"), id, json!({"until": "2020-01-01T00:00:00Z"}), 422).await;
+    call(&move_to("snooze"), id, json!({}), 422).await;
+    call(&move_to("assign"), id, json!({"user": "nobody"}), 422).await;
+    let given = call(&move_to("assign"), id, json!({"user": user}), 200).await;
+    assert_eq!(given["assigned_to"], json!(user));
+    let quiet = call(&move_to("snooze"), id, json!({"until": "2999-01-01T00:00:00Z"}), 200).await;
+    assert_eq!(quiet["state"], "snoozed");
+    call(&move_to("resolve"), id, json!({"note": "x".repeat(1001)}), 422).await;
+    let done = call(&move_to("resolve"), id, json!({"note": "called her"}), 200).await;
+    assert_eq!((&done["state"], &done["note"]), (&json!("resolved"), &json!("called her")));
+    for word in ["acknowledge", "resolve"] {
+        call(&move_to(word), id, json!({}), 409).await;
+        call(&move_to(word), "x", json!({}), 404).await;
+    }
+    let shown = bench.call("GET", &ONE.replace("{id}", id), "ut_mine", None).await;
+    assert_documented(&document, "GET", ONE, &shown);
+    let steps = shown.json()["steps"].clone();
+    let steps: Vec<&str> =
+        steps.as_array().unwrap().iter().map(|step| step["step"].as_str().unwrap()).collect();
+    assert_eq!(steps, ["acknowledged", "assigned", "snoozed", "resolved"]);
+    for (query, count) in [("?state=open", 1), ("?state=resolved", 1), ("?state=held", 0)] {
+        assert_eq!(
+            bench.get(&format!("/api/v1/alerts{query}")).await["alerts"].as_array().unwrap().len(),
+            count
+        );
+    }
+    // Another tenant has nothing to do with it.
+    for (method, path) in [("GET", ONE.to_owned()), ("POST", move_to("resolve"))] {
+        let answer = bench.call(method, &path.replace("{id}", id), "ut_theirs", Some(&json!({}))).await;
+        assert_eq!(answer.status, 404);
+    }
+}
+
+#[tokio::test]
+async fn a_correction_takes_an_alert_back_that_nobody_took() {
+    let bench = Bench::open().await;
+    let (first, second) = (score(&bench, "ana").await, score(&bench, "ben").await);
+    let of = async |interaction: &str| {
+        let alerts = bench.get("/api/v1/alerts").await;
+        let alerts = alerts["alerts"].as_array().unwrap();
+        alerts.iter().find(|alert| alert["interaction_id"] == json!(interaction)).unwrap().clone()
+    };
+    let taken = of(&second).await;
+    let path = format!("/api/v1/alerts/{}/acknowledge", taken["id"].as_str().unwrap());
+    bench.call("POST", &path, "ut_mine", Some(&json!({}))).await;
+    for interaction in [&first, &second] {
+        super::events::correct(&bench, interaction, "neutral").await;
+    }
+    assert_eq!(of(&first).await["state"], "withdrawn");
+    assert_eq!(of(&second).await["state"], "acknowledged", "what somebody looks after is theirs");
+}
+
+#[tokio::test]
+async fn an_alert_says_as_much_as_a_score_and_is_shown_to_as_many() {
+    let bench = Bench::open().await;
+    let chosen = json!({"visibility": {"policy": "supervisor_overlay"}});
+    bench.call("PUT", "/api/v1/settings", "ut_mine", Some(&chosen)).await;
+    score(&bench, "ana").await;
+    score(&bench, "ben").await;
+    let (lead, agent, analyst) = (
+        Person::of(&bench, "supervisor").await,
+        Person::of(&bench, "agent").await,
+        Person::of(&bench, "analyst").await,
+    );
+    let seen = async |person: &Person<'_>| {
+        person.call("GET", "/api/v1/alerts", &Value::Null).await.json()["alerts"].clone()
+    };
+    let all = seen(&lead).await;
+    assert_eq!(all.as_array().unwrap().len(), 2);
+    assert_eq!((seen(&agent).await, seen(&analyst).await), (json!([]), json!([])));
+    let path = format!("/api/v1/alerts/{}", all[0]["id"].as_str().unwrap());
+    for what in ["", "/acknowledge"] {
+        let method = if what.is_empty() { "GET" } else { "POST" };
+        assert_eq!(agent.call(method, &format!("{path}{what}"), &json!({})).await.status, 404);
+    }
+    assert_eq!(analyst.call("POST", &format!("{path}/resolve"), &json!({})).await.status, 403);
+    // What is given to somebody they see, without the score.
+    let users = bench.store().users(bench.mine.id).await.unwrap();
+    let user = users.iter().find(|user| user.role == "agent").unwrap().id.clone();
+    assert_eq!(lead.call("POST", &format!("{path}/assign"), &json!({"user": user})).await.status, 200);
+    let theirs = seen(&agent).await;
+    assert_eq!(
+        (theirs.as_array().unwrap().len(), &theirs[0]["score"], &theirs[0]["label"]),
+        (1, &Value::Null, &Value::Null)
+    );
+    let mine = agent.call("GET", "/api/v1/alerts?assigned_to=me", &Value::Null).await.json();
+    assert_eq!(mine["alerts"], theirs);
+    let done = agent.call("POST", &format!("{path}/resolve"), &json!({})).await;
+    assert_eq!((done.status, &done.json()["score"]), (200, &Value::Null), "{}", done.text);
+}

@@ -1,0 +1,268 @@
+//! Destinations through the API, and what arrives at receivers that answer as the real ones document.
+
+mod answers;
+mod kinds;
+mod seen;
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use standardwebhooks::Webhook;
+use undertone_testkit::receiver::{Receiver, Reply, Request};
+
+use super::document::assert_documented;
+use super::{Answer, Bench};
+use crate::deliver::{Deliveries, Tools};
+
+const ALL: &str = "/api/v1/destinations";
+const FURIOUS: &str =
+    "Third week without an answer. This is a disgrace, I am furious and about to give up on you.";
+
+/// A service whose messages go out.
+struct Out {
+    bench: Bench,
+    document: Value,
+    _deliveries: Deliveries,
+}
+
+impl Out {
+    async fn open() -> Self {
+        let bench = Bench::open().await;
+        let tools = Tools {
+            store: bench.store().clone(),
+            outward: bench.app.outward.clone(),
+            keyring: bench.app.provider_keys.keyring().clone(),
+            public_url: "https://undertone.example".into(),
+        };
+        let deliveries = Deliveries::start(&tools, &bench.app.stream, None, &bench.app.ending);
+        let document = serde_json::from_str(crate::api::openapi::DOCUMENT).unwrap();
+        Self { bench, document, _deliveries: deliveries }
+    }
+
+    /// A call as an administrator, held to the document.
+    async fn call(&self, method: &str, path: &str, id: &str, body: Option<Value>) -> Answer {
+        let bare = path.split('?').next().unwrap_or_default();
+        let answer = self.bench.call(method, &path.replace("{id}", id), "ut_mine", body.as_ref()).await;
+        assert_documented(&self.document, method, bare, &answer);
+        answer
+    }
+
+    async fn ok(&self, method: &str, path: &str, id: &str, body: Option<Value>) -> Value {
+        let answer = self.call(method, path, id, body).await;
+        assert!(answer.status < 300, "{method} {path}: {}", answer.text);
+        if answer.text.is_empty() { Value::Null } else { answer.json() }
+    }
+
+    /// Makes a destination; answers it.
+    async fn destination(&self, kind: &str, url: &str, more: Value) -> Value {
+        let mut body = json!({"kind": kind, "name": format!("{kind} {}", uuid::Uuid::new_v4()), "url": url});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        self.ok("POST", ALL, "", Some(body)).await
+    }
+
+    /// Sends a test message; answers the delivery's id.
+    async fn test(&self, destination: &Value) -> String {
+        let told = self.ok("POST", "/api/v1/destinations/{id}/test", id(destination), None).await;
+        told["delivery_id"].as_str().unwrap().to_owned()
+    }
+
+    /// The delivery, once it is as wanted.
+    async fn delivery(&self, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
+        for _ in 0..1000 {
+            last = self.ok("GET", "/api/v1/deliveries/{id}", id, None).await;
+            if wanted(&last) {
+                return last;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("it did not come to that within 20 s: {last}");
+    }
+
+    /// Takes a text in and waits for its verdict; answers the interaction's id.
+    async fn score(&self, text: &str, customer: &str, conversation: &str) -> String {
+        let item =
+            json!({"text": text, "customer": {"id": customer, "name": "Ana"}, "conversation": conversation});
+        let answer = self.bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&item)).await;
+        self.bench.settled(&self.bench.mine).await;
+        answer.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn settings(&self, changes: Value) {
+        let answer = self.bench.call("PUT", "/api/v1/settings", "ut_mine", Some(&changes)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+}
+
+fn id(of: &Value) -> &str {
+    of["id"].as_str().unwrap()
+}
+
+fn is_delivered(delivery: &Value) -> bool {
+    delivery["state"] == "delivered"
+}
+
+/// Waits until something is so, at most 20 s.
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The message of a request, if its signature is this key's.
+fn signed(request: &Request, key: &str) -> Option<Value> {
+    let mut headers = axum::http::HeaderMap::new();
+    for (name, value) in request.headers.iter().filter(|(name, _)| name.starts_with("webhook-")) {
+        headers.insert(axum::http::HeaderName::try_from(name).unwrap(), value.parse().unwrap());
+    }
+    Webhook::new(key).unwrap().verify(&request.body, &headers).ok()?;
+    Some(request.json())
+}
+
+fn types(receiver: &Receiver) -> Vec<String> {
+    receiver.taken().iter().map(|one| one.json()["type"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_webhook_gets_what_it_asked_for_signed_and_says_no_more_than_it_should() {
+    let out = Out::open().await;
+    let (thin, full) =
+        (Receiver::start(|_| Reply::text(204, "")), Receiver::start(|_| Reply::text(200, "thanks")));
+    let url = format!("{}/hooks/marker-of-the-path", thin.address);
+    let made = out.destination("webhook", &url, json!({"events": ["alert.*", "sentiment.negative"]})).await;
+    let key = made["signing_key"].as_str().unwrap().to_owned();
+    let own_key = crate::deliver::new_signing_key();
+    let other =
+        json!({"events": ["alert.raised"], "detail": "full", "key": own_key, "audience": "supervisor"});
+    let other = out.destination("webhook", &full.address, other).await;
+    assert!(other.get("signing_key").is_none(), "whoever brings a key knows it");
+    for path in [ALL.to_owned(), format!("{ALL}/{}", id(&made))] {
+        let told = out.bench.get(&path).await.to_string();
+        assert!(!told.contains("marker-of-the-path") && !told.contains(&key[6..]), "{told}");
+    }
+    out.ok("GET", ALL, "", None).await;
+
+    // A test message.
+    let delivery = out.test(&made).await;
+    let told = out.delivery(&delivery, is_delivered).await;
+    assert_eq!((&told["last_status"], &told["tries"][0]["outcome"]), (&json!(204), &json!("delivered")));
+    let message = signed(&thin.taken()[0], &key).unwrap();
+    assert_eq!(
+        (&message["type"], &message["data"]["tenant_id"]),
+        (&json!("undertone.test"), &json!(out.bench.mine.id))
+    );
+    assert_eq!(thin.taken()[0].header("webhook-id"), told["event_id"].as_str().unwrap());
+    assert!(signed(&thin.taken()[0], &own_key).is_none(), "another key does not fit");
+
+    // Events, each once and with what it may say.
+    let interaction = out.score(FURIOUS, "ana", "4711").await;
+    until("two events at one, one at the other", || thin.count() == 3 && full.count() == 1).await;
+    let mut names = types(&thin).split_off(1);
+    names.sort();
+    assert_eq!(names, ["alert.raised", "sentiment.negative"]);
+    for request in &thin.taken()[1..] {
+        let message = signed(request, &key).unwrap();
+        assert_eq!(message["data"]["interaction_id"], json!(interaction));
+        for hidden in ["score", "summary", "label", "customer_name"] {
+            assert!(message["data"].get(hidden).is_none(), "{message}");
+        }
+    }
+    let whole = signed(&full.taken()[0], &own_key).unwrap();
+    assert!(
+        whole["data"]["score"].as_i64().unwrap() <= -50 && whole["data"]["customer_name"] == "Ana",
+        "{whole}"
+    );
+    assert!(whole["data"]["link"].as_str().unwrap().starts_with("https://undertone.example/customers/"));
+    let follows = out.bench.get("/api/v1/events?types=alert.raised").await;
+    assert_eq!(follows["events"][0]["id"], json!(full.taken()[0].header("webhook-id")), "one id everywhere");
+
+    // While one key replaces another, both fit.
+    let rotated = out.ok("POST", "/api/v1/destinations/{id}/rotate-key", id(&made), None).await;
+    let new = rotated["signing_key"].as_str().unwrap();
+    assert!(new != key && rotated["previous_key_until"].is_string());
+    let delivery = out.test(&made).await;
+    out.delivery(&delivery, is_delivered).await;
+    let last = thin.taken().pop().unwrap();
+    assert!(signed(&last, new).is_some() && signed(&last, &key).is_some(), "{last:?}");
+
+    // Again, one and a range, under the ids they had.
+    let listed = out.ok("GET", "/api/v1/destinations/{id}/deliveries?state=delivered", id(&made), None).await;
+    let first = listed["deliveries"].as_array().unwrap().last().unwrap().clone();
+    let again = out.ok("POST", "/api/v1/deliveries/{id}/replay", id(&first), None).await;
+    let again = out.delivery(again["delivery_id"].as_str().unwrap(), is_delivered).await;
+    assert_eq!((&again["event_id"], &again["replay"]), (&first["event_id"], &json!(1)));
+    let before = thin.count();
+    let range = json!({"from": "2020-01-01T00:00:00Z", "to": "2999-01-01T00:00:00Z", "state": "delivered"});
+    let replayed = out.ok("POST", "/api/v1/destinations/{id}/replay", id(&made), Some(range)).await;
+    assert_eq!(replayed, json!({"replayed": 4, "next_from": null}));
+    until("four once more", || thin.count() == before + 4).await;
+    let mut ids: Vec<String> = thin.taken().iter().map(|one| one.header("webhook-id").to_owned()).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 4, "a message keeps its id");
+
+    // Whoever is not asked gets nothing any more.
+    let off = json!({"active": false, "version": rotated["version"]});
+    let changed = out.ok("PUT", &format!("{ALL}/{{id}}"), id(&made), Some(off.clone())).await;
+    assert_eq!(changed["active"], false);
+    assert_eq!(
+        out.call("PUT", &format!("{ALL}/{{id}}"), id(&made), Some(off)).await.status,
+        409,
+        "an old version"
+    );
+    assert_eq!(out.call("POST", "/api/v1/destinations/{id}/test", id(&made), None).await.status, 409);
+    out.ok("DELETE", &format!("{ALL}/{{id}}"), id(&made), None).await;
+    for (method, path) in [("GET", ALL), ("PUT", ALL), ("DELETE", ALL)] {
+        let body = (method == "PUT").then(|| json!({}));
+        assert_eq!(out.call(method, &format!("{path}/{{id}}"), id(&made), body).await.status, 404);
+    }
+}
+
+#[tokio::test]
+async fn what_can_not_be_a_destination_is_told_at_once_and_repeats_no_secret() {
+    let out = Out::open().await;
+    let all = out.call("POST", ALL, "", Some(json!({"kind": "zendesk", "key": "secret-marker"}))).await;
+    let fields: Vec<Value> =
+        all.json()["errors"].as_array().unwrap().iter().map(|e| e["field"].clone()).collect();
+    assert_eq!((all.status, fields), (422, vec![json!("url"), json!("key"), json!("name")]));
+    assert!(!all.text.contains("secret-marker"));
+    let with = |more: Value| {
+        let mut body = json!({"kind": "webhook", "name": "x", "url": "https://example.com/"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    for (body, told) in [
+        (json!({"kind": "fax", "name": "x"}), "webhook, slack"),
+        (with(json!({"url": "https://169.254.169.254/latest"})), "may not go"),
+        (with(json!({"url": "https://user:secret-marker@example.com/"})), "before the @"),
+        (with(json!({"url": "http://example.com/secret-marker"})), ""),
+        (with(json!({"events": ["alert.rased"]})), "fits no event"),
+        (with(json!({"events": []})), "at least one"),
+        (with(json!({"key": "whsec_secret-marker"})), "base64"),
+        (with(json!({"audience": "customer"})), ""),
+        (with(json!({"options": {"tag": "x"}})), "there are: none"),
+        (with(json!({"colour": "red"})), "no such field"),
+        (with(json!({"name": "a\nb"})), "one line"),
+        (
+            json!({"kind": "slack", "name": "x", "url": "https://hooks.slack.com/a", "key": "k"}),
+            "address is its key",
+        ),
+        (json!({"kind": "pagerduty", "name": "x", "key": "short"}), "32 letters"),
+    ] {
+        let answer = out.call("POST", ALL, "", Some(body.clone())).await;
+        let is_told =
+            answer.status == 422 && answer.text.contains(told) && !answer.text.contains("secret-marker");
+        // An address without TLS is looked at again when something is sent.
+        assert!(
+            is_told || told.is_empty() && answer.status < 500,
+            "{body}: {} {}",
+            answer.status,
+            answer.text
+        );
+    }
+    let one = with(json!({"name": "twice"}));
+    assert_eq!(out.call("POST", ALL, "", Some(one.clone())).await.status, 201);
+    assert_eq!(out.call("POST", ALL, "", Some(one)).await.status, 409);
+}

@@ -1,0 +1,194 @@
+//! Sends what is due: person by person, what goes together in one letter, as they may see it and want it at that moment.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use chrono_tz::Tz;
+use tokio::sync::watch;
+use undertone_core::notification::{Category, Preferences};
+use undertone_store::notices::{FinishedMail, Mail, MailEnd};
+use undertone_store::{Store, StoreError, TenantId};
+
+use super::{Letter, Mailer, Told};
+use crate::tell;
+
+/// How often is looked for e-mail that is due.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// What is claimed is due again after this, whatever happened.
+const LEASE: TimeDelta = TimeDelta::minutes(10);
+/// Single letters to a person in one go.
+const MOST: usize = 20;
+/// Notices of a person claimed at once: the most there are in one letter.
+const MOST_TOGETHER: u16 = 100;
+/// People looked after before it is looked anew who has something due.
+const PEOPLE: u16 = 50;
+/// After the server could not be reached, nothing is tried for this long.
+const REST: Duration = Duration::from_secs(30);
+
+/// What sends e-mail.
+#[derive(Clone)]
+pub struct Post {
+    /// Where it waits.
+    pub store: Store,
+    /// The way to the server.
+    pub mailer: Mailer,
+    /// The address under which people reach the service; empty where it is not known.
+    pub public_url: Arc<str>,
+}
+
+/// Sends until the service ends.
+pub async fn serve(post: Post, mut ending: watch::Receiver<bool>) {
+    let mut rest = LOOK_EVERY;
+    loop {
+        tokio::select! {
+            biased;
+            _ = ending.wait_for(|end| *end) => return,
+            () = tokio::time::sleep(rest) => {}
+        }
+        rest = match look(&post, &ending).await {
+            Ok(None) => LOOK_EVERY,
+            Ok(Some(why)) => {
+                tracing::warn!("e-mail waits: {why}");
+                REST
+            }
+            Err(error) => {
+                tracing::warn!(%error, "sending e-mail failed for a moment: {error}");
+                Duration::from_secs(5)
+            }
+        };
+    }
+}
+
+/// Sends everything that is due; answers why the server takes nothing, where it does not. Then nothing was claimed, and no try counts.
+pub async fn look(post: &Post, ending: &watch::Receiver<bool>) -> Result<Option<String>, StoreError> {
+    let due = post.store.mail_due(PEOPLE).await?;
+    if due.is_empty() {
+        return Ok(None);
+    }
+    if let Err(why) = post.mailer.check().await {
+        return Ok(Some(why));
+    }
+    for (tenant, user) in due {
+        if *ending.borrow() {
+            break;
+        }
+        of_person(post, tenant, &user).await?;
+    }
+    Ok(None)
+}
+
+/// What is known of a person while their e-mail is sent.
+struct Reader {
+    id: String,
+    email: String,
+    name: Option<String>,
+    tenant: TenantId,
+    tenant_name: String,
+    zone: Tz,
+    preferences: Preferences,
+}
+
+async fn of_person(post: &Post, tenant: TenantId, user: &str) -> Result<(), StoreError> {
+    let owner = uuid::Uuid::new_v4().to_string();
+    let claimed = post.store.claim_mail(tenant, user, (&owner, LEASE), MOST_TOGETHER).await?;
+    let finish =
+        async |finished: &[FinishedMail]| post.store.finish_mail(tenant, user, &owner, finished).await;
+    let known = post.store.tenant(tenant).await?;
+    let person = post.store.user(tenant, user).await?.filter(|user| user.active);
+    let (Some(known), Some(person)) = (known, person) else {
+        let dropped = |mail| ended(mail, &MailEnd::Dropped("the person is not active any more".to_owned()));
+        finish(&claimed.iter().map(dropped).collect::<Vec<_>>()).await?;
+        return Ok(());
+    };
+    let (preferences, _) = post.store.notification_preferences(tenant, user).await?;
+    let reader = Reader {
+        zone: preferences.zone.unwrap_or(known.zone),
+        id: person.id,
+        email: person.email,
+        name: person.name,
+        tenant,
+        tenant_name: known.name,
+        preferences,
+    };
+    let told = told(post, &reader, &claimed).await?;
+    let mut together = Vec::new();
+    let mut alone = Vec::new();
+    for (mail, told) in claimed.iter().zip(told) {
+        match told {
+            Err(why) => {
+                finish(&[ended(mail, &MailEnd::Dropped(why.to_owned()))]).await?;
+            }
+            Ok(told) if mail.together => together.push((mail, told)),
+            Ok(told) => alone.push((mail, told)),
+        }
+    }
+    if !together.is_empty() {
+        let end = send(post, &reader, &together).await?;
+        let finished: Vec<_> = together.iter().map(|(mail, _)| ended(mail, &end)).collect();
+        finish(&finished).await?;
+    }
+    // Of single ones only so many, and the rest in their turn: others wait too.
+    for (place, one) in alone.iter().enumerate() {
+        let end = match place < MOST {
+            true => send(post, &reader, std::slice::from_ref(one)).await?,
+            false => MailEnd::Untried,
+        };
+        finish(&[ended(one.0, &end)]).await?;
+    }
+    Ok(())
+}
+
+fn ended(mail: &Mail, end: &MailEnd) -> FinishedMail {
+    FinishedMail {
+        position: mail.position,
+        attempts: mail.attempts,
+        created_at: mail.created_at,
+        end: end.clone(),
+    }
+}
+
+/// What each notice tells this person now, or why it tells nothing.
+async fn told(
+    post: &Post,
+    reader: &Reader,
+    claimed: &[Mail],
+) -> Result<Vec<Result<Told, &'static str>>, StoreError> {
+    let asked = claimed.iter().map(|mail| (mail.event.as_str(), &mail.payload)).collect();
+    let seen = tell::seen_by(&post.store, reader.tenant, &reader.id, asked).await?;
+    let one = |(mail, seen): (&Mail, Option<_>)| {
+        let wants = mail.category.parse().is_ok_and(|category| reader.preferences.channels(category).email);
+        match seen {
+            _ if !wants => Err("the person wants no e-mail of this category any more"),
+            None => Err("the visibility policy does not show it to the person any more"),
+            Some(data) => Ok(Told { event: mail.event.clone(), data, at: mail.happened_at }),
+        }
+    };
+    Ok(claimed.iter().zip(seen).map(one).collect())
+}
+
+async fn send(post: &Post, reader: &Reader, mails: &[(&Mail, Told)]) -> Result<MailEnd, StoreError> {
+    let Some((first, _)) = mails.first() else { return Ok(MailEnd::Sent) };
+    let is_one_category = mails.iter().all(|(mail, _)| mail.category == first.category);
+    let category: Option<Category> = first.category.parse().ok().filter(|_| is_one_category);
+    let token = post.store.unsubscribe_token(reader.tenant, &reader.id, category).await?;
+    let told: Vec<Told> = mails.iter().map(|(_, told)| told.clone()).collect();
+    let letter = Letter {
+        id: &first.id,
+        tenant: &reader.tenant_name,
+        told: &told,
+        zone: reader.zone,
+        public_url: &post.public_url,
+        unsubscribe: (&token, category.map_or("all notices", Category::meaning)),
+        now: post.store.now(),
+    };
+    let end = post.mailer.send(&letter, &reader.email, reader.name.as_deref()).await;
+    match &end {
+        MailEnd::Sent => metrics::counter!("undertone_mails_total").increment(1),
+        MailEnd::Untried => {}
+        MailEnd::Later(why) | MailEnd::Failed(why) | MailEnd::Dropped(why) => {
+            tracing::warn!(user = reader.id, "an e-mail to the user {} was not sent: {why}", reader.id);
+        }
+    }
+    Ok(end)
+}
