@@ -113,7 +113,11 @@ pub(crate) mod zone_name {
     use chrono_tz::Tz;
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-    #[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde hands the field over like this")]
+    #[expect(
+        clippy::ref_option,
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde hands the field over like this"
+    )]
     pub(crate) fn serialize<S: Serializer>(zone: &Option<Tz>, serializer: S) -> Result<S::Ok, S::Error> {
         zone.map(Tz::name).serialize(serializer)
     }
@@ -253,8 +257,7 @@ fn moment(zone: Tz, day: NaiveDate, minutes: u16, begins: bool) -> DateTime<Utc>
             // An hour as a rule, a day where a zone left one out: the first moment at which clocks show as much or more.
             let before = (1..=25)
                 .find_map(|hours| zone.from_local_datetime(&(local - Duration::hours(hours))).latest());
-            let mut minutes =
-                (0..=26 * 60).filter_map(|m| Some(before? + Duration::minutes(m)));
+            let mut minutes = (0..=26 * 60).filter_map(|m| Some(before? + Duration::minutes(m)));
             let first = minutes.find(|at| at.naive_local() >= local);
             first.map_or_else(|| Utc.from_utc_datetime(&local), |at| at.with_timezone(&Utc))
         }

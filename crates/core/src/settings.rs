@@ -316,7 +316,8 @@ impl Settings {
             ));
         }
         if (1..3).contains(&settings.incident_customers) {
-            let told = "`incident_customers` must be 0 or from 3 to 10000: two customers are no incident".to_owned();
+            let told =
+                "`incident_customers` must be 0 or from 3 to 10000: two customers are no incident".to_owned();
             errors.push(SettingsError::new("incident_customers", told));
         }
         if settings.retention_scores_days < settings.retention_text_days {

@@ -20,8 +20,8 @@ use crate::{Result, Store, StoreError, TenantId};
 pub use deliveries::{ClaimedDelivery, GIVEN_UP_AFTER};
 pub(crate) use deliveries::{delivery, insert};
 pub use finish::{FinishedDelivery, Sent};
-pub use reseal::bound_to;
 pub use log::{Attempt, Delivery, DeliveryState, Replayed, Which};
+pub use reseal::bound_to;
 
 /// A destination, its secrets sealed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -181,7 +181,12 @@ async fn one(
 }
 
 /// Which state of a destination is there now, until the transaction ends.
-pub(crate) async fn version(store: &Store, tx: &DatabaseTransaction, tenant: TenantId, id: &str) -> Result<Option<i64>> {
+pub(crate) async fn version(
+    store: &Store,
+    tx: &DatabaseTransaction,
+    tenant: TenantId,
+    id: &str,
+) -> Result<Option<i64>> {
     Ok(one(tx, tenant, id, for_update(store.backend())).await?.map(|now| now.version))
 }
 

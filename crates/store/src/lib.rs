@@ -6,15 +6,15 @@
 
 pub mod accept;
 pub mod agents;
-pub mod audit;
 pub mod alerts;
+pub mod audit;
 pub mod backfill;
 pub mod basis;
 pub mod budget;
 pub mod cascade;
-mod conversations;
-mod connection;
 pub mod configure;
+mod connection;
+mod conversations;
 pub mod destinations;
 pub mod interactions;
 pub mod keys;

@@ -212,13 +212,8 @@ impl Store {
         if let Some(all) = all.as_object_mut() {
             all.insert(MODULE.to_owned(), saved.clone());
         }
-        self.save_settings(
-            tx,
-            act,
-            all,
-            ("settings_saved", json!({"before": module.saved, "after": saved})),
-        )
-        .await?;
+        self.save_settings(tx, act, all, ("settings_saved", json!({"before": module.saved, "after": saved})))
+            .await?;
         Ok(settings)
     }
 

@@ -153,13 +153,14 @@ impl Store {
     /// waits for the other.
     pub async fn place_events(&self, tenant: TenantId, most: u16) -> Result<Placed> {
         let tx = self.begin().await?;
-        let first = sql("INSERT INTO event_sequence (tenant_id, last, removed, cursor_key) VALUES (?, 0, 0, ?) \
+        let first =
+            sql("INSERT INTO event_sequence (tenant_id, last, removed, cursor_key) VALUES (?, 0, 0, ?) \
              ON CONFLICT (tenant_id) DO UPDATE SET last = event_sequence.last RETURNING last")
-        .bind(tenant.0)
-        .bind(format!("{}{}", self.new_id(self.now()), self.new_id(self.now())))
-        .value::<i64>(&tx)
-        .await?
-        .unwrap_or_default();
+            .bind(tenant.0)
+            .bind(format!("{}{}", self.new_id(self.now()), self.new_id(self.now())))
+            .value::<i64>(&tx)
+            .await?
+            .unwrap_or_default();
         let rows = sql("SELECT id, event, subject_id, to_webhooks, created_at FROM outbox \
              WHERE tenant_id = ? AND position IS NULL ORDER BY id LIMIT ?")
         .bind(tenant.0)

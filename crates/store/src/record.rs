@@ -147,7 +147,8 @@ impl Store {
         let mut moves = Moves::default();
 
         // Whoever opted out while a text of theirs was read has no verdict from it.
-        let may_keep = |f: &&Finished| !f.claimed.interaction.customer.as_ref().is_some_and(|id| gone.contains(id));
+        let may_keep =
+            |f: &&Finished| !f.claimed.interaction.customer.as_ref().is_some_and(|id| gone.contains(id));
         let scored: Vec<Scored<'_>> = finished.iter().filter(may_keep).filter_map(Scored::of).collect();
         recorded.scored = batch.scored(&scored, events, &mut deltas, &mut moves).await?;
 

@@ -16,8 +16,8 @@ use serde_json::json;
 use undertone_core::clock::SetClock;
 use undertone_core::correction::Correction;
 use undertone_core::destination::{DestinationConfig, DestinationKind, Detail};
-use undertone_core::event::Wanted as Events_;
 use undertone_core::event::EventKind;
+use undertone_core::event::Wanted as Events_;
 use undertone_core::verdict::{Coverage, Provenance, ScorerKind};
 use undertone_core::{
     Arrival, CategoryId, Channel, Confidence, Emotion, Ids, Interaction, Score, Urgency, Verdict,
@@ -225,9 +225,6 @@ async fn suite(url: String) {
     a_destination_that_fails_is_left_alone_and_then_switched_off(&bench).await;
     what_was_sent_can_be_sent_again(&bench).await;
     two_who_change_a_destination_do_not_overwrite(&bench).await;
-    configured::what_is_asked_together_is_changed_together(&bench).await;
-    configured::destinations_are_sealed_anew(&bench).await;
-    configured::alerts_are_found_around_interactions(&bench).await;
 }
 
 async fn one_alert_for_a_customer_and_cooldown(bench: &Bench) {

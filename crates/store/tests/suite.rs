@@ -12,18 +12,18 @@ mod backfill;
 mod basis;
 #[path = "suite/cascade.rs"]
 mod cascade;
-#[path = "suite/privacy.rs"]
-mod privacy;
 #[path = "suite/overrides.rs"]
 mod overrides;
+#[path = "suite/privacy.rs"]
+mod privacy;
 #[path = "suite/provider_keys.rs"]
 mod provider_keys;
+#[path = "suite/review.rs"]
+mod review;
 #[path = "suite/second_factor.rs"]
 mod second_factor;
 #[path = "suite/sign_on.rs"]
 mod sign_on;
-#[path = "suite/review.rs"]
-mod review;
 #[path = "suite/users.rs"]
 mod users;
 #[path = "suite/visibility.rs"]
@@ -796,7 +796,10 @@ async fn counters_follow_sentiments(bench: &Bench) {
         (overview.all_time.totals, overview.today.summary.unwrap().totals, overview.period.totals),
         (all, all, all)
     );
-    assert_eq!((overview.at_risk.unwrap().count, overview.customers_at_risk[0].external_id.as_str()), (1, "ana"));
+    assert_eq!(
+        (overview.at_risk.unwrap().count, overview.customers_at_risk[0].external_id.as_str()),
+        (1, "ana")
+    );
     let escalations = bench.store.escalations(tenant.id, TimeDelta::hours(24), 10).await.unwrap();
     assert_eq!(escalations.iter().map(|e| e.score).collect::<Vec<_>>(), [-60, -20]);
     bench.assert_verified(&tenant).await;
@@ -880,7 +883,8 @@ async fn sealed_days_stay(bench: &Bench) {
 
 async fn a_false_counter_is_found_and_repaired(bench: &Bench) {
     let tenant = bench.tenant("false").await;
-    let taken = bench.store.accept(tenant.id, &[item("1", "ana", "-60"), item("2", "bo", "30")]).await.unwrap();
+    let taken =
+        bench.store.accept(tenant.id, &[item("1", "ana", "-60"), item("2", "bo", "30")]).await.unwrap();
     bench.score_all(&tenant, |text| text.parse().unwrap()).await;
     overrides::correct(bench, &tenant, taken[0].id(), 90).await;
     for statement in [

@@ -7,8 +7,8 @@ pub mod issuer;
 pub mod near_duplicates;
 pub mod postgres;
 pub mod process;
-pub mod smtp;
 pub mod receiver;
+pub mod smtp;
 
 use std::path::PathBuf;
 

@@ -121,7 +121,17 @@ impl Numbers {
         let mut known = app.store.agents(tenant, &ids).await?;
         known.sort_by(|a, b| a.external_id.cmp(&b.external_id));
         let adjusted = agents::Numbers::of(&all, minimum);
-        Ok(Self { window, complete: switch.complete, minimum, viewer, choice, figures, sums, adjusted, known })
+        Ok(Self {
+            window,
+            complete: switch.complete,
+            minimum,
+            viewer,
+            choice,
+            figures,
+            sums,
+            adjusted,
+            known,
+        })
     }
 
     /// Notes that these are about to be shown.

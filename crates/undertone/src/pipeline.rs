@@ -5,8 +5,8 @@ mod aside;
 mod asking;
 mod backfill;
 mod decide;
-mod publish;
 pub mod keeper;
+mod publish;
 mod recount;
 mod sealing;
 #[cfg(test)]

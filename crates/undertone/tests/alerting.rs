@@ -19,7 +19,7 @@ impl Bench {
     fn new() -> Self {
         let bench = Self { folder: tempfile::tempdir().unwrap() };
         let key = bench.folder.path().join("master.key");
-        let config = format!("master_key_file = {key:?}\nallowed_networks = [\"127.0.0.0/8\"]\n");
+        let config = format!("master_key_file = '{}'\nallowed_networks = [\"127.0.0.0/8\"]\n", key.display());
         std::fs::write(bench.folder.path().join("undertone.toml"), "").unwrap();
         bench.done(&["secrets", "new-key", key.to_str().unwrap()]);
         std::fs::write(bench.folder.path().join("undertone.toml"), config).unwrap();

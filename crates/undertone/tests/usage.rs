@@ -300,7 +300,7 @@ async fn the_doctor_looks_at_the_budget_of_who_asks_an_llm() {
     };
     assert_eq!(
         (&report["well"], looks(&report)),
-        (&json!(false), ["provider_key", "budget", "api_keys"].map(str::to_owned).to_vec())
+        (&json!(false), ["provider_key", "budget", "recipients", "api_keys"].map(str::to_owned).to_vec())
     );
     bench
         .set(json!({"daily_token_cap": 40_000, "monthly_token_cap": 9_000, "monthly_cost_cap_cents": 0}))

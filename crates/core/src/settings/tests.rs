@@ -70,7 +70,8 @@ fn ranges_hold_at_their_ends() {
     ] {
         for fine in [low, high] {
             assert!(
-                Settings::from_json(&json!({key: fine, "min_note_length": 0, "retention_text_days": 1})).is_ok()
+                Settings::from_json(&json!({key: fine, "min_note_length": 0, "retention_text_days": 1}))
+                    .is_ok()
                     || key == "min_note_length",
                 "{key} {fine}"
             );
@@ -134,8 +135,18 @@ fn segments_are_checked() {
 fn shares_of_the_review_are_checked() {
     let s = Settings::from_json(&json!({"review": {"random": 2.5, "labelled_twice": 100}})).unwrap();
     let told = json!(s.review);
-    assert_eq!((&told["random"], &told["labelled_twice"], &told["unsure"]), (&json!(2.5), &json!(100.0), &json!(10.0)));
-    for wrong in [json!({"random": 101}), json!({"random": 0.001}), json!({"rnd": 1}), json!([]), json!(5), json!(null)] {
+    assert_eq!(
+        (&told["random"], &told["labelled_twice"], &told["unsure"]),
+        (&json!(2.5), &json!(100.0), &json!(10.0))
+    );
+    for wrong in [
+        json!({"random": 101}),
+        json!({"random": 0.001}),
+        json!({"rnd": 1}),
+        json!([]),
+        json!(5),
+        json!(null),
+    ] {
         let told = errors(json!({"review": wrong}));
         assert_eq!(told.len(), 1, "{wrong}");
         assert!(told[0].contains("percentages from 0 to 100"), "{}", told[0]);

@@ -7,6 +7,29 @@ use undertone_store::secrets::{Keyring, MasterKey, Sealed, Secret};
 
 use super::*;
 
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    suite(format!("sqlite://{}/undertone.db", folder.path().display())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres() {
+    let server = Postgres::start();
+    suite(server.url()).await;
+}
+
+async fn suite(url: String) {
+    let clock = Arc::new(SetClock::new(Utc.with_ymd_and_hms(2026, 11, 30, 10, 0, 0).unwrap()));
+    let options = Options { url, connections: 16 };
+    let store = Store::open(&options, clock.clone(), Arc::new(CountedIds::default())).await.unwrap();
+    let bench = Bench { store, clock };
+    bench.store.migrate().await.unwrap();
+    what_is_asked_together_is_changed_together(&bench).await;
+    destinations_are_sealed_anew(&bench).await;
+    alerts_are_found_around_interactions(&bench).await;
+}
+
 fn new(name: &str) -> NewDestination {
     NewDestination {
         kind: DestinationKind::Webhook,
@@ -23,7 +46,7 @@ fn new(name: &str) -> NewDestination {
     }
 }
 
-pub async fn what_is_asked_together_is_changed_together(bench: &Bench) {
+async fn what_is_asked_together_is_changed_together(bench: &Bench) {
     let tenant = bench.tenant("together").await;
     let store = &bench.store;
     let first = Reconfigured {
@@ -70,7 +93,7 @@ pub async fn what_is_asked_together_is_changed_together(bench: &Bench) {
     assert!(store.reconfigure(&act(&other), &asked).await.is_err());
 }
 
-pub async fn destinations_are_sealed_anew(bench: &Bench) {
+async fn destinations_are_sealed_anew(bench: &Bench) {
     let tenant = bench.tenant("sealed-anew").await;
     let master = |digit: &str| MasterKey::from_text(&Secret::new(digit.repeat(63) + "e")).unwrap();
     let (old, young) = (master("1"), master("2"));
@@ -94,7 +117,7 @@ pub async fn destinations_are_sealed_anew(bench: &Bench) {
     assert_eq!(now.version, fine.version, "nothing that somebody looks at has changed");
 }
 
-pub async fn alerts_are_found_around_interactions(bench: &Bench) {
+async fn alerts_are_found_around_interactions(bench: &Bench) {
     let tenant = bench.tenant("around").await;
     bench.score(&tenant, &[("ana", "billing", -80), ("ben", "billing", -60)]).await;
     let all = bench.alerts(&tenant, None).await;

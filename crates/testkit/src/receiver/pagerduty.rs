@@ -9,7 +9,7 @@ use super::{Reply, Request};
 pub fn answer(request: &Request) -> Reply {
     let body = request.json();
     let mut errors = Vec::new();
-    if !body["routing_key"].as_str().is_some_and(|key| key.len() == 32) {
+    if body["routing_key"].as_str().is_none_or(|key| key.len() != 32) {
         errors.push("'routing_key' is missing or invalid");
     }
     let key = body["dedup_key"].as_str().unwrap_or_default();
@@ -23,7 +23,7 @@ pub fn answer(request: &Request) -> Reply {
             if summary == 0 || summary > 1024 {
                 errors.push("'payload.summary' is missing or blank, or too long");
             }
-            if !payload["source"].as_str().is_some_and(|source| !source.is_empty()) {
+            if payload["source"].as_str().is_none_or(str::is_empty) {
                 errors.push("'payload.source' is missing or blank");
             }
             if !matches!(payload["severity"].as_str(), Some("critical" | "error" | "warning" | "info")) {

@@ -18,7 +18,11 @@ pub fn told(settings: &Settings) -> Value {
 }
 
 /// The same with what does not work as it is set: alerts that reach nobody.
-async fn with_warnings(app: &App, caller: &Caller, settings: &Settings) -> Result<axum::Json<Value>, ApiError> {
+async fn with_warnings(
+    app: &App,
+    caller: &Caller,
+    settings: &Settings,
+) -> Result<axum::Json<Value>, ApiError> {
     let mut told = told(settings);
     let nobody = app.store.nobody_hears(caller.tenant_id(), settings).await?;
     let warnings: Vec<Value> =

@@ -15,9 +15,9 @@ use undertone_scoring::local::{Artifact, Capacity, LocalScorer};
 use undertone_store::Store;
 
 use crate::api;
-use crate::deliver;
 use crate::app::{App, open_store};
 use crate::config::{Config, ConfigArguments};
+use crate::deliver;
 use crate::deliver::{Deliveries, Outward, Stream};
 use crate::error::{CliError, Outcome};
 use crate::intake::gather::Gather;

@@ -142,12 +142,12 @@ impl Reader<'_> {
         let mut ids = Vec::new();
         for one in named {
             let text = one.to_json().as_str().map(str::to_lowercase).unwrap_or_default();
-            match self.means.users.iter().find(|user| user.email == text || user.id == text) {
-                Some(user) => ids.push(Value::from(user.id.as_str())),
-                None => {
-                    let told = "recipients: users: nobody of this tenant has this e-mail address; see undertone user list, or invite them first";
-                    self.wrong.push(Wrong::new(one.line, told));
-                }
+            let found = self.means.users.iter().find(|user| user.email == text || user.id == text);
+            if let Some(user) = found {
+                ids.push(Value::from(user.id.as_str()));
+            } else {
+                let told = "recipients: users: nobody of this tenant has this e-mail address; see undertone user list, or invite them first";
+                self.wrong.push(Wrong::new(one.line, told));
             }
         }
         json["users"] = ids.into();

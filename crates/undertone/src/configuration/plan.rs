@@ -26,7 +26,7 @@ enum Step {
     /// It is made; with the key that was made for it, where it was given none.
     Added { wished: Wished, key: Option<String> },
     /// It is changed.
-    Changed { before: Destination, wished: Wished, fields: Vec<Field> },
+    Changed { before: Box<Destination>, wished: Box<Wished>, fields: Vec<Field> },
     /// It is removed.
     Removed(Destination),
     /// It is not in the file, and stays.
@@ -226,7 +226,7 @@ fn steps(asked: Asked, there: Vec<Destination>, ground: &Ground<'_>, wrong: &mut
             Ok(wished) => {
                 let fields = differences(&before, &secrets, &wished);
                 if !fields.is_empty() {
-                    steps.push(Step::Changed { before, wished, fields });
+                    steps.push(Step::Changed { before: Box::new(before), wished: Box::new(wished), fields });
                 }
             }
             Err(errors) => wrong.extend(errors.iter().map(|(field, why)| one.wrong(field, why))),

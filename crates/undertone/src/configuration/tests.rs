@@ -209,7 +209,7 @@ async fn without_a_master_key_the_plan_says_so() {
 
 #[tokio::test]
 async fn everything_wrong_is_told_at_once_with_its_line() {
-    let wrong = r#"version: 2
+    let wrong = r"version: 2
 settings:
   alert_treshold: -40
   scorer: claude
@@ -228,7 +228,7 @@ destinations:
     url: https://example.com/?token=secret-marker
     key: file:/nowhere
 more: 1
-"#;
+";
     let told = read(wrong, &[]).err().unwrap();
     insta::assert_snapshot!(told.join("\n"));
     let site = Site::new().await;

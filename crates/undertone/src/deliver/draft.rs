@@ -54,12 +54,11 @@ pub struct Wished {
 impl Wished {
     /// The same, sealed.
     pub fn sealed(self, keyring: &Keyring, tenant: TenantId) -> Result<NewDestination, KeyError> {
-        let secrets = match self.kept {
-            Some(kept) => kept,
-            None => {
-                let sealed = self.secrets.seal(keyring, tenant, self.kind)?;
-                (sealed.text, sealed.key_id)
-            }
+        let secrets = if let Some(kept) = self.kept {
+            kept
+        } else {
+            let sealed = self.secrets.seal(keyring, tenant, self.kind)?;
+            (sealed.text, sealed.key_id)
         };
         Ok(NewDestination {
             kind: self.kind,

@@ -56,8 +56,9 @@ impl Secrets {
     pub fn open(keyring: &Keyring, tenant: TenantId, destination: &Destination) -> Result<Self, String> {
         const WHAT: &str = "the destination's address";
         let sealed = Sealed { key_id: destination.key_id.clone(), text: destination.secrets.clone() };
-        let opened =
-            keyring.open_text(WHAT, &bound_to(tenant, destination.kind), &sealed).map_err(|e| e.to_string())?;
+        let opened = keyring
+            .open_text(WHAT, &bound_to(tenant, destination.kind), &sealed)
+            .map_err(|e| e.to_string())?;
         // The parser's message may repeat what it read.
         serde_json::from_str(opened.expose()).map_err(|_| format!("{WHAT} can not be read; set it anew"))
     }

@@ -130,9 +130,10 @@ async fn of_person(post: &Post, tenant: TenantId, user: &str) -> Result<(), Stor
     }
     // Of single ones only so many, and the rest in their turn: others wait too.
     for (place, one) in alone.iter().enumerate() {
-        let end = match place < MOST {
-            true => send(post, &reader, std::slice::from_ref(one)).await?,
-            false => MailEnd::Untried,
+        let end = if place < MOST {
+            send(post, &reader, std::slice::from_ref(one)).await?
+        } else {
+            MailEnd::Untried
         };
         finish(&[ended(one.0, &end)]).await?;
     }

@@ -128,8 +128,8 @@ async fn nothing_is_said_in_the_clear_or_to_a_stranger() {
     }
 }
 
-#[test]
-fn a_configuration_that_can_not_be_used_is_told() {
+#[tokio::test]
+async fn a_configuration_that_can_not_be_used_is_told() {
     let made = |settings| {
         Mailer::new(&config(settings), None).map(|mailer| mailer.is_some()).map_err(|e| e.to_string())
     };

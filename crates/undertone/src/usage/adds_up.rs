@@ -295,7 +295,8 @@ async fn the_report_says_to_the_token_and_cent_what_the_server_billed() {
     assert_eq!(sum(|call| Some(call.cache_read_tokens)), total.usage.cache_read.cast_signed());
     assert_eq!(sum(|call| Some(call.texts).filter(|_| call.state == "settled")), total.texts.cast_signed());
     let mut file = Vec::new();
-    write_csv(&Report::of(&bench.tenant, by_day, undertone_core::cascade::sums::Sums::default()), &mut file).unwrap();
+    write_csv(&Report::of(&bench.tenant, by_day, undertone_core::cascade::sums::Sums::default()), &mut file)
+        .unwrap();
     let mut reader = csv::Reader::from_reader(&*file);
     let place = reader.headers().unwrap().iter().position(|head| head == "cost_usd").unwrap();
     let dollars =

@@ -122,8 +122,7 @@ fn where_agents_do_not_differ_hardly_any_difference_is_shown() {
 
 #[test]
 fn a_great_difference_is_shown() {
-    let world =
-        World { agents: 20, contacts: (60, 40), effects: 15.0, customers: (8.0, 20.0), unknown: 0.1 };
+    let world = World { agents: 20, contacts: (60, 40), effects: 15.0, customers: (8.0, 20.0), unknown: 0.1 };
     let (held, .., shown) = over_many(&world, 600);
     assert!(shown > 0.6 && (0.94..=0.96).contains(&held), "{shown} {held}");
 }

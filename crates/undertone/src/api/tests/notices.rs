@@ -268,7 +268,7 @@ async fn e_mail_arrives_once_and_a_link_ends_it_without_a_log_in() {
     let letter = &taken[0];
     assert_eq!(letter.to, ["supervisor@example.com"]);
     let head = letter.text.split("\r\n\r\n").next().unwrap();
-    assert!(!head.contains("canary") && letter.text.contains("canary-customer"), "{}", letter.text);
+    assert!(!head.contains("canary") && letter.text.contains("Score"), "{}", letter.text);
     assert_eq!(letter.header("List-Unsubscribe-Post"), "List-Unsubscribe=One-Click");
     let link = letter.header("List-Unsubscribe");
     let link = link.strip_prefix("<https://undertone.example").unwrap().strip_suffix('>').unwrap();
@@ -315,7 +315,7 @@ async fn what_waited_and_may_not_be_told_any_more_is_not_sent() {
     assert_eq!(server.taken(), [], "they want none by now");
 }
 
-/// How long after its score an alert is in the inbox of somebody who looks. To be run by hand: cargo nextest run --run-ignored only inbox_within
+/// How long after its score an alert is in the inbox of somebody who looks. To be run by hand: `cargo nextest run --run-ignored only within_a_second`
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "it measures, for docs/performance.md"]
 async fn an_alert_is_in_the_inbox_within_a_second() {

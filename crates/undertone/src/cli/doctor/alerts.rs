@@ -1,8 +1,8 @@
 //! No alerts though scores are negative? The module guide's causes (the threshold, nobody selected, the cooldown), and every other.
 
 use chrono::TimeDelta;
-use undertone_core::event::EventKind;
 use undertone_core::Settings;
+use undertone_core::event::EventKind;
 use undertone_store::alerts::{Alert, AlertState, Wanted};
 use undertone_store::interactions::{Filter, Listed};
 use undertone_store::{Store, Tenant};

@@ -184,7 +184,8 @@ pub(super) async fn any_scorer_serves_a_run() {
     for (n, scorer) in ["openai", "cascade", "local", "claude"].into_iter().enumerate() {
         llm.set(json!({"model": if scorer == "claude" { Value::Null } else { json!("local-model") }})).await;
         let asked = llm.server.requests().len();
-        let id = llm.start(json!({"mode": "refresh", "scorer": scorer, "batch_size": 100, "sleep_ms": 0})).await;
+        let id =
+            llm.start(json!({"mode": "refresh", "scorer": scorer, "batch_size": 100, "sleep_ms": 0})).await;
         let run = llm.ended(&id).await;
         assert_eq!((&run["state"], &run["scored"]), (&json!("done"), &json!(10)), "{scorer}: {run}");
         let whose = if scorer == "cascade" { "openai" } else { scorer };
