@@ -12,7 +12,7 @@ use undertone_store::privacy::tombstone::Tombstone;
 use super::*;
 
 /// Tables in which nothing of a customer stands, whatever is in them, and why.
-const NOTHING_OF_CUSTOMERS: [(&str, &str); 44] = [
+const NOTHING_OF_CUSTOMERS: [(&str, &str); 47] = [
     ("schema_migration", "names of steps"),
     ("tenant", "the tenant"),
     ("tenant_modules", "settings"),

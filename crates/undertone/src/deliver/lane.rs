@@ -14,7 +14,7 @@ use undertone_store::{StoreError, TenantId};
 
 use super::message::Message;
 use super::{Outcome, Pace, Secrets, Tools, send};
-use crate::visibility;
+use crate::{tell, visibility};
 
 /// What is claimed is due again after this, whatever happened.
 const LEASE: TimeDelta = TimeDelta::seconds(90);
@@ -94,7 +94,7 @@ async fn told(
     for (event, seen) in events.iter().zip(seen) {
         let text = seen.ok_or(WITHHELD).map(|payload| {
             let mut data = destination.config.data(&payload);
-            if let (Some(path), false) = (place(&payload), tools.public_url.is_empty()) {
+            if let (Some(path), false) = (tell::place(&payload), tools.public_url.is_empty()) {
                 data["link"] = format!("{}{path}", tools.public_url).into();
             }
             json!({"type": event.event, "timestamp": event.created_at, "data": data}).to_string()
@@ -106,12 +106,6 @@ async fn told(
         .map(|one| texts.remove(one.event_id.as_str()).unwrap_or(Err(GONE)))
         .collect::<Vec<_>>();
     Ok(claimed.into_iter().zip(told).collect())
-}
-
-/// The page on which a person sees what an event is about.
-fn place(payload: &Value) -> Option<String> {
-    let customer = payload["customer_id"].as_str()?;
-    payload["alert_id"].is_string().then(|| format!("/customers/{customer}"))
 }
 
 async fn send_all(
