@@ -1,6 +1,6 @@
 //! The audit log: what people and administrators did. Written in the transaction of the act, sealed into a chain of digests afterwards.
 //!
-//! Entries wait for nobody: [`note`] writes one, and [`Store::seal_audit`] gives it its place in its tenant's chain a moment later. The
+//! Entries wait for nobody: `note` writes one, and [`Store::seal_audit`] gives it its place in its tenant's chain a moment later. The
 //! tables' triggers let nothing be changed but that place, once, and let a payload be erased.
 
 pub mod chain;

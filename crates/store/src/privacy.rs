@@ -1,7 +1,7 @@
 //! The rights of customers: everything about one of them goes on request and leaves a receipt ([`erase`]), can be read as a whole ([`copy`]),
 //! stays where the law says so ([`hold`]), and goes by itself when its time is over ([`retention`]).
 //!
-//! [`reach`] knows what an interaction leaves behind and where; `tests/suite/privacy.rs` fails for a table that nobody has thought about.
+//! `reach` knows what an interaction leaves behind and where; `tests/suite/privacy.rs` fails for a table that nobody has thought about.
 
 pub mod copy;
 pub mod erase;

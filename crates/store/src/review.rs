@@ -1,5 +1,5 @@
 //! The review queue: verdicts that people check. An item enters in the transaction that records its verdict or corrects it, by shares the
-//! tenant chose; [`rate`] hands items out and takes labels, [`results`] reads what came of them.
+//! tenant chose; `rate` hands items out and takes labels, `results` reads what came of them.
 
 mod rate;
 mod results;

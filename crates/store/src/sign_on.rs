@@ -1,6 +1,6 @@
 //! Single sign-on: the OpenID provider that a tenant trusts to say who somebody is.
 //!
-//! What a provider says is checked by the caller; [`identity`] decides who that is here. A provider signs in nobody whom the one who set it
+//! What a provider says is checked by the caller; `identity` decides who that is here. A provider signs in nobody whom the one who set it
 //! could not have appointed: whoever chooses the provider chooses who may be anybody.
 
 mod identity;

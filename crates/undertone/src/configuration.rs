@@ -1,4 +1,4 @@
-//! What a tenant set of alerts, and its destinations, as a file that can be kept under version control: [`export`] writes it, [`Asked`] reads
+//! What a tenant set of alerts, and its destinations, as a file that can be kept under version control: [`mod@export`] writes it, [`Asked`] reads
 //! it with everything wrong told at once, [`Plan`] says what it would change, and changes it.
 //!
 //! This is for whoever operates the service: a reference such as `${env:NAME}` is looked up where the command runs, so no route takes a file.

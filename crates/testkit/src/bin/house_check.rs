@@ -27,12 +27,13 @@ const IMPURE: [&str; 7] = ["tokio", "axum", "hyper", "reqwest", "sqlx", "sea-orm
 const PURE: [&str; 3] = ["undertone-core", "undertone-scoring", "undertone-ui"];
 
 /// Licences that let users do what ours let them do. One of a dependency's alternatives is enough.
-const LICENCES: [&str; 13] = [
+const LICENCES: [&str; 14] = [
     "MIT",
     "MIT-0",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
     "BSD-2-Clause",
+    "0BSD",
     "BSD-3-Clause",
     "ISC",
     "Zlib",
