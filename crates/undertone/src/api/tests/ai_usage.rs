@@ -260,10 +260,12 @@ async fn a_cap_that_is_raised_or_lowered_holds_at_once() {
 
 #[test]
 fn the_event_is_what_the_document_says() {
-    // As docs/service.md shows it; the store's tests hold the store to the same keys.
-    let docs = include_str!("../../../../../docs/service.md");
-    let example = docs.split("```json\n").find(|part| part.starts_with("{\"tenant_id\"")).unwrap();
-    let example: Value = serde_json::from_str(example.split("```").next().unwrap()).unwrap();
+    // As docs/events.md shows it; the store's tests hold the store to the same keys.
+    let docs = include_str!("../../../../../docs/events.md");
+    let example =
+        docs.split("```json\n").find(|part| part.contains("\"type\": \"budget.threshold\"")).unwrap();
+    let mut example: Value = serde_json::from_str(example.split("```").next().unwrap()).unwrap();
+    let example = example["data"].take();
     let document: Value = serde_json::from_str(crate::api::openapi::DOCUMENT).unwrap();
     let validator = jsonschema::validator_for(&document["components"]["schemas"]["BudgetThreshold"]).unwrap();
     assert!(validator.is_valid(&example), "{example}");

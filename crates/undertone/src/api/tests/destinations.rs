@@ -174,7 +174,7 @@ async fn a_webhook_gets_what_it_asked_for_signed_and_says_no_more_than_it_should
         whole["data"]["score"].as_i64().unwrap() <= -50 && whole["data"]["customer_name"] == "Ana",
         "{whole}"
     );
-    assert!(whole["data"]["link"].as_str().unwrap().starts_with("https://undertone.example/customers/"));
+    assert!(whole["data"]["link"].as_str().unwrap().starts_with("https://undertone.example/inbox#alert-"));
     let follows = out.bench.get("/api/v1/events?types=alert.raised").await;
     assert_eq!(follows["events"][0]["id"], json!(full.taken()[0].header("webhook-id")), "one id everywhere");
 
