@@ -169,6 +169,10 @@ impl Bench {
     async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
+        let kind = parts.headers.get(header::CONTENT_TYPE);
+        // A stream of events ends with the service only.
+        let is_stream = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        let body = if is_stream { Body::empty() } else { body };
         let bytes = axum::body::to_bytes(body, 64 << 20).await.unwrap();
         Answer {
             status: parts.status.as_u16(),
