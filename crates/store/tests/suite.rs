@@ -418,6 +418,7 @@ async fn migrations_are_taken_once_by_many_at_a_time(bench: &Bench) {
         "0014_agents",
         "0015_delivery",
         "0016_alerts",
+        "0017_notices",
     ];
     assert_eq!(bench.store.pending_migrations().await.unwrap(), all);
     let others = futures_of(4, async |_| {

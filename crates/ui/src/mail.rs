@@ -3,6 +3,7 @@
 use askama::Template;
 
 use crate::rendered;
+use crate::words::{EN, Words};
 
 /// One thing that happened.
 #[derive(Debug, Clone)]
@@ -38,22 +39,31 @@ pub struct Mail<'a> {
 #[template(path = "mail.html")]
 struct HtmlTemplate<'a> {
     v: &'a Mail<'a>,
+    w: &'static Words,
+    why: String,
 }
 
 #[derive(Template)]
 #[template(path = "mail.txt", escape = "none")]
 struct TextTemplate<'a> {
     v: &'a Mail<'a>,
+    w: &'static Words,
+    why: String,
 }
 
 /// Renders it as HTML.
 #[must_use]
 pub fn mail_html(view: &Mail<'_>) -> String {
-    rendered(&HtmlTemplate { v: view })
+    rendered(&HtmlTemplate { v: view, w: &EN, why: why(view) })
 }
 
 /// Renders it as text.
 #[must_use]
 pub fn mail_text(view: &Mail<'_>) -> String {
-    rendered(&TextTemplate { v: view })
+    rendered(&TextTemplate { v: view, w: &EN, why: why(view) })
+}
+
+/// Who sends it, and why.
+fn why(view: &Mail<'_>) -> String {
+    EN.mail_why.replace("{about}", view.about).replace("{tenant}", view.tenant)
 }

@@ -166,6 +166,12 @@ pub struct Words {
     pub new_verdicts: &'static str,
     pub trend_summary: &'static str,
     pub inbox: &'static str,
+    /// The button of an e-mail.
+    pub mail_act: &'static str,
+    /// Who sends an e-mail and why, of `{tenant}` and `{about}`.
+    pub mail_why: &'static str,
+    pub mail_inbox: &'static str,
+    pub mail_no_more: &'static str,
     pub key_inbox: &'static str,
     pub open_alerts: &'static str,
     pub open_alerts_more: &'static str,
@@ -373,6 +379,10 @@ pub const EN: Words = Words {
     new_verdicts: "New verdicts. Average of the period:",
     trend_summary: "Average by day, from {first} to {last}: lowest {low}, highest {high}.",
     inbox: "Inbox",
+    mail_act: "Look after it",
+    mail_why: "Undertone, {tenant}. You get this because you are told about: {about}.",
+    mail_inbox: "Your inbox",
+    mail_no_more: "No more of these e-mails",
     key_inbox: "inbox",
     open_alerts: "Open alerts",
     open_alerts_more: "customers who need somebody",
