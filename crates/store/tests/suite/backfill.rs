@@ -184,9 +184,9 @@ async fn count(bench: &Bench, query: &str) -> usize {
 pub(crate) async fn what_is_scored_again_keeps_its_past(bench: &Bench) {
     let (tenant, ids) = with(bench, "refresh", &["-40", "30", "-60", "0", "10"]).await;
     decide(bench, &tenant).await;
-    let before = events(bench, &tenant).await;
     // A person corrected the oldest.
     overrides::correct(bench, &tenant, &ids[0], 90).await;
+    let before = events(bench, &tenant).await;
     let run = start(bench, &tenant, &Asked { mode: Mode::Refresh, ..Asked::default() }).await;
     let taken = next(bench, &tenant, &run, 100).await;
     assert_eq!(taken.len(), 5);
