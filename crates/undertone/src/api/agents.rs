@@ -70,7 +70,7 @@ pub async fn switch(
 ) -> Result<axum::Json<Value>, ApiError> {
     let mut errors = Vec::new();
     let mut wrong = |field: &str, message: String| {
-        errors.push(FieldError { field: field.to_owned(), code: "invalid".to_owned(), message });
+        errors.push(FieldError::invalid(field, message));
     };
     let reason = wanted.reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
     if wanted.on.is_none() {

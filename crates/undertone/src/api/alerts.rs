@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use undertone_store::alerts::{Alert, AlertState, Move, Wanted};
 
-use super::body::{Json, Query};
+use super::body::{Json, Query, after};
 use super::caller::{By, Caller};
-use super::problem::{ApiError, FieldError};
+use super::problem::ApiError;
 use crate::app::App;
 use crate::visibility::Eyes;
 
@@ -52,7 +52,7 @@ pub async fn list(
         most,
     };
     let found = app.store.alerts(caller.tenant_id(), &wanted).await?;
-    let next = (found.len() == usize::from(most)).then(|| found.last().map(|last| last.id.clone())).flatten();
+    let next = after(&found, most, |last| &last.id);
     let shown = shown(&app, &caller, found).await?;
     Ok(axum::Json(json!({"alerts": shown, "next": next})))
 }
@@ -133,8 +133,10 @@ pub async fn assign(
     Path(id): Path<String>,
     Json(said): Json<Said>,
 ) -> Result<axum::Json<Alert>, ApiError> {
-    let user =
-        said.user.as_deref().ok_or_else(|| missing("user", "name the user who is responsible, by id"))?;
+    let user = said
+        .user
+        .as_deref()
+        .ok_or_else(|| ApiError::invalid_field("user", "name the user who is responsible, by id"))?;
     act(&app, &caller, &id, said.version, Move::Assign(user)).await
 }
 
@@ -145,7 +147,9 @@ pub async fn snooze(
     Path(id): Path<String>,
     Json(said): Json<Said>,
 ) -> Result<axum::Json<Alert>, ApiError> {
-    let until = said.until.ok_or_else(|| missing("until", "say until when, such as 2026-11-30T09:00:00Z"))?;
+    let until = said
+        .until
+        .ok_or_else(|| ApiError::invalid_field("until", "say until when, such as 2026-11-30T09:00:00Z"))?;
     act(&app, &caller, &id, said.version, Move::Snooze(until)).await
 }
 
@@ -157,17 +161,9 @@ pub async fn resolve(
     Json(said): Json<Said>,
 ) -> Result<axum::Json<Alert>, ApiError> {
     if said.note.as_ref().is_some_and(|note| note.chars().count() > LONGEST_NOTE) {
-        return Err(missing("note", "it has 1000 characters at most"));
+        return Err(ApiError::invalid_field("note", "it has 1000 characters at most"));
     }
     act(&app, &caller, &id, said.version, Move::Resolve(said.note.as_deref())).await
-}
-
-fn missing(field: &str, message: &str) -> ApiError {
-    ApiError::invalid(vec![FieldError {
-        field: field.to_owned(),
-        code: "invalid".to_owned(),
-        message: message.to_owned(),
-    }])
 }
 
 pub async fn act(
@@ -201,7 +197,7 @@ pub async fn incidents(
 ) -> Result<axum::Json<Value>, ApiError> {
     let most = page.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
     let found = app.store.incidents(caller.tenant_id(), page.before.as_deref(), most).await?;
-    let next = (found.len() == usize::from(most)).then(|| found.last().map(|last| last.id.clone())).flatten();
+    let next = after(&found, most, |last| &last.id);
     Ok(axum::Json(json!({"incidents": found, "next": next})))
 }
 

@@ -28,7 +28,7 @@ fn means(app: &App) -> Means<'_> {
 
 impl From<AskedError> for FieldError {
     fn from(error: AskedError) -> Self {
-        Self { field: error.field, code: "invalid".to_owned(), message: error.message }
+        Self::invalid(&error.field, error.message)
     }
 }
 

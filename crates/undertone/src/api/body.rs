@@ -1,4 +1,4 @@
-//! Bodies and queries, refused in the shape of every other failure.
+//! Bodies, queries and pages of lists, refused in the shape of every other failure.
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -41,6 +41,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
             .map(|query| Self(query.0))
             .map_err(|e: QueryRejection| ApiError::new(INVALID_QUERY, cause(&e)))
     }
+}
+
+/// After which id a list goes on that has `most` at most on a page; none where this page was the last.
+pub fn after<T>(page: &[T], most: u16, id: impl Fn(&T) -> &String) -> Option<String> {
+    page.last().filter(|_| page.len() == usize::from(most)).map(|last| id(last).clone())
 }
 
 /// What the innermost error says; the outer ones only say that there is one.

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, header};
 use serde_json::{Value, json};
 
 use super::caller::Caller;
-use super::problem::{ApiError, CONFLICT, FieldError, INTERNAL, TOO_LARGE, UNSUPPORTED};
+use super::problem::{ApiError, CONFLICT, INTERNAL, TOO_LARGE, UNSUPPORTED};
 use crate::app::App;
 use crate::calibrate::{self, CalibrationError, MOST_BYTES};
 use crate::error::CliError;
@@ -39,7 +39,7 @@ pub async fn take(
     match calibrate::take(&app.store, &caller.act(), name, bytes.into()).await {
         Ok(taken) => Ok(axum::Json(json!(taken))),
         Err(CliError::Store(error)) => Err(error.into()),
-        Err(other) => Err(invalid(other.to_string())),
+        Err(other) => Err(ApiError::invalid_field("", other.to_string())),
     }
 }
 
@@ -61,7 +61,7 @@ pub async fn learn(State(app): State<App>, caller: Caller) -> Result<axum::Json<
     });
     match learning.await.unwrap_or_else(|e| Err(CalibrationError::Broke(e.to_string()))) {
         Ok(made) => Ok(axum::Json(json!(made))),
-        Err(CalibrationError::TooFew(told)) => Err(invalid(told.to_string())),
+        Err(CalibrationError::TooFew(told)) => Err(ApiError::invalid_field("", told.to_string())),
         Err(CalibrationError::Store(error)) => Err(error.into()),
         Err(CalibrationError::Broke(cause)) => {
             Err(ApiError { cause: Some(cause), ..ApiError::new(INTERNAL, "the lesson could not be made") })
@@ -86,8 +86,4 @@ pub async fn activate(
 pub async fn revert(State(app): State<App>, caller: Caller) -> Result<axum::Json<Value>, ApiError> {
     app.store.use_lesson(&caller.act(), None).await?;
     show(State(app), caller).await
-}
-
-fn invalid(message: String) -> ApiError {
-    ApiError::invalid(vec![FieldError { field: String::new(), code: "invalid".to_owned(), message }])
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use undertone_core::destination::DestinationKind;
 use undertone_store::destinations::{DeliveryState, Destination, Which};
 
-use super::body::{Json, Query};
+use super::body::{Json, Query, after};
 use super::caller::Caller;
 use super::problem::{ApiError, CONFLICT, FieldError};
 use crate::app::App;
@@ -141,7 +141,7 @@ pub async fn deliveries(
     let most = page.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
     let which = Which { state: page.state, before: page.before.as_deref(), most };
     let found = app.store.deliveries(caller.tenant_id(), &id, which).await?;
-    let next = (found.len() == usize::from(most)).then(|| found.last().map(|last| last.id.clone())).flatten();
+    let next = after(&found, most, |last| &last.id);
     Ok(axum::Json(json!({"deliveries": found, "next": next})))
 }
 
@@ -189,7 +189,7 @@ pub async fn replay_range(
     existing(&app, &caller, &id).await?;
     let state = range.state.unwrap_or(DeliveryState::Failed);
     if state == DeliveryState::Pending {
-        return Err(invalid("state", "it is failed or delivered: what waits is sent anyway"));
+        return Err(ApiError::invalid_field("state", "it is failed or delivered: what waits is sent anyway"));
     }
     let replayed = app.store.replay_deliveries(&caller.act(), &id, (range.from, range.to), state).await?;
     Ok((
@@ -198,27 +198,19 @@ pub async fn replay_range(
     ))
 }
 
-fn field(field: &str, message: &str) -> FieldError {
-    FieldError { field: field.to_owned(), code: "invalid".to_owned(), message: message.to_owned() }
-}
-
-fn invalid(name: &str, message: &str) -> ApiError {
-    ApiError::invalid(vec![field(name, message)])
-}
-
 fn opened(app: &App, caller: &Caller, destination: &Destination) -> Result<Secrets, ApiError> {
     let keyring = app.provider_keys.keyring();
     Secrets::open(keyring, caller.tenant_id(), destination).map_err(|why| ApiError::new(CONFLICT, why))
 }
 
 fn told(wrong: Vec<Wrong>) -> ApiError {
-    ApiError::invalid(wrong.into_iter().map(|(name, why)| field(name, &why)).collect())
+    ApiError::invalid(wrong.into_iter().map(|(name, why)| FieldError::invalid(name, &why)).collect())
 }
 
 /// What a body says, everything wrong with it at once; and the version that it changes.
 fn drafted(body: Value, app: &App) -> Result<(Draft, Option<i64>), ApiError> {
     let Value::Object(fields) = body else {
-        return Err(invalid("", "send an object with kind, name, url and events"));
+        return Err(ApiError::invalid_field("", "send an object with kind, name, url and events"));
     };
     let (mut draft, mut version, mut errors) = (Draft::default(), None, Vec::new());
     for (name, value) in fields {
@@ -233,7 +225,7 @@ fn drafted(body: Value, app: &App) -> Result<(Draft, Option<i64>), ApiError> {
             _ => draft.take(&name, value, app.outward.allowed()),
         };
         if let Err(why) = taken {
-            errors.push(field(&name, &why));
+            errors.push(FieldError::invalid(&name, &why));
         }
     }
     if errors.is_empty() { Ok((draft, version)) } else { Err(ApiError::invalid(errors)) }

@@ -88,9 +88,7 @@ pub async fn create(
     for word in &wanted.scopes {
         match word.parse() {
             Ok(scope) => scopes.push(scope),
-            Err(message) => {
-                errors.push(FieldError { field: "scopes".to_owned(), code: "invalid".to_owned(), message });
-            }
+            Err(message) => errors.push(FieldError::invalid("scopes", message)),
         }
     }
     if !errors.is_empty() {

@@ -41,16 +41,16 @@ pub async fn save(
     let me = caller.person()?;
     let (before, seen) = app.store.notification_preferences(caller.tenant_id(), me).await?;
     let Value::Object(mut changes) = changes else {
-        return Err(invalid("body", "send an object with what is to be changed"));
+        return Err(ApiError::invalid_field("body", "send an object with what is to be changed"));
     };
     let version = match changes.remove("version") {
         None | Some(Value::Null) => seen,
-        Some(version) => {
-            version.as_i64().ok_or_else(|| invalid("version", "it is the number that was answered"))?
-        }
+        Some(version) => version
+            .as_i64()
+            .ok_or_else(|| ApiError::invalid_field("version", "it is the number that was answered"))?,
     };
     let after = changed(&before, changes)?;
-    after.check().map_err(|why| invalid("quiet_hours", &why))?;
+    after.check().map_err(|why| ApiError::invalid_field("quiet_hours", &why))?;
     let version = app.store.choose_notifications(&caller.act(), (me, Some(version)), &after).await?;
     Ok(axum::Json(told(&app, &after, version)))
 }
@@ -62,8 +62,10 @@ fn changed(before: &Preferences, changes: Map<String, Value>) -> Result<Preferen
     for (key, value) in changes {
         let mut tried = json!(Preferences::default());
         if tried.get(&key).is_none() && key != "zone" {
-            errors
-                .push(field(&key, "it is none of categories, quiet_hours, digest_at, zone, urgent_at_once"));
+            errors.push(FieldError::invalid(
+                &key,
+                "it is none of categories, quiet_hours, digest_at, zone, urgent_at_once",
+            ));
             continue;
         }
         if value.is_null() {
@@ -76,13 +78,13 @@ fn changed(before: &Preferences, changes: Map<String, Value>) -> Result<Preferen
         tried[&key] = value.clone();
         match serde_json::from_value::<Preferences>(tried) {
             Ok(_) => after[&key] = value,
-            Err(error) => errors.push(field(&key, &error.to_string())),
+            Err(error) => errors.push(FieldError::invalid(&key, &error.to_string())),
         }
     }
     if !errors.is_empty() {
         return Err(ApiError::invalid(errors));
     }
-    serde_json::from_value(after).map_err(|error| invalid("body", &error.to_string()))
+    serde_json::from_value(after).map_err(|error| ApiError::invalid_field("body", &error.to_string()))
 }
 
 /// Categories as given over those that were, channel by channel.
@@ -100,12 +102,4 @@ fn with_defaults(before: &Preferences, given: Value) -> Value {
         all[name] = merged;
     }
     all
-}
-
-fn field(field: &str, message: &str) -> FieldError {
-    FieldError { field: field.to_owned(), code: "invalid".to_owned(), message: message.to_owned() }
-}
-
-fn invalid(name: &str, message: &str) -> ApiError {
-    ApiError::invalid(vec![field(name, message)])
 }

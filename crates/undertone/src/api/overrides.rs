@@ -9,7 +9,7 @@ use undertone_store::overrides::{Override, Said, Seen};
 
 use super::body::{Json, Query};
 use super::caller::Caller;
-use super::problem::{ApiError, FORBIDDEN, FieldError};
+use super::problem::{ApiError, FORBIDDEN};
 use crate::app::App;
 use crate::visibility::Eyes;
 
@@ -31,17 +31,16 @@ pub struct Asked {
 pub fn said(score: Option<Score>, label: Option<Label>, reason: Option<&str>) -> Result<Said<'_>, ApiError> {
     let reason = reason.map(str::trim).filter(|reason| !reason.is_empty());
     if reason.is_some_and(|reason| reason.chars().count() > MOST_REASON || reason.contains('\0')) {
-        return Err(wrong("reason", format!("a reason has at most {MOST_REASON} characters and no NUL")));
+        return Err(ApiError::invalid_field(
+            "reason",
+            format!("a reason has at most {MOST_REASON} characters and no NUL"),
+        ));
     }
     match Correction::of(score, label) {
         Ok(Some(correction)) => Ok(Said::Set { correction, reason }),
         Ok(None) => Ok(Said::Clear),
-        Err(told) => Err(wrong("label", told.to_string())),
+        Err(told) => Err(ApiError::invalid_field("label", told.to_string())),
     }
-}
-
-fn wrong(field: &str, message: String) -> ApiError {
-    ApiError::invalid(vec![FieldError { field: field.to_owned(), code: "invalid".to_owned(), message }])
 }
 
 /// Records what the caller says of an interaction they may see the verdict of.
@@ -92,7 +91,10 @@ pub async fn set(
         (false, said) => said,
         (true, Said::Clear) if reason.is_none() => Said::Agree,
         (true, _) => {
-            return Err(wrong("agree", "to agree goes with no score, label or reason".to_owned()));
+            return Err(ApiError::invalid_field(
+                "agree",
+                "to agree goes with no score, label or reason".to_owned(),
+            ));
         }
     };
     Ok(axum::Json(say(&app, &caller, &id, said, Seen::Version(&version)).await?))

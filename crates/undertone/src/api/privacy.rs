@@ -13,7 +13,7 @@ use undertone_store::privacy::retention::Clocks;
 use super::body::{Json, Query};
 use super::caller::Caller;
 use super::customers::find;
-use super::problem::{ApiError, FieldError, INVALID_QUERY};
+use super::problem::{ApiError, INVALID_QUERY};
 use crate::app::App;
 use crate::customer_copy::{CustomerCopy, Format};
 
@@ -63,11 +63,10 @@ impl Asked {
             (None, None, Some(phone)) if phone.chars().filter(char::is_ascii_digit).count() >= 6 => {
                 Ok(Whom::Phone(phone))
             }
-            _ => Err(ApiError::invalid(vec![FieldError {
-                field: String::new(),
-                code: "invalid".to_owned(),
-                message: "give one of id, email and phone; a phone number has six digits or more".to_owned(),
-            }])),
+            _ => Err(ApiError::invalid_field(
+                "",
+                "give one of id, email and phone; a phone number has six digits or more",
+            )),
         }
     }
 }
@@ -190,11 +189,10 @@ pub async fn place_hold(
 ) -> Result<axum::Json<Value>, ApiError> {
     let reason = given.reason.trim();
     if !(1..=MOST_REASON).contains(&reason.chars().count()) {
-        return Err(ApiError::invalid(vec![FieldError {
-            field: "reason".to_owned(),
-            code: "invalid".to_owned(),
-            message: format!("reason says why, in 1 to {MOST_REASON} characters"),
-        }]));
+        return Err(ApiError::invalid_field(
+            "reason",
+            format!("reason says why, in 1 to {MOST_REASON} characters"),
+        ));
     }
     let customer = find(&app, &caller, &id).await?;
     let hold = app.store.place_hold(&caller.act(), &customer.id, reason).await?;

@@ -66,6 +66,13 @@ pub struct FieldError {
     pub message: String,
 }
 
+impl FieldError {
+    /// A field that can not be used, and what would be right.
+    pub fn invalid(field: &str, message: impl Into<String>) -> Self {
+        Self { field: field.to_owned(), code: "invalid".to_owned(), message: message.into() }
+    }
+}
+
 impl From<ItemError> for FieldError {
     fn from(error: ItemError) -> Self {
         Self { field: error.field, code: error.code.to_owned(), message: error.message }
@@ -115,6 +122,11 @@ impl ApiError {
         let detail = errors.iter().take(3).map(|e| e.message.as_str()).collect::<Vec<_>>().join("; ");
         Self { errors, ..Self::new(INVALID, detail) }
     }
+
+    /// One field that can not be used.
+    pub fn invalid_field(field: &str, message: impl Into<String>) -> Self {
+        Self::invalid(vec![FieldError::invalid(field, message)])
+    }
 }
 
 impl From<StoreError> for ApiError {
@@ -122,15 +134,9 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::Conflict(told) => Self::new(CONFLICT, told),
             StoreError::NotAllowed(told) => Self::new(FORBIDDEN, told),
-            StoreError::Invalid(told) => Self::invalid(
-                told.lines()
-                    .map(|line| FieldError {
-                        field: String::new(),
-                        code: "invalid".into(),
-                        message: line.into(),
-                    })
-                    .collect(),
-            ),
+            StoreError::Invalid(told) => {
+                Self::invalid(told.lines().map(|line| FieldError::invalid("", line)).collect())
+            }
             passing if passing.is_passing() => Self {
                 cause: Some(passing.to_string()),
                 ..Self::new(UNAVAILABLE, "the database does not answer right now")

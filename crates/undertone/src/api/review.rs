@@ -91,7 +91,7 @@ pub async fn claim(
     Json(Claim { limit }): Json<Claim>,
 ) -> Result<axum::Json<Value>, ApiError> {
     let most = limited(limit, 1, MOST_CLAIMED)
-        .map_err(|error| ApiError::invalid(vec![field("limit", error.detail)]))?;
+        .map_err(|error| ApiError::invalid(vec![FieldError::invalid("limit", error.detail)]))?;
     let items = app.store.claim_review(caller.tenant_id(), rater(&caller)?, most).await?;
     let items = readable(&app, &caller, items).await?;
     Ok(axum::Json(json!({"items": items})))
@@ -116,10 +116,6 @@ pub struct Rated {
     note: Option<String>,
 }
 
-fn field(field: &str, message: impl Into<String>) -> FieldError {
-    FieldError { field: field.to_owned(), code: "invalid".to_owned(), message: message.into() }
-}
-
 /// Keeps the caller's label of an item.
 pub async fn label(
     State(app): State<App>,
@@ -130,18 +126,23 @@ pub async fn label(
     let note = note.as_deref().map(str::trim).filter(|note| !note.is_empty());
     let mut errors = Vec::new();
     if note.is_some_and(|note| note.chars().count() > MOST_NOTE || note.contains('\0')) {
-        errors.push(field("note", format!("a note has at most {MOST_NOTE} characters and no NUL")));
+        errors.push(FieldError::invalid(
+            "note",
+            format!("a note has at most {MOST_NOTE} characters and no NUL"),
+        ));
     }
     let rating = match Correction::of(score, label) {
         // A score that nobody gave is not made up here: agreement is counted from what raters said.
         Ok(Some(given)) => Some(review::Label { label: given.label, score, note }),
         Ok(None) => {
-            errors
-                .push(field("label", "give positive, neutral, negative or mixed, or a score of -100 to 100"));
+            errors.push(FieldError::invalid(
+                "label",
+                "give positive, neutral, negative or mixed, or a score of -100 to 100",
+            ));
             None
         }
         Err(contradiction) => {
-            errors.push(field("label", contradiction.to_string()));
+            errors.push(FieldError::invalid("label", contradiction.to_string()));
             None
         }
     };

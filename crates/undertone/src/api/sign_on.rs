@@ -8,7 +8,7 @@ use undertone_store::users::Authority;
 
 use super::body::Json;
 use super::caller::Caller;
-use super::problem::{ApiError, FORBIDDEN, FieldError};
+use super::problem::{ApiError, FORBIDDEN};
 use crate::app::App;
 use crate::sign_on::{Draft, SignOnError};
 
@@ -51,24 +51,22 @@ pub async fn save(
     caller: Caller,
     Json(body): Json<Value>,
 ) -> Result<axum::Json<Value>, ApiError> {
-    let wrong = |field: &str, message: String| {
-        let field = FieldError { field: field.to_owned(), code: "invalid".to_owned(), message };
-        ApiError::invalid(vec![field])
-    };
     let Some(role) = caller.role() else {
         return Err(ApiError::new(FORBIDDEN, "a person has to do this: log in"));
     };
     // What serde says could repeat the secret, which may stand anywhere.
     let draft = Draft::deserialize(body).map_err(|_| {
-        wrong(
+        ApiError::invalid_field(
             "",
             "send an object with issuer, client_id, client_secret (once) and allowed_domains, and where you want them label, default_role, trusts_second_factor and version".to_owned(),
         )
     })?;
     let new = draft.checked(role).map_err(ApiError::invalid)?;
     app.sign_on.discover(&new.issuer).await.map_err(|error| match error {
-        SignOnError::Provider(told) => wrong("issuer", format!("{} can not be used: {told}", new.issuer)),
-        other => wrong("issuer", other.to_string()),
+        SignOnError::Provider(told) => {
+            ApiError::invalid_field("issuer", format!("{} can not be used: {told}", new.issuer))
+        }
+        other => ApiError::invalid_field("issuer", other.to_string()),
     })?;
     let keyring = app.provider_keys.keyring();
     let provider = app.store.save_sign_on_provider(&caller.act(), keyring, new).await?;

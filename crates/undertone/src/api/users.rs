@@ -11,7 +11,7 @@ use undertone_store::users::{Authority, Change, Filter, NewUser, Profile, State 
 use super::body::{Json, Query};
 use super::caller::Caller;
 use super::interactions::{cursor_of, place};
-use super::problem::{ApiError, FieldError, INVALID_QUERY};
+use super::problem::{ApiError, INVALID_QUERY};
 use super::secrets;
 use crate::app::App;
 
@@ -59,9 +59,7 @@ fn found(profile: Option<Profile>) -> Result<Profile, ApiError> {
 }
 
 fn role(word: &str) -> Result<Role, ApiError> {
-    word.parse().map_err(|message| {
-        ApiError::invalid(vec![FieldError { field: "role".to_owned(), code: "invalid".to_owned(), message }])
-    })
+    word.parse().map_err(|message: String| ApiError::invalid_field("role", message))
 }
 
 /// Which people to list.

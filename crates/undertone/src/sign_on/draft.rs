@@ -70,11 +70,7 @@ impl Draft {
     pub fn checked(self, vouched_by: Role) -> Result<NewSignOnProvider, Vec<FieldError>> {
         let mut errors = Vec::new();
         let mut refuse = |field: &str, message: &str| {
-            errors.push(FieldError {
-                field: field.to_owned(),
-                code: "invalid".to_owned(),
-                message: message.to_owned(),
-            });
+            errors.push(FieldError::invalid(field, message));
         };
         if let Err(told) = usable_issuer(&self.issuer) {
             refuse("issuer", told);

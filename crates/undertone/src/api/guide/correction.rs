@@ -44,19 +44,19 @@ pub async fn set_override(
     let mut errors = Vec::new();
     let id = given.sentiment_id.unwrap_or_default();
     if id.is_empty() {
-        errors.push(wrong("sentiment_id", "sentiment_id is missing"));
+        errors.push(FieldError::invalid("sentiment_id", "sentiment_id is missing"));
     }
     let score = given.score.as_ref().and_then(|score| {
         let read = score.as_i64().or_else(|| score.as_str()?.trim().parse().ok()).and_then(Score::new);
         if read.is_none() {
-            errors.push(wrong("score", "score must be a whole number from -100 to 100"));
+            errors.push(FieldError::invalid("score", "score must be a whole number from -100 to 100"));
         }
         read
     });
     let label = given.label.as_deref().and_then(|word| match word.parse::<Label>() {
         Ok(label) => Some(label),
         Err(told) => {
-            errors.push(wrong("label", &told));
+            errors.push(FieldError::invalid("label", &told));
             None
         }
     });
@@ -74,10 +74,6 @@ pub async fn set_override(
         "label": correction.map(|c| c.label),
         "version": standing.version,
     })))
-}
-
-fn wrong(field: &str, message: &str) -> FieldError {
-    FieldError { field: field.to_owned(), code: "invalid".to_owned(), message: message.to_owned() }
 }
 
 fn read(json: bool, bytes: &Bytes) -> Result<Given, ApiError> {
@@ -100,7 +96,7 @@ fn read(json: bool, bytes: &Bytes) -> Result<Given, ApiError> {
         let mut text = |slot: &mut Option<String>| match &value {
             Value::String(text) => *slot = Some(text.clone()),
             Value::Number(number) => *slot = Some(number.to_string()),
-            _ => errors.push(wrong(&name, &format!("{name} must be a text"))),
+            _ => errors.push(FieldError::invalid(&name, &format!("{name} must be a text"))),
         };
         match name.as_str() {
             "action" => text(&mut given.action),
@@ -110,7 +106,10 @@ fn read(json: bool, bytes: &Bytes) -> Result<Given, ApiError> {
             "reason" => text(&mut given.reason),
             "version" => text(&mut given.version),
             "csrf" | "csrf_token" => {}
-            _ => errors.push(wrong(&name, "the fields are sentiment_id, score, label, reason and version")),
+            _ => errors.push(FieldError::invalid(
+                &name,
+                "the fields are sentiment_id, score, label, reason and version",
+            )),
         }
     }
     if errors.is_empty() { Ok(given) } else { Err(ApiError::invalid(errors)) }
