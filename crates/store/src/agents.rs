@@ -11,7 +11,7 @@ use undertone_core::agents::Sums;
 use crate::audit::{self, Act};
 use crate::statement::{for_update, pieces, sql};
 use crate::{Result, Store, TenantId};
-pub(crate) use recount::{mark, mark_conversations};
+pub(crate) use recount::mark;
 
 /// Numbers are about so many of the tenant's days at most; contacts before that are not kept.
 pub const MOST_DAYS: u16 = 92;
@@ -214,11 +214,7 @@ impl Store {
     /// off by now.
     pub async fn note_look(&self, act: &Act<'_>, agents: &[&str], days: u16) -> Result<bool> {
         let tx = self.begin().await?;
-        let is_on = sql("SELECT is_on FROM agent_numbers WHERE tenant_id = ?")
-            .bind(act.tenant.0)
-            .value::<bool>(&tx)
-            .await?;
-        if is_on != Some(true) {
+        if !recount::is_on(&tx, act.tenant).await? {
             return Ok(false);
         }
         let subject = if let [only] = agents { only } else { "agents" };

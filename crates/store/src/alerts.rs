@@ -15,7 +15,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value as Json, json};
 use undertone_core::Settings;
 use undertone_core::event::EventKind;
 
@@ -84,6 +83,48 @@ impl Rules {
     }
 }
 
+impl Rules {
+    /// The alert that is raised of `low`: held back where its category has an incident.
+    fn raised(
+        &self,
+        id: String,
+        low: &Low<'_>,
+        incident: Option<&String>,
+        at: DateTime<Utc>,
+    ) -> (list::Row, list::More) {
+        let state = if incident.is_some() { AlertState::Held } else { AlertState::Open };
+        let row = list::Row {
+            id,
+            customer_id: low.customer.map(str::to_owned),
+            interaction_id: low.interaction.to_owned(),
+            score: low.score,
+            threshold: self.settings.alert_threshold.into(),
+            label: low.label.to_owned(),
+            category: low.category.to_owned(),
+            channel: low.channel.to_owned(),
+            state: state.as_str().to_owned(),
+            incident_id: incident.cloned(),
+            raised_at: at,
+            due_at: self.due(at),
+            acknowledged_at: None,
+            acknowledged_by: None,
+            assigned_to: None,
+            snoozed_until: None,
+            ended_at: None,
+            ended_by: None,
+            note: None,
+            escalated: 0,
+            version: 1,
+        };
+        let more = list::More {
+            conversation_id: low.conversation.map(str::to_owned),
+            dominant_emotion: Some(low.emotion.to_owned()),
+            summary: Some(low.summary.to_owned()),
+        };
+        (row, more)
+    }
+}
+
 /// An interaction whose effective score is low.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Low<'a> {
@@ -132,59 +173,18 @@ pub(crate) async fn raise(
     let incidents = incidents::note(store, tx, tenant, at, &rules.settings, lows).await?;
     let cooldown = TimeDelta::minutes(rules.settings.cooldown_minutes.into());
     let won = win(tx, tenant, at, cooldown, lowest.keys()).await?;
-    let raised: Vec<Raised<'_>> = lowest
+    let raised: Vec<(list::Row, list::More)> = lowest
         .into_iter()
         .filter(|(key, _)| won.contains(key))
-        .map(|(_, low)| Raised {
-            id: store.new_id(at),
-            low,
-            incident: incidents.get(low.category).map(String::as_str),
-        })
+        .map(|(_, low)| rules.raised(store.new_id(at), low, incidents.get(low.category), at))
         .collect();
-    if raised.is_empty() {
-        return Ok(());
-    }
-    write(tx, tenant, at, &rules, &raised).await?;
-    let names = Names::of(tx, tenant, raised.iter().map(|r| (r.low.customer, r.low.conversation))).await?;
-    let told = raised.iter().filter(|raised| raised.incident.is_none()).map(|raised| {
-        let payload = raised.payload(tenant, at, &rules, &names);
-        Caused::new(EventKind::AlertRaised, &raised.id, payload)
-    });
-    outbox::emit(store, tx, tenant, at, told.collect()).await
-}
-
-/// An alert that is being raised.
-struct Raised<'a> {
-    id: String,
-    low: &'a Low<'a>,
-    incident: Option<&'a str>,
-}
-
-impl Raised<'_> {
-    fn payload(&self, tenant: TenantId, at: DateTime<Utc>, rules: &Rules, names: &Names) -> Json {
-        let low = self.low;
-        json!({
-            "tenant_id": tenant,
-            "alert_id": self.id,
-            "interaction_id": low.interaction,
-            "customer_id": low.customer,
-            "customer_external_id": names.customer(low.customer).map(|c| &c.0),
-            "customer_name": names.customer(low.customer).and_then(|c| c.1.as_ref()),
-            "conversation_external_id": names.conversation(low.conversation),
-            "channel": low.channel,
-            "category": low.category,
-            "score": low.score,
-            "label": low.label,
-            "dominant_emotion": low.emotion,
-            "summary": low.summary,
-            "threshold": rules.settings.alert_threshold,
-            "state": "open",
-            "assigned_to": null,
-            "escalated": 0,
-            "due_at": rules.due(at),
-            "at": at,
-        })
-    }
+    write(tx, tenant, &rules, &raised).await?;
+    let told: Vec<(&list::Row, &list::More)> =
+        raised.iter().map(|(row, more)| (row, more)).filter(|(row, _)| row.incident_id.is_none()).collect();
+    let payloads = list::told(tx, tenant, &told, at).await?;
+    let events = told.iter().zip(payloads);
+    let events = events.map(|((row, _), payload)| Caused::new(EventKind::AlertRaised, &row.id, payload));
+    outbox::emit(store, tx, tenant, at, events.collect()).await
 }
 
 /// The keys whose cooldown is over; it begins anew for them, and nobody else gets them.
@@ -195,10 +195,6 @@ async fn win<'a>(
     cooldown: TimeDelta,
     keys: impl Iterator<Item = &'a String>,
 ) -> Result<Vec<String>> {
-    #[derive(FromQueryResult)]
-    struct Won {
-        customer_id: String,
-    }
     let keys: Vec<&String> = keys.collect();
     let mut won = Vec::new();
     for piece in pieces(&keys) {
@@ -207,9 +203,9 @@ async fn win<'a>(
              RETURNING customer_id")
         .rows(piece.iter().map(|key| [tenant.0.into(), Value::from(key.as_str()), at.into()]))
         .bind(at - cooldown)
-        .all::<Won>(tx)
+        .column::<String>(tx)
         .await?;
-        won.extend(rows.into_iter().map(|row| row.customer_id));
+        won.extend(rows);
     }
     Ok(won)
 }
@@ -217,32 +213,30 @@ async fn win<'a>(
 async fn write(
     tx: &impl ConnectionTrait,
     tenant: TenantId,
-    at: DateTime<Utc>,
     rules: &Rules,
-    raised: &[Raised<'_>],
+    raised: &[(list::Row, list::More)],
 ) -> Result<()> {
     let rows: Vec<[Value; 16]> = raised
         .iter()
-        .map(|Raised { id, low, incident }| {
-            let state = if incident.is_some() { AlertState::Held } else { AlertState::Open };
-            let next_at = if incident.is_some() { None } else { rules.escalation(at) };
+        .map(|(row, _)| {
+            let next_at = if row.incident_id.is_some() { None } else { rules.escalation(row.raised_at) };
             [
                 tenant.0.into(),
-                id.as_str().into(),
-                low.customer.into(),
-                low.interaction.into(),
-                low.score.into(),
-                i64::from(rules.settings.alert_threshold).into(),
-                low.label.into(),
-                low.category.into(),
-                low.channel.into(),
-                state.as_str().into(),
-                (*incident).into(),
-                at.into(),
-                rules.due(at).into(),
-                0_i64.into(),
+                row.id.as_str().into(),
+                row.customer_id.clone().into(),
+                row.interaction_id.as_str().into(),
+                row.score.into(),
+                row.threshold.into(),
+                row.label.as_str().into(),
+                row.category.as_str().into(),
+                row.channel.as_str().into(),
+                row.state.as_str().into(),
+                row.incident_id.clone().into(),
+                row.raised_at.into(),
+                row.due_at.into(),
+                row.escalated.into(),
                 next_at.into(),
-                1_i64.into(),
+                row.version.into(),
             ]
         })
         .collect();

@@ -92,39 +92,21 @@ struct Row {
     created_at: DateTime<Utc>,
 }
 
-#[derive(FromQueryResult)]
-struct Id {
-    id: String,
-}
-
 impl Store {
     /// The tenants whose people were not told of everything yet.
     pub async fn tenants_with_untold(&self) -> Result<Vec<TenantId>> {
-        #[derive(FromQueryResult)]
-        struct Tenant {
-            tenant_id: i64,
-        }
-        let rows = sql(
+        sql(
             "SELECT s.tenant_id FROM event_sequence s LEFT JOIN notice_cursor c ON c.tenant_id = s.tenant_id \
              WHERE s.last > COALESCE(c.position, 0) ORDER BY s.tenant_id",
         )
-        .all::<Tenant>(&self.reader)
-        .await?;
-        Ok(rows.into_iter().map(|row| TenantId(row.tenant_id)).collect())
+        .tenants(&self.reader)
+        .await
     }
 
     /// The next events of a tenant whose people were not told; some thousand places at most.
     pub async fn untold(&self, tenant: TenantId) -> Result<Untold> {
-        let from = sql("SELECT position FROM notice_cursor WHERE tenant_id = ?")
-            .bind(tenant.0)
-            .value::<i64>(&self.reader)
-            .await?
-            .unwrap_or_default();
-        let last = sql("SELECT last FROM event_sequence WHERE tenant_id = ?")
-            .bind(tenant.0)
-            .value::<i64>(&self.reader)
-            .await?
-            .unwrap_or_default();
+        let from = cursor(&self.reader, tenant).await?;
+        let last = self.event_sequence(tenant).await?.map_or(0, |sequence| sequence.last);
         let to = last.min(from + AT_ONCE);
         let names =
             EventKind::ALL.iter().filter(|kind| Category::of(**kind).is_some()).map(|kind| kind.as_str());
@@ -197,9 +179,9 @@ impl Store {
                 .bind(tenant.0)
                 .list(piece.iter().copied())
                 .then(for_update(self.backend()))
-                .all::<Id>(&tx)
+                .column::<String>(&tx)
                 .await?;
-            there.extend(rows.into_iter().map(|row| row.id));
+            there.extend(rows);
         }
         let tellings: Vec<&Telling<'_>> =
             tellings.iter().filter(|telling| there.contains(&telling.event.id)).collect();

@@ -138,15 +138,9 @@ pub struct Placed {
 impl Store {
     /// The tenants that have events without a place.
     pub async fn tenants_with_events(&self) -> Result<Vec<TenantId>> {
-        #[derive(FromQueryResult)]
-        struct Tenant {
-            id: i64,
-        }
-        let rows = sql("SELECT t.id FROM tenant t WHERE (SELECT 1 FROM outbox o WHERE o.tenant_id = t.id AND o.position IS NULL LIMIT 1) \
+        sql("SELECT t.id FROM tenant t WHERE (SELECT 1 FROM outbox o WHERE o.tenant_id = t.id AND o.position IS NULL LIMIT 1) \
              IS NOT NULL ORDER BY t.id")
-            .all::<Tenant>(&self.reader)
-            .await?;
-        Ok(rows.into_iter().map(|row| TenantId(row.id)).collect())
+            .tenants(&self.reader).await
     }
 
     /// Gives up to `most` events of a tenant their places, and makes the deliveries that come of them. Several nodes may do it at once: one

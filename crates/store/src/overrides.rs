@@ -267,7 +267,7 @@ impl Editing<'_> {
         let mut deltas = Deltas::default();
         deltas.add(&old, -1, sealed)?;
         deltas.add(&new, 1, sealed)?;
-        agents::mark(tx, tenant, old.customer_id.as_deref()).await?;
+        agents::mark(tx, tenant, old.customer_id.as_deref(), None).await?;
         deltas.apply(tx, tenant).await?;
         let payload = json!({
             "before": self.standing.correction()?,

@@ -110,17 +110,11 @@ impl TryFrom<Row> for Claimed {
 impl Store {
     /// The tenants that have something due.
     pub async fn tenants_with_work(&self) -> Result<Vec<TenantId>> {
-        #[derive(FromQueryResult)]
-        struct Due {
-            id: i64,
-        }
         // One look into the index of what is due for each tenant, however much waits.
-        let due = sql("SELECT t.id FROM tenant t WHERE (SELECT 1 FROM interaction i WHERE i.tenant_id = t.id AND i.score_state = 'pending' \
+        sql("SELECT t.id FROM tenant t WHERE (SELECT 1 FROM interaction i WHERE i.tenant_id = t.id AND i.score_state = 'pending' \
              AND i.next_attempt_at <= ? LIMIT 1) IS NOT NULL ORDER BY t.id")
         .bind(self.now())
-        .all::<Due>(&self.reader)
-        .await?;
-        Ok(due.into_iter().map(|row| TenantId(row.id)).collect())
+        .tenants(&self.reader).await
     }
 
     /// How much is due of one tenant, as far as `most`.
@@ -156,7 +150,7 @@ impl Store {
         .bind(claim.owner)
         .bind(now + claim.lease)
         .bind(tenant.0)
-        .all::<Id>(&tx)
+        .column::<String>(&tx)
         .await?;
         if chosen.is_empty() {
             return Ok(Vec::new());
@@ -169,7 +163,7 @@ impl Store {
                  LEFT JOIN customer c ON c.tenant_id = i.tenant_id AND c.id = i.customer_id WHERE i.tenant_id = ? AND i.id IN ? ORDER BY i.id",
             )
             .bind(tenant.0)
-            .list(chosen.iter().map(|row| row.id.as_str()))
+            .list(chosen.iter().map(String::as_str))
             .all::<Row>(&tx)
             .await?;
         tx.commit().await?;
@@ -219,11 +213,6 @@ pub(crate) async fn hasten(on: &impl ConnectionTrait, tenant: TenantId, now: Dat
     .bind(now)
     .run(on)
     .await
-}
-
-#[derive(FromQueryResult)]
-struct Id {
-    id: String,
 }
 
 async fn release(

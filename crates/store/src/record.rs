@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use sea_orm::{DatabaseTransaction, FromQueryResult, Value};
+use sea_orm::{DatabaseTransaction, Value};
 use serde_json::json;
 use undertone_core::event::EventKind;
 use undertone_core::{SkipReason, Verdict};
@@ -191,8 +191,7 @@ impl Store {
                 (None, None) => {}
             }
         }
-        agents::mark(&tx, tenant, customers).await?;
-        agents::mark_conversations(&tx, tenant, conversations).await?;
+        agents::mark(&tx, tenant, customers, conversations).await?;
         deltas.apply(&tx, tenant).await?;
         moves.apply(&tx, tenant, day_in(zone(&batch.days.zone), batch.at)).await?;
         tx.commit().await?;
@@ -220,9 +219,9 @@ impl Store {
                 .bind(tenant.0)
                 .list(piece.iter().map(|id| id.as_str()))
                 .then(for_key_share(self.backend()))
-                .all::<Id>(tx)
+                .column::<String>(tx)
                 .await?;
-            for Id { id } in staying {
+            for id in staying {
                 gone.remove(&id);
             }
         }
@@ -272,11 +271,6 @@ impl<'a> Scored<'a> {
     }
 }
 
-#[derive(FromQueryResult)]
-struct Id {
-    id: String,
-}
-
 impl Batch<'_> {
     /// The state words for those of `claimed` the owner still holds, as it held them; answers their ids.
     async fn finish(
@@ -305,9 +299,9 @@ impl Batch<'_> {
             .bind(self.tenant.0)
             .bind(owner)
             .rows(held)
-            .all::<Id>(self.tx)
+            .column::<String>(self.tx)
             .await?;
-            kept.extend(rows.into_iter().map(|row| row.id));
+            kept.extend(rows);
         }
         Ok(kept)
     }
@@ -378,7 +372,9 @@ impl Batch<'_> {
             deltas.add(&new, 1, self.days.sealed_before)?;
             moves.add(verdict);
             sentiments.push(self.sentiment(claimed, verdict, &verdict_id, &new));
-            caused.extend(self.cause(events, claimed, verdict, new.effective_score));
+            if events.to_workflow || events.to_webhooks {
+                caused.extend(self.cause(events, claimed, verdict, new.effective_score));
+            }
             if events.alerts && new.effective_score <= events.threshold.into() {
                 low.push((claimed, verdict, new.effective_score, new.effective_label.clone()));
             }

@@ -273,15 +273,8 @@ impl Store {
     ) -> Result<bool> {
         let tx = self.begin().await?;
         let is_own = by == Authority::User(user_id);
-        if !is_own {
-            let right = self.right(&tx, act.tenant, by).await?;
-            let role = sql("SELECT role FROM app_user WHERE id = ? AND tenant_id = ?")
-                .bind(user_id)
-                .bind(act.tenant.0)
-                .value::<String>(&tx)
-                .await?;
-            let Some(role) = role else { return Ok(false) };
-            right.over(&role)?;
+        if !is_own && !self.right_over(&tx, act.tenant, by, user_id).await? {
+            return Ok(false);
         }
         let removed = sql("DELETE FROM second_factor WHERE user_id = ? AND tenant_id = ?")
             .bind(user_id)

@@ -16,6 +16,7 @@ use serde_json::{Value as Json, json};
 
 pub use credentials::{Credentials, Unusable, usable_address};
 pub use keyring::{KeyError, Keyring, Sealed};
+pub(crate) use master_key::unhex;
 pub use master_key::{MasterKey, NotAMasterKey};
 pub use secret::Secret;
 

@@ -2,7 +2,7 @@
 
 use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, QueryResult, Statement, Value};
 
-use crate::Result;
+use crate::{Result, TenantId};
 
 /// A statement whose values are given in the order of its `?`.
 pub(crate) struct Sql {
@@ -98,6 +98,17 @@ impl Sql {
     pub(crate) async fn one<R: FromQueryResult>(self, on: &impl ConnectionTrait) -> Result<Option<R>> {
         let row = on.query_one_raw(self.finish(on.get_database_backend())).await?;
         Ok(row.map(|row| R::from_query_result(&row, "")).transpose()?)
+    }
+
+    /// The first column of every row.
+    pub(crate) async fn column<V: sea_orm::TryGetable>(self, on: &impl ConnectionTrait) -> Result<Vec<V>> {
+        let rows = on.query_all_raw(self.finish(on.get_database_backend())).await?;
+        Ok(rows.iter().map(|row| row.try_get_by_index(0)).collect::<std::result::Result<_, _>>()?)
+    }
+
+    /// The first column of every row, which holds tenants' ids.
+    pub(crate) async fn tenants(self, on: &impl ConnectionTrait) -> Result<Vec<TenantId>> {
+        Ok(self.column(on).await?.into_iter().map(TenantId).collect())
     }
 
     /// The first column of the first row, if there is one.

@@ -66,11 +66,6 @@ impl CustomerFacts {
     }
 }
 
-#[derive(FromQueryResult)]
-struct Id {
-    id: String,
-}
-
 impl Store {
     /// Somebody who may log in, as they look at this moment; `None` where there is no such user, or they may not.
     pub async fn viewer(&self, tenant: TenantId, user: &str) -> Result<Option<Viewer>> {
@@ -95,20 +90,20 @@ impl Store {
             sql("SELECT id FROM account WHERE tenant_id = ? AND manager_id = ? AND manager_id IS NOT NULL")
                 .bind(tenant.0)
                 .bind(user)
-                .all::<Id>(&self.reader)
+                .column::<String>(&self.reader)
                 .await?;
-        let teams = sql("SELECT team_id AS id FROM user_team WHERE tenant_id = ? AND user_id = ?")
+        let teams = sql("SELECT team_id FROM user_team WHERE tenant_id = ? AND user_id = ?")
             .bind(tenant.0)
             .bind(user)
-            .all::<Id>(&self.reader)
+            .column::<String>(&self.reader)
             .await?;
         let (agent, team) = agent.map(|agent| (agent.id, agent.team_id)).unzip();
         Ok(Some(Viewer {
             role: role.parse().ok(),
             user: Some(user.to_owned()),
             agent,
-            teams: teams.into_iter().map(|row| row.id).chain(team.flatten()).collect::<BTreeSet<_>>(),
-            accounts: accounts.into_iter().map(|row| row.id).collect(),
+            teams: teams.into_iter().chain(team.flatten()).collect::<BTreeSet<_>>(),
+            accounts: accounts.into_iter().collect(),
         }))
     }
 

@@ -20,58 +20,48 @@ const LATEST: i64 = 500;
 /// Rows that are removed at once.
 const REMOVED_AT_ONCE: i64 = 1000;
 
-/// Marks customers, where the numbers are on. In the order of their ids, so that nobody waits in a circle.
-pub(crate) async fn mark(
+/// Marks customers, and those of conversations, where the numbers are on: of replies that name no customer themselves. All in the order of
+/// their ids, so that nobody waits in a circle.
+pub(crate) async fn mark<'a>(
     on: &impl ConnectionTrait,
     tenant: TenantId,
-    customers: impl IntoIterator<Item = &str>,
+    customers: impl IntoIterator<Item = &'a str>,
+    conversations: impl IntoIterator<Item = &'a str>,
 ) -> Result<()> {
-    let customers: Vec<&str> = customers.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
-    if customers.is_empty() || !is_on(on, tenant).await? {
+    let mut customers: BTreeSet<String> = customers.into_iter().map(str::to_owned).collect();
+    let conversations: Vec<&str> = conversations.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+    if customers.is_empty() && conversations.is_empty() || !is_on(on, tenant).await? {
         return Ok(());
     }
-    for piece in pieces(&customers) {
-        let rows = piece.iter().map(|customer| [tenant.0.into(), Value::from(*customer), 1_i64.into()]);
+    for piece in pieces(&conversations) {
+        let found = sql("SELECT customer_id FROM conversation WHERE tenant_id = ? AND id IN ? AND customer_id IS NOT NULL")
+            .bind(tenant.0)
+            .list(piece.iter().copied())
+            .column::<String>(on)
+            .await?;
+        customers.extend(found);
+    }
+    write_marks(on, tenant, &customers.into_iter().collect::<Vec<_>>()).await
+}
+
+/// Marks customers, who are in the order of their ids.
+async fn write_marks(on: &impl ConnectionTrait, tenant: TenantId, customers: &[String]) -> Result<()> {
+    for piece in pieces(customers) {
+        let rows =
+            piece.iter().map(|customer| [tenant.0.into(), Value::from(customer.as_str()), 1_i64.into()]);
         sql(MARK).rows(rows).then(MARKED).run(on).await?;
     }
     Ok(())
-}
-
-/// Marks the customers of conversations, where the numbers are on: of replies that name no customer themselves.
-pub(crate) async fn mark_conversations(
-    on: &impl ConnectionTrait,
-    tenant: TenantId,
-    conversations: impl IntoIterator<Item = &str>,
-) -> Result<()> {
-    let conversations: Vec<&str> = conversations.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
-    if conversations.is_empty() || !is_on(on, tenant).await? {
-        return Ok(());
-    }
-    let mut customers = BTreeSet::new();
-    for piece in pieces(&conversations) {
-        let found = sql("SELECT customer_id AS id FROM conversation WHERE tenant_id = ? AND id IN ? AND customer_id IS NOT NULL")
-            .bind(tenant.0)
-            .list(piece.iter().copied())
-            .all::<Id>(on)
-            .await?;
-        customers.extend(found.into_iter().map(|row| row.id));
-    }
-    mark(on, tenant, customers.iter().map(String::as_str)).await
 }
 
 const MARK: &str = "INSERT INTO agent_stale AS s (tenant_id, customer_id, marks) VALUES ?";
 // A mark that is there is written again: whoever counts takes no mark that somebody still holds.
 const MARKED: &str = " ON CONFLICT (tenant_id, customer_id) DO UPDATE SET marks = s.marks + 1";
 
-async fn is_on(on: &impl ConnectionTrait, tenant: TenantId) -> Result<bool> {
+pub(super) async fn is_on(on: &impl ConnectionTrait, tenant: TenantId) -> Result<bool> {
     let is_on =
         sql("SELECT is_on FROM agent_numbers WHERE tenant_id = ?").bind(tenant.0).value::<bool>(on).await?;
     Ok(is_on == Some(true))
-}
-
-#[derive(FromQueryResult)]
-struct Id {
-    id: String,
 }
 
 /// An interaction, as far as contacts are made of it.
@@ -112,17 +102,11 @@ struct Count<'a> {
 impl Store {
     /// The tenants of which something is to be counted, or removed.
     pub async fn tenants_to_recount(&self) -> Result<Vec<TenantId>> {
-        #[derive(FromQueryResult)]
-        struct Tenant {
-            id: i64,
-        }
-        let found = sql("SELECT n.tenant_id AS id FROM agent_numbers n WHERE n.counted_to IS NOT NULL \
+        sql("SELECT n.tenant_id AS id FROM agent_numbers n WHERE n.counted_to IS NOT NULL \
              OR EXISTS (SELECT 1 FROM agent_stale s WHERE s.tenant_id = n.tenant_id) \
              OR (n.is_on = ? AND EXISTS (SELECT 1 FROM agent_contact c WHERE c.tenant_id = n.tenant_id)) ORDER BY n.tenant_id")
         .bind(false)
-        .all::<Tenant>(&self.reader)
-        .await?;
-        Ok(found.into_iter().map(|row| TenantId(row.id)).collect())
+        .tenants(&self.reader).await
     }
 
     /// Counts some of a tenant's marked customers anew; answers whether there may be more. While the numbers are off, removes some of what
@@ -155,7 +139,7 @@ impl Store {
             .then(skip_locked(self.backend()))
             .then(") DELETE FROM agent_stale WHERE tenant_id = ? AND customer_id IN (SELECT customer_id FROM due) RETURNING customer_id AS id")
             .bind(tenant.0)
-            .all::<Id>(&tx)
+            .column::<String>(&tx)
             .await?;
         let zone = zone(&days.zone);
         let from = day_in(zone, self.now()) - TimeDelta::days(i64::from(MOST_DAYS) - 1);
@@ -163,7 +147,7 @@ impl Store {
         let since = from.and_time(chrono::NaiveTime::MIN).and_utc() - TimeDelta::days(1) - BEFORE_WITHIN;
         let count = Count { tx: &tx, tenant, zone, from, since };
         for customer in &marked {
-            count.customer(&customer.id).await?;
+            count.customer(customer).await?;
         }
         tx.commit().await?;
         Ok(!marked.is_empty() || switch.counted_to.is_some())
@@ -201,11 +185,11 @@ async fn mark_next(tx: &DatabaseTransaction, tenant: TenantId, after: &str) -> R
         .bind(tenant.0)
         .bind(after)
         .bind(AT_ONCE)
-        .all::<Id>(tx)
+        .column::<String>(tx)
         .await?;
-    mark(tx, tenant, next.iter().map(|row| row.id.as_str())).await?;
+    write_marks(tx, tenant, &next).await?;
     sql("UPDATE agent_numbers SET counted_to = ? WHERE tenant_id = ?")
-        .bind(next.last().map(|row| row.id.as_str()))
+        .bind(next.last().map(String::as_str))
         .bind(tenant.0)
         .run(tx)
         .await?;
@@ -219,7 +203,7 @@ impl Count<'_> {
             .bind(self.tenant.0)
             .bind(customer)
             .then(for_key_share(self.tx.get_database_backend()))
-            .one::<Id>(self.tx)
+            .value::<String>(self.tx)
             .await?;
         let moments = if stays.is_some() { self.moments(customer).await? } else { Vec::new() };
         sql("DELETE FROM agent_contact WHERE tenant_id = ? AND customer_id = ?")

@@ -1,6 +1,5 @@
 //! What the clock does with alerts: ends snoozes, and tells others where nobody acknowledged.
 
-use sea_orm::FromQueryResult;
 use undertone_core::event::EventKind;
 
 use super::{AlertState, Rules, list, moves};
@@ -18,16 +17,10 @@ const AT_ONCE: i64 = 100;
 impl Store {
     /// The tenants that have alerts the clock has something to do with.
     pub async fn tenants_with_due_alerts(&self) -> Result<Vec<TenantId>> {
-        #[derive(FromQueryResult)]
-        struct Tenant {
-            id: i64,
-        }
-        let rows = sql("SELECT t.id FROM tenant t WHERE (SELECT 1 FROM alert a WHERE a.tenant_id = t.id AND a.next_at <= ? LIMIT 1) IS NOT NULL \
+        sql("SELECT t.id FROM tenant t WHERE (SELECT 1 FROM alert a WHERE a.tenant_id = t.id AND a.next_at <= ? LIMIT 1) IS NOT NULL \
              ORDER BY t.id")
         .bind(self.now())
-        .all::<Tenant>(&self.reader)
-        .await?;
-        Ok(rows.into_iter().map(|row| TenantId(row.id)).collect())
+        .tenants(&self.reader).await
     }
 
     /// Ends snoozes that are over and escalates what nobody acknowledged; answers whether there may be more.
@@ -46,6 +39,7 @@ impl Store {
             return Ok(false);
         }
         let rules = Rules::of(&tx, tenant).await?;
+        let mut told: Vec<(list::Row, EventKind)> = Vec::new();
         for row in &rows {
             let is_over = row.state == "snoozed" && !list::is_still_low(&tx, tenant, row).await?;
             let escalated = row.escalated + i64::from(row.state == "open");
@@ -81,14 +75,17 @@ impl Store {
             .await?;
             let why = is_over.then_some("the snooze ended, and the customer is no longer low");
             moves::step(self, &tx, (tenant, &row.id), (word, CLOCK), why).await?;
-            let now = list::Row { state: state.as_str().to_owned(), escalated, ..row.clone() };
-            for mut payload in list::payloads(&tx, tenant, &[&now], at).await? {
-                if is_over {
-                    payload["made_by"] = CLOCK.into();
-                }
-                outbox::emit(self, &tx, tenant, at, vec![Caused::new(event, &row.id, payload)]).await?;
-            }
+            told.push((list::Row { state: state.as_str().to_owned(), escalated, ..row.clone() }, event));
         }
+        let now: Vec<&list::Row> = told.iter().map(|(row, _)| row).collect();
+        let payloads = list::payloads(&tx, tenant, &now, at).await?;
+        let events = told.iter().zip(payloads).map(|((row, event), mut payload)| {
+            if *event == EventKind::AlertResolved {
+                payload["made_by"] = CLOCK.into();
+            }
+            Caused::new(*event, &row.id, payload)
+        });
+        outbox::emit(self, &tx, tenant, at, events.collect()).await?;
         tx.commit().await?;
         Ok(rows.len() as i64 == AT_ONCE)
     }

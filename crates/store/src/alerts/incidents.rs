@@ -1,7 +1,7 @@
 //! Incidents: many customers turning low about the same category at once are one incident. It holds back the alerts of its members and lets
 //! those go that are still low when it ends.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Days, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
@@ -176,14 +176,9 @@ async fn usual(
 impl Store {
     /// The tenants with an open incident.
     pub async fn tenants_with_incidents(&self) -> Result<Vec<TenantId>> {
-        #[derive(FromQueryResult)]
-        struct Tenant {
-            tenant_id: i64,
-        }
-        let rows = sql("SELECT DISTINCT tenant_id FROM incident WHERE state = 'open' ORDER BY tenant_id")
-            .all::<Tenant>(&self.reader)
-            .await?;
-        Ok(rows.into_iter().map(|row| TenantId(row.tenant_id)).collect())
+        sql("SELECT DISTINCT tenant_id FROM incident WHERE state = 'open' ORDER BY tenant_id")
+            .tenants(&self.reader)
+            .await
     }
 
     /// Incidents, the youngest first, those before `before` if it is given.
@@ -348,9 +343,8 @@ pub(crate) async fn release(
             .await?;
     }
     let payloads = list::payloads(tx, tenant, &still_low, at).await?;
-    let by_id: BTreeMap<&str, _> = still_low.iter().map(|row| row.id.as_str()).zip(payloads).collect();
-    let events =
-        by_id.into_iter().map(|(id, payload)| Caused::new(EventKind::AlertRaised, id, payload)).collect();
-    outbox::emit(store, tx, tenant, at, events).await?;
+    let events = still_low.iter().zip(payloads);
+    let events = events.map(|(row, payload)| Caused::new(EventKind::AlertRaised, &row.id, payload));
+    outbox::emit(store, tx, tenant, at, events.collect()).await?;
     Ok(released)
 }

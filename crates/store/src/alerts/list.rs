@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::{AlertState, Names};
 use crate::rows::word;
-use crate::statement::sql;
+use crate::statement::{pieces, sql};
 use crate::{Result, Store, StoreError, TenantId};
 
 /// An alert.
@@ -169,6 +169,14 @@ pub(super) async fn is_still_low(on: &impl ConnectionTrait, tenant: TenantId, ro
     Ok(latest.is_some_and(|score| score <= row.threshold))
 }
 
+/// What is told of an alert's interaction beside the alert.
+#[derive(Debug, Clone, Default, FromQueryResult)]
+pub(super) struct More {
+    pub(super) conversation_id: Option<String>,
+    pub(super) dominant_emotion: Option<String>,
+    pub(super) summary: Option<String>,
+}
+
 /// What is told of alerts now, in their order.
 pub(super) async fn payloads(
     on: &impl ConnectionTrait,
@@ -177,30 +185,48 @@ pub(super) async fn payloads(
     at: DateTime<Utc>,
 ) -> Result<Vec<Json>> {
     #[derive(FromQueryResult)]
-    struct More {
-        conversation_id: Option<String>,
-        dominant_emotion: Option<String>,
-        summary: Option<String>,
+    struct Of {
+        id: String,
+        #[sea_orm(nested)]
+        more: More,
     }
-    let mut payloads = Vec::with_capacity(rows.len());
-    for row in rows {
-        let more = sql("SELECT i.conversation_id, s.dominant_emotion, s.summary FROM interaction i LEFT JOIN interaction_sentiment s \
-             ON s.tenant_id = i.tenant_id AND s.interaction_id = i.id WHERE i.tenant_id = ? AND i.id = ?")
+    let ids: Vec<&str> = rows.iter().map(|row| row.interaction_id.as_str()).collect();
+    let mut known: HashMap<String, More> = HashMap::new();
+    for piece in pieces(&ids) {
+        let found = sql("SELECT i.id, i.conversation_id, s.dominant_emotion, s.summary FROM interaction i LEFT JOIN interaction_sentiment s \
+             ON s.tenant_id = i.tenant_id AND s.interaction_id = i.id WHERE i.tenant_id = ? AND i.id IN ?")
         .bind(tenant.0)
-        .bind(&row.interaction_id)
-        .one::<More>(on)
-        .await?
-        .unwrap_or(More { conversation_id: None, dominant_emotion: None, summary: None });
-        let (customer, conversation) = (row.customer_id.as_deref(), more.conversation_id.as_deref());
-        let names = Names::of(on, tenant, std::iter::once((customer, conversation))).await?;
-        payloads.push(json!({
+        .list(piece.iter().copied())
+        .all::<Of>(on)
+        .await?;
+        known.extend(found.into_iter().map(|of| (of.id, of.more)));
+    }
+    let unknown = More::default();
+    let alerts: Vec<(&Row, &More)> =
+        rows.iter().map(|row| (*row, known.get(&row.interaction_id).unwrap_or(&unknown))).collect();
+    told(on, tenant, &alerts, at).await
+}
+
+/// What is told of alerts whose interactions are known.
+pub(super) async fn told(
+    on: &impl ConnectionTrait,
+    tenant: TenantId,
+    alerts: &[(&Row, &More)],
+    at: DateTime<Utc>,
+) -> Result<Vec<Json>> {
+    let whose =
+        alerts.iter().map(|(row, more)| (row.customer_id.as_deref(), more.conversation_id.as_deref()));
+    let names = Names::of(on, tenant, whose).await?;
+    let one = |(row, more): &(&Row, &More)| {
+        let customer = names.customer(row.customer_id.as_deref());
+        json!({
             "tenant_id": tenant,
             "alert_id": row.id,
             "interaction_id": row.interaction_id,
             "customer_id": row.customer_id,
-            "customer_external_id": names.customer(customer).map(|c| &c.0),
-            "customer_name": names.customer(customer).and_then(|c| c.1.as_ref()),
-            "conversation_external_id": names.conversation(conversation),
+            "customer_external_id": customer.map(|c| &c.0),
+            "customer_name": customer.and_then(|c| c.1.as_ref()),
+            "conversation_external_id": names.conversation(more.conversation_id.as_deref()),
             "channel": row.channel,
             "category": row.category,
             "score": row.score,
@@ -213,9 +239,19 @@ pub(super) async fn payloads(
             "escalated": row.escalated,
             "due_at": row.due_at,
             "at": at,
-        }));
-    }
-    Ok(payloads)
+        })
+    };
+    Ok(alerts.iter().map(one).collect())
+}
+
+/// The alert of this id; `lock` ends the statement.
+pub(super) async fn one(
+    on: &impl ConnectionTrait,
+    tenant: TenantId,
+    id: &str,
+    lock: &'static str,
+) -> Result<Option<Row>> {
+    sql(COLUMNS).then("WHERE tenant_id = ? AND id = ?").bind(tenant.0).bind(id).then(lock).one(on).await
 }
 
 impl Store {
@@ -255,13 +291,7 @@ impl Store {
 
     /// One alert with what became of it, the oldest step first.
     pub async fn alert(&self, tenant: TenantId, id: &str) -> Result<Option<(Alert, Vec<Step>)>> {
-        let row = sql(COLUMNS)
-            .then("WHERE tenant_id = ? AND id = ?")
-            .bind(tenant.0)
-            .bind(id)
-            .one::<Row>(&self.reader)
-            .await?;
-        let Some(row) = row else { return Ok(None) };
+        let Some(row) = one(&self.reader, tenant, id, "").await? else { return Ok(None) };
         let steps = sql("SELECT at, step, made_by, detail FROM alert_step WHERE tenant_id = ? AND alert_id = ? ORDER BY id")
             .bind(tenant.0)
             .bind(id)

@@ -92,14 +92,8 @@ impl Store {
     ) -> Result<Option<Alert>> {
         let tx = self.begin().await?;
         let at = self.now();
-        let row = sql(list::COLUMNS)
-            .then("WHERE tenant_id = ? AND id = ?")
-            .bind(act.tenant.0)
-            .bind(id)
-            .then(for_update(self.backend()))
-            .one::<list::Row>(&tx)
-            .await?;
-        let Some(before) = row else { return Ok(None) };
+        let found = list::one(&tx, act.tenant, id, for_update(self.backend())).await?;
+        let Some(before) = found else { return Ok(None) };
         if version.is_some_and(|version| version != before.version) {
             let told = "somebody else did something with this alert meanwhile; load it again";
             return Err(StoreError::Conflict(told.to_owned()));
@@ -161,13 +155,7 @@ impl Store {
             Move::Acknowledge => None,
         };
         step(self, &tx, (act.tenant, id), (what.word(), act.actor), detail.as_deref()).await?;
-        let after = sql(list::COLUMNS)
-            .then("WHERE tenant_id = ? AND id = ?")
-            .bind(act.tenant.0)
-            .bind(id)
-            .one::<list::Row>(&tx)
-            .await?
-            .unwrap_or_else(|| before.clone());
+        let after = list::one(&tx, act.tenant, id, "").await?.unwrap_or_else(|| before.clone());
         let payload = json!({"before": {"state": before.state}, "after": {"state": after.state, "assigned_to": after.assigned_to}});
         audit::note(self, &tx, act, (what.act(), id), &payload).await?;
         for mut payload in list::payloads(&tx, act.tenant, &[&after], at).await? {
@@ -231,7 +219,7 @@ pub(crate) async fn corrected(
         .then(for_update(store.backend()))
         .all::<list::Row>(tx)
         .await?;
-    for row in rows {
+    for row in &rows {
         sql("UPDATE alert SET state = 'withdrawn', ended_at = ?, ended_by = ?, next_at = NULL, version = version + 1 WHERE tenant_id = ? AND id = ?")
             .bind(at)
             .bind(act.actor)
@@ -247,17 +235,18 @@ pub(crate) async fn corrected(
             Some("a correction lifted the score"),
         )
         .await?;
-        if row.state == "held" {
-            // Nobody was told of it.
-            continue;
-        }
-        let ended = list::Row { state: "withdrawn".to_owned(), ..row };
-        for mut payload in list::payloads(tx, act.tenant, &[&ended], at).await? {
-            payload["score"] = score.into();
-            payload["made_by"] = act.actor.into();
-            let event = Caused::new(EventKind::AlertWithdrawn, &ended.id, payload);
-            outbox::emit(store, tx, act.tenant, at, vec![event]).await?;
-        }
     }
-    Ok(())
+    // Of those that were held nobody was told.
+    let ended: Vec<list::Row> = rows
+        .into_iter()
+        .filter(|row| row.state != "held")
+        .map(|row| list::Row { state: "withdrawn".to_owned(), ..row })
+        .collect();
+    let payloads = list::payloads(tx, act.tenant, &ended.iter().collect::<Vec<_>>(), at).await?;
+    let events = ended.iter().zip(payloads).map(|(row, mut payload)| {
+        payload["score"] = score.into();
+        payload["made_by"] = act.actor.into();
+        Caused::new(EventKind::AlertWithdrawn, &row.id, payload)
+    });
+    outbox::emit(store, tx, act.tenant, at, events.collect()).await
 }

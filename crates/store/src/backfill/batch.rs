@@ -41,8 +41,7 @@ impl Store {
         .bind(i64::from(limit))
         .all(&tx)
         .await?;
-        let ids: Vec<super::slice::Id> =
-            due.iter().map(|row| super::slice::Id { id: row.id.clone() }).collect();
+        let ids: Vec<String> = due.iter().map(|row| row.id.clone()).collect();
         let mut claimed = Vec::with_capacity(ids.len());
         for piece in pieces(&ids) {
             claimed.extend(self.items(&tx, tenant, run, piece).await?);

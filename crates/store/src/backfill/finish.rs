@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{DatabaseTransaction, FromQueryResult, Value};
+use sea_orm::{DatabaseTransaction, Value};
 use undertone_core::Verdict;
 
 use crate::queue::Claimed;
@@ -16,11 +16,6 @@ pub(crate) struct Fence<'a> {
     run: &'a str,
     /// Events are sent as for what is new.
     pub(crate) notify: bool,
-}
-
-#[derive(FromQueryResult)]
-struct Id {
-    id: String,
 }
 
 impl<'a> Fence<'a> {
@@ -59,20 +54,20 @@ impl<'a> Fence<'a> {
         let mut kept = HashSet::with_capacity(claimed.len());
         for piece in pieces(claimed) {
             let held = piece.iter().map(|c| [Value::from(c.id.as_str()), Value::from(c.attempts)]);
-            let held: Vec<Id> = sql("UPDATE backfill_item SET outcome = ?, reason = ?, detail = ? WHERE tenant_id = ? AND run_id = ? \
-                 AND outcome IS NULL AND (interaction_id, attempts) IN (VALUES ?) RETURNING interaction_id AS id")
+            let held: Vec<String> = sql("UPDATE backfill_item SET outcome = ?, reason = ?, detail = ? WHERE tenant_id = ? AND run_id = ? \
+                 AND outcome IS NULL AND (interaction_id, attempts) IN (VALUES ?) RETURNING interaction_id")
             .bind(state)
             .bind(reason)
             .bind(detail)
             .bind(tenant.0)
             .bind(self.run)
             .rows(held)
-            .all(tx)
+            .column(tx)
             .await?;
             if held.is_empty() {
                 continue;
             }
-            let ids = held.iter().map(|row| row.id.as_str());
+            let ids = held.iter().map(String::as_str);
             if state != "scored" {
                 sql("UPDATE interaction SET score_state = ?, reason = ?, detail = ?, decided_at = ? WHERE tenant_id = ? AND id IN ? \
                      AND score_state IN ('skipped', 'failed') AND (score_state <> ? OR reason IS NULL OR reason <> ?)")
@@ -86,26 +81,26 @@ impl<'a> Fence<'a> {
                 .bind(reason.unwrap_or_default())
                 .run(tx)
                 .await?;
-                kept.extend(held.into_iter().map(|row| row.id));
+                kept.extend(held);
                 continue;
             }
             let revisions: Vec<[Value; 2]> = piece
                 .iter()
-                .filter(|c| held.iter().any(|row| row.id == c.id))
+                .filter(|c| held.contains(&c.id))
                 .map(|c| [Value::from(c.id.as_str()), Value::from(c.revision)])
                 .collect();
-            let scored: Vec<Id> = sql("UPDATE interaction SET score_state = 'scored', reason = ?, detail = ?, decided_at = ? WHERE tenant_id = ? \
+            let scored: Vec<String> = sql("UPDATE interaction SET score_state = 'scored', reason = ?, detail = ?, decided_at = ? WHERE tenant_id = ? \
                  AND score_state <> 'pending' AND (id, revision) IN (VALUES ?) RETURNING id")
             .bind(reason)
             .bind(detail)
             .bind(at)
             .bind(tenant.0)
             .rows(revisions)
-            .all(tx)
+            .column(tx)
             .await?;
-            let lost: Vec<&str> = ids.filter(|id| scored.iter().all(|row| row.id != *id)).collect();
+            let lost: Vec<&str> = ids.filter(|id| scored.iter().all(|one| one != id)).collect();
             self.supersede(tx, tenant, &lost).await?;
-            kept.extend(scored.into_iter().map(|row| row.id));
+            kept.extend(scored);
         }
         let count = match state {
             "scored" => "UPDATE backfill_run SET scored = scored + ? WHERE tenant_id = ? AND id = ?",

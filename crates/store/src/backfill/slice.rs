@@ -41,11 +41,6 @@ pub struct Waiting {
 }
 
 #[derive(FromQueryResult)]
-pub(super) struct Id {
-    pub(super) id: String,
-}
-
-#[derive(FromQueryResult)]
 struct Looked {
     looked: i64,
     last: Option<String>,
@@ -175,14 +170,13 @@ impl Store {
             .then(") AS looked WHERE true");
         let found = wanted.choose(wanted.narrow(found), settings);
         // One that somebody has scored again by itself at this moment is not scored twice.
-        let found: Vec<Id> = found
+        let ids: Vec<String> = found
             .then(" AND NOT EXISTS (SELECT 1 FROM backfill_run r JOIN backfill_item o ON o.tenant_id = r.tenant_id AND o.run_id = r.id \
                    WHERE r.tenant_id = ? AND r.to_do AND o.interaction_id = looked.id AND o.outcome IS NULL) ORDER BY id DESC LIMIT ?")
             .bind(tenant.id.0)
             .bind(size)
-            .all(&tx)
+            .column(&tx)
             .await?;
-        let ids: Vec<String> = found.into_iter().map(|row| row.id).collect();
         self.make_items(&tx, tenant.id, run, &ids).await?;
         let filled = ids.len().cast_signed() as i64 == size;
         let passed = if filled { ids.last().cloned() } else { last };
@@ -264,7 +258,7 @@ impl Store {
                 .bind(owner)
                 .bind(tenant.0)
                 .bind(run)
-                .list(piece.iter().map(|row| row.id.as_str()))
+                .list(piece.iter().map(|row| row.as_str()))
                 .run(&tx)
                 .await?;
         }
@@ -280,8 +274,8 @@ impl Store {
         run: &str,
         attempts: &'static str,
         limit: i64,
-    ) -> Result<Vec<Id>> {
-        sql("SELECT interaction_id AS id FROM backfill_item WHERE tenant_id = ? AND run_id = ? AND outcome IS NULL AND request_id IS NULL \
+    ) -> Result<Vec<String>> {
+        sql("SELECT interaction_id FROM backfill_item WHERE tenant_id = ? AND run_id = ? AND outcome IS NULL AND request_id IS NULL \
              AND next_attempt_at <= ? AND ")
         .bind(tenant.0)
         .bind(run)
@@ -290,7 +284,7 @@ impl Store {
         .bind(SUSPECT_AFTER)
         .then(" ORDER BY interaction_id DESC LIMIT ?")
         .bind(limit)
-        .all(tx)
+        .column(tx)
         .await
     }
 
@@ -300,7 +294,7 @@ impl Store {
         tx: &DatabaseTransaction,
         tenant: TenantId,
         run: &str,
-        ids: &[Id],
+        ids: &[String],
     ) -> Result<Vec<Claimed>> {
         if ids.is_empty() {
             return Ok(Vec::new());
@@ -315,7 +309,7 @@ impl Store {
             )
             .bind(tenant.0)
             .bind(run)
-            .list(ids.iter().map(|row| row.id.as_str()))
+            .list(ids.iter().map(String::as_str))
             .all::<Row>(tx)
             .await?;
         rows.into_iter().map(Claimed::try_from).collect()

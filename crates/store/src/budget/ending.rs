@@ -365,17 +365,11 @@ impl Store {
 
     /// The tenants that have calls whose lease has ended.
     pub async fn tenants_with_lost_calls(&self) -> Result<Vec<TenantId>> {
-        #[derive(FromQueryResult)]
-        struct Due {
-            id: i64,
-        }
         // One look into the index for each tenant, as for what is due.
-        let due = sql("SELECT t.id FROM tenant t WHERE (SELECT 1 FROM ai_call c WHERE c.tenant_id = t.id AND c.state = 'held' \
+        sql("SELECT t.id FROM tenant t WHERE (SELECT 1 FROM ai_call c WHERE c.tenant_id = t.id AND c.state = 'held' \
              AND c.lease_until <= ? LIMIT 1) IS NOT NULL ORDER BY t.id")
         .bind(self.now())
-        .all::<Due>(&self.reader)
-        .await?;
-        Ok(due.into_iter().map(|row| TenantId(row.id)).collect())
+        .tenants(&self.reader).await
     }
 
     /// An error where the tenant has no such call.

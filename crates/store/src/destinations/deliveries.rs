@@ -120,10 +120,6 @@ impl Store {
     /// Gives up some of what waited too long, and removes some of what is older than `age`; answers whether there may be more.
     pub async fn tidy_deliveries(&self, tenant: TenantId, age: TimeDelta) -> Result<bool> {
         const SOME: i64 = 1000;
-        #[derive(FromQueryResult)]
-        struct Id {
-            id: String,
-        }
         let now = self.now();
         let tx = self.begin().await?;
         let given_up = sql("UPDATE delivery SET state = 'failed', last_error = ?, finished_at = ?, lease_owner = NULL \
@@ -143,9 +139,9 @@ impl Store {
                 .bind(tenant.0)
                 .bind(now - age)
                 .bind(SOME)
-                .all::<Id>(&tx)
+                .column::<String>(&tx)
                 .await?;
-        let ids: Vec<&str> = old.iter().map(|row| row.id.as_str()).collect();
+        let ids: Vec<&str> = old.iter().map(String::as_str).collect();
         for piece in pieces(&ids) {
             sql("DELETE FROM delivery_attempt WHERE tenant_id = ? AND delivery_id IN ?")
                 .bind(tenant.0)

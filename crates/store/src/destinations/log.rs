@@ -1,7 +1,7 @@
 //! What was sent, what became of it, and sending it again.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, FromQueryResult};
+use sea_orm::FromQueryResult;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use undertone_core::event::EventKind;
@@ -113,6 +113,7 @@ struct Old {
     event: String,
     subject_id: String,
     created_at: DateTime<Utc>,
+    last_replay: i64,
 }
 
 impl Old {
@@ -128,23 +129,10 @@ impl Old {
     }
 }
 
-/// The how manieth replay of an event to a destination comes next.
-async fn next_replay(
-    on: &impl ConnectionTrait,
-    tenant: TenantId,
-    destination: &str,
-    event: &str,
-) -> Result<i64> {
-    let last =
-        sql("SELECT MAX(replay) FROM delivery WHERE tenant_id = ? AND destination_id = ? AND event_id = ?")
-            .bind(tenant.0)
-            .bind(destination)
-            .bind(event)
-            .value::<Option<i64>>(on)
-            .await?
-            .flatten();
-    Ok(last.unwrap_or_default() + 1)
-}
+/// What an [`Old`] is read from. A delivery is among those of its event, so there is a last replay.
+const OLD: &str = "SELECT d.event_id, d.event, d.subject_id, d.created_at, (SELECT MAX(x.replay) FROM delivery x WHERE x.tenant_id = d.tenant_id \
+    AND x.destination_id = d.destination_id AND x.event_id = d.event_id) AS last_replay \
+    FROM delivery d JOIN outbox o ON o.tenant_id = d.tenant_id AND o.id = d.event_id ";
 
 impl Store {
     /// The deliveries of a destination, the youngest first.
@@ -209,8 +197,8 @@ impl Store {
                 "it is still on its way; nothing is to be sent again".to_owned(),
             ));
         }
-        let old = sql("SELECT d.event_id, d.event, d.subject_id, d.created_at FROM delivery d JOIN outbox o ON o.tenant_id = d.tenant_id AND o.id = d.event_id \
-             WHERE d.tenant_id = ? AND d.id = ?")
+        let old = sql(OLD)
+            .then("WHERE d.tenant_id = ? AND d.id = ?")
             .bind(act.tenant.0)
             .bind(id)
             .one::<Old>(&tx)
@@ -220,7 +208,7 @@ impl Store {
                 "what it told of was erased, or is not kept any more; it can not be sent again".to_owned(),
             ));
         };
-        let replay = next_replay(&tx, act.tenant, &found.destination_id, &old.event_id).await?;
+        let replay = old.last_replay + 1;
         let event = old.again();
         let row = delivery(self, act.tenant, &found.destination_id, &event, replay, self.now());
         insert(&tx, std::slice::from_ref(&row)).await?;
@@ -241,8 +229,8 @@ impl Store {
     ) -> Result<Replayed> {
         const MOST: usize = 1000;
         let tx = self.begin().await?;
-        let found = sql("SELECT d.event_id, d.event, d.subject_id, d.created_at FROM delivery d JOIN outbox o ON o.tenant_id = d.tenant_id AND o.id = d.event_id \
-             WHERE d.tenant_id = ? AND d.destination_id = ? AND d.created_at >= ? AND d.created_at < ? AND d.state = ? AND d.replay = 0 \
+        let found = sql(OLD)
+            .then("WHERE d.tenant_id = ? AND d.destination_id = ? AND d.created_at >= ? AND d.created_at < ? AND d.state = ? AND d.replay = 0 \
              ORDER BY d.created_at, d.id LIMIT ?")
         .bind(act.tenant.0)
         .bind(destination)
@@ -255,7 +243,7 @@ impl Store {
         let next_from = found.get(MOST).map(|next| next.created_at);
         let mut rows = Vec::new();
         for old in found.into_iter().take(MOST) {
-            let replay = next_replay(&tx, act.tenant, destination, &old.event_id).await?;
+            let replay = old.last_replay + 1;
             let event = old.again();
             rows.push(delivery(self, act.tenant, destination, &event, replay, self.now()));
         }

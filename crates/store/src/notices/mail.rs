@@ -115,30 +115,22 @@ pub(super) async fn insert(
 impl Store {
     /// People of all tenants who have e-mail that is due: at most `most` of each tenant.
     pub async fn mail_due(&self, most: u16) -> Result<Vec<(TenantId, String)>> {
-        #[derive(FromQueryResult)]
-        struct Tenant {
-            id: i64,
-        }
-        #[derive(FromQueryResult)]
-        struct User {
-            user_id: String,
-        }
         let now = self.now();
         let tenants = sql("SELECT t.id FROM tenant t WHERE (SELECT 1 FROM mail m WHERE m.tenant_id = t.id AND m.state = 'pending' \
              AND m.next_at <= ? LIMIT 1) IS NOT NULL ORDER BY t.id")
         .bind(now)
-        .all::<Tenant>(&self.reader)
+        .tenants(&self.reader)
         .await?;
         let mut due = Vec::new();
-        for Tenant { id } in tenants {
+        for tenant in tenants {
             let users = sql("SELECT DISTINCT user_id FROM (SELECT user_id FROM mail WHERE tenant_id = ? AND state = 'pending' \
                  AND next_at <= ? ORDER BY next_at LIMIT ?) AS m")
-            .bind(id)
+            .bind(tenant.0)
             .bind(now)
             .bind(i64::from(most))
-            .all::<User>(&self.reader)
+            .column::<String>(&self.reader)
             .await?;
-            due.extend(users.into_iter().map(|row| (TenantId(id), row.user_id)));
+            due.extend(users.into_iter().map(|user| (tenant, user)));
         }
         Ok(due)
     }

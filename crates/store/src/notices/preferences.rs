@@ -7,6 +7,7 @@ use sha2::Sha256;
 use undertone_core::notification::{Category, Channels, Preferences};
 
 use crate::audit::{self, Act, hex};
+use crate::secrets::unhex;
 use crate::statement::{for_update, sql};
 use crate::{Result, Store, StoreError, TenantId};
 
@@ -200,10 +201,6 @@ fn signature(key: &str, says: &str) -> String {
 
 /// Compared in constant time.
 fn is_signature(key: &str, says: &str, signed: &str) -> bool {
-    let digits = signed.as_bytes().chunks(2);
-    let bytes: Option<Vec<u8>> = digits
-        .map(|two| std::str::from_utf8(two).ok().and_then(|two| u8::from_str_radix(two, 16).ok()))
-        .collect();
-    let (Some(mac), Some(bytes)) = (mac(key, says), bytes) else { return false };
+    let (Some(mac), Some(bytes)) = (mac(key, says), unhex(signed)) else { return false };
     signed.len() == SIGNATURE && mac.verify_truncated_left(&bytes).is_ok()
 }

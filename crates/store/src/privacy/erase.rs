@@ -330,10 +330,6 @@ impl Store {
 
 /// Our ids of those who were not erased yet and whom `whom` names, sorted.
 async fn named(tx: &DatabaseTransaction, tenant: TenantId, whom: &Whom<'_>) -> Result<Vec<String>> {
-    #[derive(FromQueryResult)]
-    struct Id {
-        id: String,
-    }
     // As the columns are compared in their indexes.
     const DIGITS: &str = "(replace(replace(replace(replace(replace(replace(phone, ' ', ''), '-', ''), '(', ''), ')', ''), '/', ''), '.', ''))";
     let query = match whom {
@@ -373,7 +369,7 @@ async fn named(tx: &DatabaseTransaction, tenant: TenantId, whom: &Whom<'_>) -> R
                 .list(spelled.iter().map(String::as_str))
         }
     };
-    Ok(query.all::<Id>(tx).await?.into_iter().map(|row| row.id).collect())
+    query.column(tx).await
 }
 
 #[cfg(test)]

@@ -87,11 +87,6 @@ struct Text {
     body: String,
 }
 
-#[derive(FromQueryResult)]
-struct RunId {
-    run_id: String,
-}
-
 /// Removes interactions and what they left behind; at most [`AT_ONCE`]. Answers how much that was.
 pub(super) async fn forget(
     store: &Store,
@@ -150,13 +145,13 @@ pub(super) async fn forget(
 /// Interactions that a run still wants to score are out of it.
 async fn leave_runs(store: &Store, tx: &DatabaseTransaction, tenant: TenantId, ids: &[String]) -> Result<()> {
     let list = || ids.iter().map(String::as_str);
-    let runs: Vec<RunId> = sql("SELECT DISTINCT run_id FROM backfill_item WHERE tenant_id = ? AND interaction_id IN ? AND outcome IS NULL \
+    let runs: Vec<String> = sql("SELECT DISTINCT run_id FROM backfill_item WHERE tenant_id = ? AND interaction_id IN ? AND outcome IS NULL \
          ORDER BY run_id")
         .bind(tenant.0)
         .list(list())
-        .all(tx)
+        .column(tx)
         .await?;
-    for RunId { run_id } in runs {
+    for run_id in runs {
         sql("SELECT id FROM backfill_run WHERE tenant_id = ? AND id = ?")
             .bind(tenant.0)
             .bind(&run_id)

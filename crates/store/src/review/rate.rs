@@ -101,11 +101,6 @@ struct Item {
     done_at: Option<DateTime<Utc>>,
 }
 
-#[derive(FromQueryResult)]
-struct Id {
-    id: String,
-}
-
 impl Store {
     fn free(&self, start: Sql, tenant: TenantId, rater: &str) -> Sql {
         start.then(FREE).bind(tenant.0).bind(self.now()).bind(rater).bind(rater).bind(actor_of(rater))
@@ -137,23 +132,23 @@ impl Store {
         let locked =
             if self.backend() == sea_orm::DbBackend::Postgres { " FOR UPDATE OF r SKIP LOCKED" } else { "" };
         // What the rater has in hand goes first: whoever asks twice gets the same.
-        let mut ids: Vec<Id> = self
+        let mut ids: Vec<String> = self
             .free(sql("SELECT r.id "), tenant, rater)
             .then(" AND r.claimed_by = ? AND r.claimed_until > ? ORDER BY r.id DESC LIMIT ?")
             .bind(rater)
             .bind(at)
             .bind(most)
             .then(locked)
-            .all(&tx)
+            .column(&tx)
             .await?;
-        let others: Vec<Id> = self
+        let others: Vec<String> = self
             .free(sql("SELECT r.id "), tenant, rater)
             .then(" AND NOT (COALESCE(r.claimed_by, '') = ? AND r.claimed_until > ?) ORDER BY r.given DESC, r.id DESC LIMIT ?")
             .bind(rater)
             .bind(at)
             .bind(most - i64::try_from(ids.len()).unwrap_or(most))
             .then(locked)
-            .all(&tx)
+            .column(&tx)
             .await?;
         ids.extend(others);
         if ids.is_empty() {
@@ -163,13 +158,13 @@ impl Store {
             .bind(rater)
             .bind(at + CLAIM)
             .bind(tenant.0)
-            .list(ids.iter().map(|row| row.id.as_str()))
+            .list(ids.iter().map(String::as_str))
             .run(&tx)
             .await?;
         let handed = self
             .free(sql(HANDED).bind(rater), tenant, rater)
             .then(" AND r.id IN ?")
-            .list(ids.iter().map(|row| row.id.as_str()))
+            .list(ids.iter().map(String::as_str))
             .then(" ORDER BY r.id DESC")
             .all(&tx)
             .await?;

@@ -48,21 +48,9 @@ impl Store {
         token: &str,
         next: &str,
     ) -> Result<bool> {
-        #[derive(FromQueryResult)]
-        struct Found {
-            password_hash: Option<String>,
-        }
         let (tx, at) = (self.begin().await?, self.now());
         sql("DELETE FROM login_step WHERE expires_at < ?").bind(at).run(&tx).await?;
-        // Locked, so that whoever changes the password meanwhile ends this too.
-        let found = sql("SELECT password_hash FROM app_user WHERE id = ? AND active = ?")
-            .bind(user_id)
-            .bind(true)
-            .then(for_update(self.backend()))
-            .one::<Found>(&tx)
-            .await?;
-        let is_same = |found: &Found| checked.is_none_or(|user| user.password_hash == found.password_hash);
-        if !found.is_some_and(|found| is_same(&found)) {
+        if self.active(&tx, (user_id, checked)).await?.is_none() {
             return Ok(false);
         }
         sql("INSERT INTO login_step (token_digest, user_id, next, expires_at) VALUES ?")
@@ -95,7 +83,7 @@ impl Store {
             .await?;
         let Some(user) = user else { return Ok(false) };
         let new = NewSession { token: new.0, csrf_token: new.1, second_factor: true };
-        let begun = self.session_for(&tx, &user, new).await?;
+        let begun = self.session_for(&tx, (&user, None), new).await?;
         tx.commit().await?;
         Ok(begun)
     }
@@ -103,26 +91,42 @@ impl Store {
     /// Begins a session for somebody who showed who they are without a password; answers whether they are still active.
     pub async fn begin_session_as(&self, user_id: &str, new: NewSession<'_>) -> Result<bool> {
         let tx = self.begin().await?;
-        let begun = self.session_for(&tx, user_id, new).await?;
+        let begun = self.session_for(&tx, (user_id, None), new).await?;
         tx.commit().await?;
         Ok(begun)
     }
 
-    async fn session_for(
+    /// The address of somebody who is active and, where a password was found right, still has the one that `checked` was read with. Locked, so
+    /// that whoever deactivates them or changes the password meanwhile ends this too.
+    async fn active(
         &self,
         tx: &impl ConnectionTrait,
-        user_id: &str,
-        new: NewSession<'_>,
-    ) -> Result<bool> {
-        let at = self.now();
-        // Locked, so that whoever deactivates them meanwhile ends this session too.
-        let email = sql("SELECT email FROM app_user WHERE id = ? AND active = ?")
+        (user_id, checked): (&str, Option<&User>),
+    ) -> Result<Option<String>> {
+        #[derive(FromQueryResult)]
+        struct Found {
+            email: String,
+            password_hash: Option<String>,
+        }
+        let found = sql("SELECT email, password_hash FROM app_user WHERE id = ? AND active = ?")
             .bind(user_id)
             .bind(true)
             .then(for_update(self.backend()))
-            .value::<String>(tx)
+            .one::<Found>(tx)
             .await?;
-        let Some(email) = email else { return Ok(false) };
+        let is_same = |found: &Found| checked.is_none_or(|user| user.password_hash == found.password_hash);
+        Ok(found.filter(is_same).map(|found| found.email))
+    }
+
+    /// Begins a session for somebody who is still active and whose password is still the one that was found right.
+    pub(crate) async fn session_for(
+        &self,
+        tx: &impl ConnectionTrait,
+        (user_id, checked): (&str, Option<&User>),
+        new: NewSession<'_>,
+    ) -> Result<bool> {
+        let at = self.now();
+        let Some(email) = self.active(tx, (user_id, checked)).await? else { return Ok(false) };
         sql("DELETE FROM session WHERE expires_at < ?").bind(at).run(tx).await?;
         logins::forgive(tx, &email).await?;
         sql("UPDATE app_user SET last_login_at = ? WHERE id = ?").bind(at).bind(user_id).run(tx).await?;

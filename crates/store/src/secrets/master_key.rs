@@ -98,7 +98,7 @@ fn id_of(bytes: &[u8]) -> String {
 }
 
 /// The bytes of a text in hexadecimal digits.
-pub(super) fn unhex(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+pub(crate) fn unhex(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     if !text.len().is_multiple_of(2) {
         return None;
     }

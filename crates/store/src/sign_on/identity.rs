@@ -173,14 +173,9 @@ impl Store {
     /// [`crate::StoreError::NotAllowed`] where `by` may not.
     pub async fn unlink_sign_on(&self, act: &Act<'_>, by: Authority<'_>, user_id: &str) -> Result<bool> {
         let tx = self.begin().await?;
-        let right = self.right(&tx, act.tenant, by).await?;
-        let role = sql("SELECT role FROM app_user WHERE id = ? AND tenant_id = ?")
-            .bind(user_id)
-            .bind(act.tenant.0)
-            .value::<String>(&tx)
-            .await?;
-        let Some(role) = role else { return Ok(false) };
-        right.over(&role)?;
+        if !self.right_over(&tx, act.tenant, by, user_id).await? {
+            return Ok(false);
+        }
         let gone = sql("DELETE FROM sign_on_identity WHERE tenant_id = ? AND user_id = ?")
             .bind(act.tenant.0)
             .bind(user_id)

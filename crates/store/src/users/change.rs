@@ -96,6 +96,23 @@ impl Store {
         role.map(|role| Right(Some(role))).ok_or_else(told)
     }
 
+    /// Whether there is somebody of this id, over whom `by` has the right to change what they are; see [`Store::right`].
+    pub(crate) async fn right_over(
+        &self,
+        on: &impl ConnectionTrait,
+        tenant: TenantId,
+        by: Authority<'_>,
+        id: &str,
+    ) -> Result<bool> {
+        let right = self.right(on, tenant, by).await?;
+        let role = sql("SELECT role FROM app_user WHERE id = ? AND tenant_id = ?")
+            .bind(id)
+            .bind(tenant.0)
+            .value::<String>(on)
+            .await?;
+        role.map(|role| right.over(&role)).transpose().map(|over| over.is_some())
+    }
+
     /// Adds somebody who may set a password with `token` within [`links::INVITED_FOR`].
     ///
     /// # Errors

@@ -8,10 +8,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::FromQueryResult;
 use serde_json::json;
 
-use super::{User, logins};
+use super::User;
 use crate::audit::{self, Act};
 use crate::keys::digest;
-use crate::statement::{for_update, sql};
+use crate::second_factor::NewSession;
+use crate::statement::sql;
 use crate::{Result, Store, TenantId};
 
 /// A session ends this long after it was last used …
@@ -62,44 +63,16 @@ struct Row {
 impl Store {
     /// Begins a session, where the user is still active. `token` is what the browser keeps, `csrf_token` what its forms bring along.
     pub async fn begin_session(&self, user_id: &str, token: &str, csrf_token: &str) -> Result<()> {
-        self.begin_session_if(user_id, |_| true, (token, csrf_token)).await.map(drop)
+        self.begin_session_as(user_id, NewSession { token, csrf_token, second_factor: false }).await.map(drop)
     }
 
     /// Begins a session for somebody whose password was found right; answers whether it still is the same, and they still active.
     pub async fn log_in(&self, user: &User, token: &str, csrf_token: &str) -> Result<bool> {
-        let is_same = |now: Option<&str>| now == user.password_hash.as_deref();
-        self.begin_session_if(&user.id, is_same, (token, csrf_token)).await
-    }
-
-    async fn begin_session_if(
-        &self,
-        user_id: &str,
-        is_right: impl Fn(Option<&str>) -> bool,
-        (token, csrf_token): (&str, &str),
-    ) -> Result<bool> {
-        #[derive(FromQueryResult)]
-        struct Found {
-            email: String,
-            password_hash: Option<String>,
-        }
         let tx = self.begin().await?;
-        let at = self.now();
-        sql("DELETE FROM session WHERE expires_at < ?").bind(at).run(&tx).await?;
-        // Locked, so that whoever deactivates or changes the password meanwhile ends this session too.
-        let found = sql("SELECT email, password_hash FROM app_user WHERE id = ? AND active = ?")
-            .bind(user_id)
-            .bind(true)
-            .then(for_update(self.backend()))
-            .one::<Found>(&tx)
-            .await?;
-        let Some(found) = found.filter(|found| is_right(found.password_hash.as_deref())) else {
-            return Ok(false);
-        };
-        logins::forgive(&tx, &found.email).await?;
-        sql("UPDATE app_user SET last_login_at = ? WHERE id = ?").bind(at).bind(user_id).run(&tx).await?;
-        insert(self, &tx, user_id, (token, csrf_token)).await?;
+        let new = NewSession { token, csrf_token, second_factor: false };
+        let begun = self.session_for(&tx, (&user.id, Some(user)), new).await?;
         tx.commit().await?;
-        Ok(true)
+        Ok(begun)
     }
 
     /// The session that lasts under `token`. Notes that it was seen, at most once a minute. A token that was replaced and is shown

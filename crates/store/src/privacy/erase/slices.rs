@@ -18,11 +18,6 @@ const ENTRIES_AT_ONCE: usize = 500;
 /// What the erasure itself is noted as; these entries say nothing of the customer, and stay whole.
 const OWN_NOTES: [&str; 2] = ["customer_erasure_asked", "customer_erased"];
 
-#[derive(FromQueryResult)]
-struct Id {
-    id: String,
-}
-
 /// Where a slice leaves the erasure.
 struct Next {
     stage: &'static str,
@@ -94,17 +89,16 @@ impl Store {
         tenant: TenantId,
         customer: &str,
     ) -> Result<Next> {
-        let ids: Vec<Id> =
+        let ids: Vec<String> =
             sql("SELECT id FROM interaction WHERE tenant_id = ? AND customer_id = ? ORDER BY id LIMIT ?")
                 .bind(tenant.0)
                 .bind(customer)
                 .bind(AT_ONCE)
-                .all(tx)
+                .column(tx)
                 .await?;
         if ids.is_empty() {
             return Ok(Next::stage("conversations", Removed::default()));
         }
-        let ids: Vec<String> = ids.into_iter().map(|row| row.id).collect();
         let removed = reach::forget(self, tx, tenant, &ids, Counters::Move).await?;
         Ok(Next::stage("interactions", removed))
     }
@@ -142,18 +136,18 @@ impl Store {
 
 /// Conversations go, except those that others take part in: these lose what they say of the customer.
 async fn conversations_go(tx: &DatabaseTransaction, tenant: TenantId, customer: &str) -> Result<Next> {
-    let ids: Vec<Id> =
+    let ids: Vec<String> =
         sql("SELECT id FROM conversation WHERE tenant_id = ? AND customer_id = ? ORDER BY id LIMIT ?")
             .bind(tenant.0)
             .bind(customer)
             .bind(AT_ONCE)
-            .all(tx)
+            .column(tx)
             .await?;
     let mut removed = Removed::default();
     if ids.is_empty() {
         return Ok(Next::stage("person", removed));
     }
-    let list = || ids.iter().map(|row| row.id.as_str());
+    let list = || ids.iter().map(String::as_str);
     let gone = sql("DELETE FROM conversation WHERE tenant_id = ? AND id IN ? AND NOT EXISTS (SELECT 1 FROM interaction i \
          WHERE i.tenant_id = conversation.tenant_id AND i.conversation_id = conversation.id)")
         .bind(tenant.0)

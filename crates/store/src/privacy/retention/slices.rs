@@ -12,11 +12,6 @@ use crate::statement::{for_update, sql};
 use crate::{Result, Store, Tenant, TenantId};
 
 #[derive(FromQueryResult)]
-struct Id {
-    id: String,
-}
-
-#[derive(FromQueryResult)]
 struct Verdict {
     id: String,
     body: String,
@@ -102,13 +97,7 @@ impl Store {
             query = query.bind(clocks.sealed_before);
         }
         // Whoever comes to belong to one of them at this moment waits, or was first.
-        let rows: Vec<Id> = query
-            .then(" ORDER BY i.id LIMIT ?")
-            .bind(AT_ONCE)
-            .then(for_update(self.backend()))
-            .all(tx)
-            .await?;
-        Ok(rows.into_iter().map(|row| row.id).collect())
+        query.then(" ORDER BY i.id LIMIT ?").bind(AT_ONCE).then(for_update(self.backend())).column(tx).await
     }
 
     async fn are_scores_due(&self, tenant: TenantId, clocks: &Clocks) -> Result<bool> {
@@ -182,11 +171,11 @@ fn leave_out_words(json: &mut Json) {
 async fn forget_customers(tx: &DatabaseTransaction, tenant: TenantId, held: &[String]) -> Result<Removed> {
     let mut removed = Removed::default();
     // Somebody may have written to one of them just before they were held.
-    let ids: Vec<Id> = sql("SELECT i.id FROM customer i WHERE i.tenant_id = ? AND i.id IN ? AND NOT EXISTS (SELECT 1 FROM interaction x \
+    let ids: Vec<String> = sql("SELECT i.id FROM customer i WHERE i.tenant_id = ? AND i.id IN ? AND NOT EXISTS (SELECT 1 FROM interaction x \
          WHERE x.tenant_id = i.tenant_id AND x.customer_id = i.id) ORDER BY i.id")
         .bind(tenant.0)
         .list(held.iter().map(String::as_str))
-        .all(tx)
+        .column(tx)
         .await?;
     for (what, statement) in [
         ("aliases", "DELETE FROM customer_alias WHERE tenant_id = ? AND customer_id IN ?"),
@@ -201,7 +190,7 @@ async fn forget_customers(tx: &DatabaseTransaction, tenant: TenantId, held: &[St
         ),
         ("customers", "DELETE FROM customer WHERE tenant_id = ? AND id IN ?"),
     ] {
-        let gone = sql(statement).bind(tenant.0).list(ids.iter().map(|row| row.id.as_str()));
+        let gone = sql(statement).bind(tenant.0).list(ids.iter().map(String::as_str));
         removed.count(what, gone.run(tx).await?);
     }
     Ok(removed)
