@@ -258,7 +258,7 @@ impl Store {
                 .bind(owner)
                 .bind(tenant.0)
                 .bind(run)
-                .list(piece.iter().map(|row| row.as_str()))
+                .list(piece.iter().map(String::as_str))
                 .run(&tx)
                 .await?;
         }

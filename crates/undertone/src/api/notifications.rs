@@ -78,13 +78,13 @@ fn changed(before: &Preferences, changes: Map<String, Value>) -> Result<Preferen
         tried[&key] = value.clone();
         match serde_json::from_value::<Preferences>(tried) {
             Ok(_) => after[&key] = value,
-            Err(error) => errors.push(FieldError::invalid(&key, &error.to_string())),
+            Err(error) => errors.push(FieldError::invalid(&key, error.to_string())),
         }
     }
     if !errors.is_empty() {
         return Err(ApiError::invalid(errors));
     }
-    serde_json::from_value(after).map_err(|error| ApiError::invalid_field("body", &error.to_string()))
+    serde_json::from_value(after).map_err(|error| ApiError::invalid_field("body", error.to_string()))
 }
 
 /// Categories as given over those that were, channel by channel.

@@ -96,7 +96,7 @@ fn read(json: bool, bytes: &Bytes) -> Result<Given, ApiError> {
         let mut text = |slot: &mut Option<String>| match &value {
             Value::String(text) => *slot = Some(text.clone()),
             Value::Number(number) => *slot = Some(number.to_string()),
-            _ => errors.push(FieldError::invalid(&name, &format!("{name} must be a text"))),
+            _ => errors.push(FieldError::invalid(&name, format!("{name} must be a text"))),
         };
         match name.as_str() {
             "action" => text(&mut given.action),
