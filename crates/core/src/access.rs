@@ -53,7 +53,7 @@ words! {
         TenantAdmin = "tenant_admin",
         /// Leads support: works what needs attention, corrects verdicts, sees the numbers of agents where they are switched on.
         Supervisor = "supervisor",
-        /// Leads teams: the same for their own teams.
+        /// Leads teams: the same, but of agents' numbers only those of their own teams.
         Manager = "manager",
         /// Checks verdicts for quality: the review queue and blind labelling.
         Reviewer = "reviewer",
@@ -83,7 +83,7 @@ words! {
     Permission {
         /// Keep one's own account: password, sessions, second factor.
         Account = "account",
-        /// Hand in interactions, customers, accounts, agents and conversations.
+        /// Hand in interactions, customers, accounts, agents and conversations; note that a customer objects to being scored.
         Ingest = "ingest",
         /// Read interactions, customers, overviews and settings, as far as the visibility policy shows them.
         Read = "read",
@@ -103,7 +103,7 @@ words! {
         OwnNumbers = "own_numbers",
         /// Export what is read as a file.
         Export = "export",
-        /// Customers' rights: opt-out, the copy of what is held, erasure, legal hold, retention.
+        /// Customers' rights: the end of an opt-out, the copy of what is held, erasure, legal hold, retention.
         Privacy = "privacy",
         /// Change settings and phrases; switch the module and the numbers of agents on and off.
         Settings = "settings",

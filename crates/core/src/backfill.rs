@@ -57,7 +57,7 @@ pub fn taken(reason: SkipReason, channel: Channel, settings: &Settings, scorer: 
         | SkipReason::NothingFromCustomer
         | SkipReason::NoWords
         | SkipReason::Refused => Taken::OnRequest,
-        SkipReason::AgentMessage | SkipReason::Empty => Taken::Never,
+        SkipReason::AgentMessage | SkipReason::OwnMessage | SkipReason::Empty => Taken::Never,
     }
 }
 

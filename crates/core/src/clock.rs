@@ -1,7 +1,7 @@
 //! Time and ids are handed in, so that a test can choose them.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
@@ -37,5 +37,15 @@ impl SetClock {
 impl Clock for SetClock {
     fn now(&self) -> DateTime<Utc> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ids in the form of UUIDs that count up, whatever the moment.
+#[derive(Debug, Default)]
+pub struct CountedIds(AtomicU64);
+
+impl Ids for CountedIds {
+    fn next(&self, _: DateTime<Utc>) -> String {
+        format!("00000000-0000-7000-8000-{:012x}", self.0.fetch_add(1, Ordering::Relaxed))
     }
 }

@@ -37,6 +37,12 @@ impl DestinationKind {
             Self::Zendesk => "zendesk",
         }
     }
+
+    /// What it is told of one thing must come in order: an end that comes before its beginning is lost there, and the beginning stays.
+    #[must_use]
+    pub fn is_in_order(self) -> bool {
+        self == Self::Pagerduty
+    }
 }
 
 /// How much of an event a receiver gets.

@@ -22,6 +22,8 @@ pub enum SkipReason {
     AgentMessage,
     /// A bot or the helpdesk itself wrote it.
     AutomaticMessage,
+    /// We wrote it: a comment of ours that a helpdesk sent back.
+    OwnMessage,
     /// Colleagues wrote it to each other.
     InternalComment,
     /// There is no text.
@@ -48,13 +50,14 @@ pub enum SkipReason {
 
 impl SkipReason {
     /// Every reason.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::ModuleInactive,
         Self::ScoringDisabled,
         Self::OptedOut,
         Self::ChannelDisabled,
         Self::AgentMessage,
         Self::AutomaticMessage,
+        Self::OwnMessage,
         Self::InternalComment,
         Self::Empty,
         Self::TooShort,
@@ -78,6 +81,7 @@ impl SkipReason {
             Self::ChannelDisabled => "channel_disabled",
             Self::AgentMessage => "agent_message",
             Self::AutomaticMessage => "automatic_message",
+            Self::OwnMessage => "own_message",
             Self::InternalComment => "internal_comment",
             Self::Empty => "empty",
             Self::TooShort => "too_short",
@@ -104,6 +108,7 @@ impl SkipReason {
                 "an agent wrote it; only what customers write, and notes about them, is scored"
             }
             Self::AutomaticMessage => "a bot or the system wrote it (score_bots is off)",
+            Self::OwnMessage => "a comment that Undertone wrote itself; telling of it again would never end",
             Self::InternalComment => "an internal comment (score_internal_comments is off)",
             Self::Empty => "there is no text",
             Self::TooShort => "shorter than min_note_length",
@@ -225,6 +230,9 @@ fn ineligible(i: &Interaction, settings: &Settings, circumstances: Circumstances
     if !settings.channels.contains(&i.channel) {
         return Some(SkipReason::ChannelDisabled);
     }
+    if text::is_own(&i.text) {
+        return Some(SkipReason::OwnMessage);
+    }
     if i.kind == Kind::Comment && i.visibility == Visibility::Internal && !settings.score_internal_comments {
         return Some(SkipReason::InternalComment);
     }
@@ -305,6 +313,28 @@ mod tests {
             skip(SkipReason::AgentMessage),
             "no setting scores what agents write to customers"
         );
+    }
+
+    #[test]
+    fn what_we_wrote_ourselves_is_not_scored_when_it_comes_back() {
+        let reference = "(Undertone 019abf50-2f6e-7c41-9d3e-5a1f0c7b2e88)";
+        let settings = Settings { score_bots: true, score_internal_comments: true, ..Settings::default() };
+        for author in [AuthorKind::Customer, AuthorKind::Agent, AuthorKind::System] {
+            let mut i = by(author, Kind::Comment);
+            i.text = format!("Negative, -80: the customer is about to give up.\r\n\r\n{reference} \n");
+            let decision = decide(&i, &settings, Circumstances::default());
+            assert_eq!(decision, Decision::Skip(SkipReason::OwnMessage), "{author:?}");
+        }
+        for text in [
+            format!("{LONG} {reference}"),
+            format!("{reference}\n{LONG}"),
+            format!("{LONG}\n> {reference}"),
+            format!("{LONG}\n(Undertone is no good)"),
+        ] {
+            let mut i = by(AuthorKind::Customer, Kind::Message);
+            i.text = text;
+            assert!(is_scored(plain(&i)), "words of a customer's: {}", i.text);
+        }
     }
 
     #[test]

@@ -100,6 +100,8 @@ pub struct Facts {
     pub text_days: u32,
     /// Scores stay this many days.
     pub scores_days: u32,
+    /// Alerts stay this many days.
+    pub alerts_days: u32,
     /// The record of what was done stays this many days.
     pub audit_days: u32,
     /// Whom texts are put to.
@@ -140,6 +142,7 @@ impl Facts {
             language,
             text_days: settings.retention_text_days,
             scores_days: settings.retention_scores_days,
+            alerts_days: alerts_days(settings),
             audit_days: settings.retention_audit_days,
             processor: Processor::of(settings),
             to_workflows: settings.emit_workflow_events,
@@ -148,6 +151,11 @@ impl Facts {
             sections: words.sections.iter().map(section).collect(),
         }
     }
+}
+
+/// So many days alerts stay: they go with what raised them, if not before.
+fn alerts_days(settings: &Settings) -> u32 {
+    settings.retention_alerts_days.min(settings.retention_scores_days)
 }
 
 /// The channels that are read, as the settings name them.
@@ -196,13 +204,15 @@ mod tests {
                     .map(|s| s.text.clone())
                     .unwrap_or_default()
             };
-            let changed: [(&str, Facts); 7] = [
+            let changed: [(&str, Facts); 9] = [
                 ("seen_by", told(language, |s| s.visibility.policy = Policy::AggregateOnly)),
                 ("processor", told(language, |s| s.scorer = ScorerKind::Claude)),
                 ("processor", told(language, |s| s.scorer = ScorerKind::Openai)),
                 ("processor", told(language, |s| s.scorer = ScorerKind::Cascade)),
                 ("told_to", told(language, |s| s.dispatch_webhooks = false)),
                 ("kept", told(language, |s| s.retention_text_days = 31)),
+                ("kept", told(language, |s| s.retention_alerts_days = 177)),
+                ("kept", told(language, |s| s.retention_scores_days = 188)),
                 (
                     "collected",
                     told(language, |s| {
@@ -217,6 +227,13 @@ mod tests {
             }
             assert!(text(&changed[1].1, "processor").contains("Anthropic"));
             assert!(text(&changed[5].1, "kept").contains("31"));
+            assert!(text(&changed[6].1, "kept").contains("177"));
+            let sooner = text(&changed[7].1, "kept");
+            assert_eq!(
+                (sooner.matches("188").count(), changed[7].1.alerts_days),
+                (2, 188),
+                "alerts go with scores"
+            );
             assert!(!text(&before, "processor").contains("Anthropic"));
         }
     }

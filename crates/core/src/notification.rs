@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::Role;
 use crate::event::EventKind;
 use crate::schedule::{Schedule, TimeOfDay};
-use crate::settings::Recipients;
+use crate::settings::{EscalateTo, Recipients};
 
 /// What a person can be told about; each is chosen by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -105,9 +105,14 @@ pub struct Person<'a> {
 /// Those of `people` who are told of it, under the tenant's choice.
 ///
 /// An alert that somebody is responsible for is theirs alone, as long as they are there; what nobody acknowledged goes to administrators
-/// too. The budget and destinations are the business of administrators.
+/// and to those of `escalate_to` too. The budget and destinations are the business of administrators.
 #[must_use]
-pub fn told<'a>(what: &Happening<'_>, recipients: &Recipients, people: &[Person<'a>]) -> Vec<&'a str> {
+pub fn told<'a>(
+    what: &Happening<'_>,
+    recipients: &Recipients,
+    escalate_to: &EscalateTo,
+    people: &[Person<'a>],
+) -> Vec<&'a str> {
     let by_choice = |person: &Person<'_>| match recipients {
         Recipients::AdminsAndSupervisors {} => {
             matches!(person.role, Role::Admin | Role::TenantAdmin | Role::Supervisor | Role::Manager)
@@ -123,7 +128,8 @@ pub fn told<'a>(what: &Happening<'_>, recipients: &Recipients, people: &[Person<
             Some(person.id) == what.assigned_to && !did_it
         }
         EventKind::AlertEscalated => {
-            by_choice(person) || administers(person) || Some(person.id) == what.assigned_to
+            let also = escalate_to.roles.contains(&person.role) || escalate_to.users.contains(person.id);
+            also || by_choice(person) || administers(person) || Some(person.id) == what.assigned_to
         }
         EventKind::AlertRaised | EventKind::AlertReminded | EventKind::AlertWithdrawn => {
             responsible.map_or_else(|| by_choice(person), |one| one.id == person.id)
@@ -139,7 +145,7 @@ pub fn told<'a>(what: &Happening<'_>, recipients: &Recipients, people: &[Person<
 #[must_use]
 pub fn nobody_hears(recipients: &Recipients, people: &[Person<'_>]) -> Option<String> {
     let happening = Happening { kind: EventKind::AlertRaised, assigned_to: None, made_by: None };
-    if !told(&happening, recipients, people).is_empty() {
+    if !told(&happening, recipients, &EscalateTo::default(), people).is_empty() {
         return None;
     }
     Some(match recipients {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::verdict::{Evidence, ScorerKind};
 use crate::visibility::{Figures, Reason};
-use crate::{Channel, Label, Urgency};
+use crate::{Channel, Label, SkipReason, Urgency};
 
 /// Verdicts counted, by effective label.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -180,6 +180,8 @@ pub struct Latest {
     pub summary: String,
     /// Who scored it.
     pub scorer: ScorerKind,
+    /// Why the embedded model read it, where the LLM was to and could not.
+    pub read_instead: Option<SkipReason>,
     /// The text; `None` where it is gone.
     pub text: Option<String>,
     /// The phrases that moved the verdict; their offsets hold for `text`.

@@ -101,6 +101,8 @@ pub enum Reason {
     Unsure,
     /// The cascade's two scorers contradict each other.
     Disagreed,
+    /// Something about the text or the LLM's answer is suspicious. Such a verdict is always checked.
+    Suspicious,
     /// A person corrected it.
     Overridden,
     /// It is part of the sample of those called positive.
@@ -111,8 +113,14 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 5] =
-        [Self::Unsure, Self::Disagreed, Self::Overridden, Self::CalledPositive, Self::Random];
+    pub const ALL: [Self; 6] = [
+        Self::Unsure,
+        Self::Disagreed,
+        Self::Suspicious,
+        Self::Overridden,
+        Self::CalledPositive,
+        Self::Random,
+    ];
 
     /// The word used in the store, the settings and the API.
     #[must_use]
@@ -120,6 +128,7 @@ impl Reason {
         match self {
             Self::Unsure => "unsure",
             Self::Disagreed => "disagreed",
+            Self::Suspicious => "suspicious",
             Self::Overridden => "overridden",
             Self::CalledPositive => "called_positive",
             Self::Random => "random",
@@ -134,6 +143,7 @@ impl Shares {
         match reason {
             Reason::Unsure => self.unsure,
             Reason::Disagreed => self.disagreed,
+            Reason::Suspicious => Share::percent(100),
             Reason::Overridden => self.overridden,
             Reason::CalledPositive => self.called_positive,
             Reason::Random => self.random,
@@ -147,6 +157,7 @@ impl Shares {
         let could_be = |reason: Reason| match reason {
             Reason::Unsure => verdict.confidence.get() < crate::Confidence::REVIEW_BELOW,
             Reason::Disagreed => verdict.disagrees(),
+            Reason::Suspicious => !verdict.suspicions.is_empty(),
             Reason::Overridden => false,
             Reason::CalledPositive => verdict.label == Label::Positive,
             Reason::Random => true,

@@ -3,18 +3,21 @@
 //! Settings arrive as a JSON object. [`Settings::from_json`] reads it key by key and reports everything that is wrong at once:
 //! unknown keys by name, values out of range with the range. Keys left out keep their default.
 
-use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
+mod fields;
 
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::category::SUPPORT;
 use crate::review::Shares;
 use crate::schedule::Schedule;
 use crate::verdict::ScorerKind;
 use crate::visibility::Choice;
-use crate::{Category, CategoryId, Channel, Phrase, Role, text};
+use crate::{Category, CategoryId, Channel, Phrase, Role};
+use fields::{Fields, unknown_keys};
 
 /// No token cap is higher.
 const MOST_TOKENS: i64 = 1_000_000_000_000;
@@ -35,6 +38,16 @@ pub enum Recipients {
         #[serde(default)]
         users: BTreeSet<String>,
     },
+}
+
+/// Who hears, beside the recipients, the responsible person and administrators, of an alert that nobody acknowledged in time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EscalateTo {
+    /// Everybody active with one of these roles.
+    pub roles: BTreeSet<Role>,
+    /// These users, by id.
+    pub users: BTreeSet<String>,
 }
 
 /// What happens to an interaction when the LLM can not be used: no key, no budget, an outage.
@@ -74,11 +87,16 @@ pub struct Settings {
     pub respond_within_minutes: u32,
     /// Others are told where nobody acknowledged an alert within so many minutes of working time, 0..=43200; 0: never. Default 60.
     pub escalate_after_minutes: u32,
+    /// These others: roles and users, beside the recipients, the responsible person and all administrators. Default nobody.
+    pub escalate_to: EscalateTo,
     /// So many customers low about one category within a window, and three times what is usual, are one incident, 0 or 3..=10000; 0: never.
     /// Default 12.
     pub incident_customers: u32,
     /// The window in which they are counted, and after which an incident is over, in minutes, 5..=1440. Default 30.
     pub incident_minutes: u32,
+    /// Of what was said more than so many hours before it arrived, people and other systems are not told: imported history raises no alerts,
+    /// 0..=8760; 0: they are told whatever its age. Default 72.
+    pub tell_within_hours: u32,
     /// Shorter texts are skipped, in characters, 0..=1000. Default 20.
     pub min_note_length: u32,
     /// Only so many characters of a text are scored, 100..=100000. Default 8000.
@@ -120,6 +138,9 @@ pub struct Settings {
     pub retention_text_days: u32,
     /// Interactions with their verdicts and scores are kept this many days, 1..=3650 and not less than texts. Default 760 (25 months).
     pub retention_scores_days: u32,
+    /// Alerts and incidents are kept this many days after they were raised, 30..=3650, and no longer than the interactions that raised them.
+    /// Default 760 (25 months). No less than the longest cooldown: who was told of is forgotten with them.
+    pub retention_alerts_days: u32,
     /// Entries of the audit log are kept this many days, 180..=3650. Default 730 (24 months).
     pub retention_audit_days: u32,
     /// Roles that log in with a second factor. Default none. Putting all settings back to their defaults leaves it.
@@ -140,8 +161,10 @@ impl Default for Settings {
             business_hours: Schedule::default(),
             respond_within_minutes: 240,
             escalate_after_minutes: 60,
+            escalate_to: EscalateTo::default(),
             incident_customers: 12,
             incident_minutes: 30,
+            tell_within_hours: 72,
             min_note_length: 20,
             max_note_length: 8000,
             daily_token_cap: 100_000,
@@ -162,6 +185,7 @@ impl Default for Settings {
             review: Shares::default(),
             retention_text_days: 90,
             retention_scores_days: 760,
+            retention_alerts_days: 760,
             retention_audit_days: 730,
             second_factor_roles: BTreeSet::new(),
             agent_numbers_minimum: 3,
@@ -186,8 +210,15 @@ impl SettingsError {
 }
 
 impl Settings {
+    /// What was said at `occurred_at` was history when it arrived: nobody is told of it.
+    #[must_use]
+    pub fn is_history(&self, occurred_at: DateTime<Utc>, received_at: DateTime<Utc>) -> bool {
+        self.tell_within_hours > 0
+            && received_at - occurred_at > TimeDelta::hours(self.tell_within_hours.into())
+    }
+
     /// Every key, in the order in which they are shown.
-    pub const KEYS: [&'static str; 34] = [
+    pub const KEYS: [&'static str; 37] = [
         "enabled",
         "channels",
         "model",
@@ -197,8 +228,10 @@ impl Settings {
         "business_hours",
         "respond_within_minutes",
         "escalate_after_minutes",
+        "escalate_to",
         "incident_customers",
         "incident_minutes",
+        "tell_within_hours",
         "min_note_length",
         "max_note_length",
         "daily_token_cap",
@@ -219,6 +252,7 @@ impl Settings {
         "review",
         "retention_text_days",
         "retention_scores_days",
+        "retention_alerts_days",
         "retention_audit_days",
         "second_factor_roles",
         "agent_numbers_minimum",
@@ -257,8 +291,10 @@ impl Settings {
             business_hours: fields.business_hours(),
             respond_within_minutes: fields.integer("respond_within_minutes", default.respond_within_minutes, 1..=43_200),
             escalate_after_minutes: fields.integer("escalate_after_minutes", default.escalate_after_minutes, 0..=43_200),
+            escalate_to: fields.escalate_to(),
             incident_customers: fields.integer("incident_customers", default.incident_customers, 0..=10_000),
             incident_minutes: fields.integer("incident_minutes", default.incident_minutes, 5..=1440),
+            tell_within_hours: fields.integer("tell_within_hours", default.tell_within_hours, 0..=8760),
             min_note_length: fields.integer("min_note_length", default.min_note_length, 0..=1000),
             max_note_length: fields.integer("max_note_length", default.max_note_length, 100..=100_000),
             daily_token_cap: fields.integer("daily_token_cap", default.daily_token_cap, 0..=MOST_TOKENS),
@@ -295,6 +331,7 @@ impl Settings {
             review: fields.review(default.review),
             retention_text_days: fields.integer("retention_text_days", default.retention_text_days, 1..=3650),
             retention_scores_days: fields.integer("retention_scores_days", default.retention_scores_days, 1..=3650),
+            retention_alerts_days: fields.integer("retention_alerts_days", default.retention_alerts_days, 30..=3650),
             retention_audit_days: fields.integer("retention_audit_days", default.retention_audit_days, 180..=3650),
             second_factor_roles: fields.second_factor_roles(),
             agent_numbers_minimum: fields.integer("agent_numbers_minimum", default.agent_numbers_minimum, 3..=1000),
@@ -340,173 +377,6 @@ impl Settings {
             } else {
                 self.categories.iter().any(|category| category.id == *id)
             }
-    }
-}
-
-fn unknown_keys(object: &Map<String, Value>) -> Vec<SettingsError> {
-    object
-        .keys()
-        .filter(|key| !Settings::KEYS.contains(&key.as_str()))
-        .map(|key| {
-            let near = Settings::KEYS.into_iter().find(|known| text::resembles(known, key));
-            let hint = near.map_or_else(
-                || format!("the settings are {}", Settings::KEYS.join(", ")),
-                |known| format!("did you mean `{known}`?"),
-            );
-            SettingsError::new(key, format!("there is no setting `{}`; {hint}", shorten(key)))
-        })
-        .collect()
-}
-
-fn shorten(value: &str) -> String {
-    if value.chars().count() <= 60 {
-        value.to_owned()
-    } else {
-        value.chars().take(60).chain(['…']).collect()
-    }
-}
-
-/// Reads values out of the object and collects what is wrong with them.
-struct Fields<'a> {
-    object: &'a Map<String, Value>,
-    errors: Vec<SettingsError>,
-}
-
-impl Fields<'_> {
-    fn refuse(&mut self, key: &str, value: &Value, expected: &str) {
-        let given = shorten(&value.to_string());
-        self.errors.push(SettingsError::new(key, format!("`{key}` is {given}; it must be {expected}")));
-    }
-
-    fn read<T: for<'de> Deserialize<'de>>(&mut self, key: &str, default: T, expected: &str) -> T {
-        let Some(value) = self.object.get(key) else { return default };
-        T::deserialize(value).unwrap_or_else(|_| {
-            self.refuse(key, value, expected);
-            default
-        })
-    }
-
-    fn integer<T>(&mut self, key: &str, default: T, range: RangeInclusive<i64>) -> T
-    where
-        T: TryFrom<i64>,
-    {
-        let Some(value) = self.object.get(key) else { return default };
-        if let Some(number) = value.as_i64().filter(|n| range.contains(n)).and_then(|n| T::try_from(n).ok()) {
-            return number;
-        }
-        self.refuse(key, value, &format!("a whole number from {} to {}", range.start(), range.end()));
-        default
-    }
-
-    fn channels(&mut self, default: BTreeSet<Channel>) -> BTreeSet<Channel> {
-        let Some(value) = self.object.get("channels") else { return default };
-        let words = Channel::ALL.map(Channel::as_str).join(", ");
-        let Value::Array(items) = value else {
-            self.refuse("channels", value, &format!("a list of {words}"));
-            return default;
-        };
-        let mut channels = BTreeSet::new();
-        for item in items {
-            match item.as_str().and_then(Channel::from_word) {
-                Some(channel) => {
-                    channels.insert(channel);
-                }
-                None => self.refuse("channels", item, &format!("one of {words}")),
-            }
-        }
-        channels
-    }
-
-    fn model(&mut self) -> Option<String> {
-        match self.object.get("model") {
-            None | Some(Value::Null) => None,
-            Some(Value::String(name)) if (1..=200).contains(&name.len()) => Some(name.clone()),
-            Some(other) => {
-                self.refuse(
-                    "model",
-                    other,
-                    "a model's name of at most 200 bytes, or null for the tenant's default",
-                );
-                None
-            }
-        }
-    }
-
-    fn visibility(&mut self, default: Choice) -> Choice {
-        let Some(value) = self.object.get("visibility") else { return default };
-        Choice::from_json(value).unwrap_or_else(|| {
-            self.refuse("visibility", value, Choice::EXPECTED);
-            default
-        })
-    }
-
-    fn review(&mut self, default: Shares) -> Shares {
-        let expected = "an object of percentages from 0 to 100 with at most two decimals, under unsure, disagreed, overridden, \
-                        called_positive, random and labelled_twice; one left out is at its default";
-        match self.object.get("review") {
-            // A list would be read as the fields in their order.
-            Some(list @ Value::Array(_)) => {
-                self.refuse("review", list, expected);
-                default
-            }
-            _ => self.read("review", default, expected),
-        }
-    }
-
-    fn business_hours(&mut self) -> Schedule {
-        let expected = "an object of days, monday to sunday, each with a list of stretches such as [\"09:00\", \"17:00\"], of holidays, \
-                        a list of dates, and of a zone where it is not the tenant's";
-        let hours: Schedule = self.read("business_hours", Schedule::default(), expected);
-        if let Err(why) = hours.check() {
-            self.errors.push(SettingsError::new("business_hours", format!("`business_hours`: {why}")));
-        }
-        hours
-    }
-
-    fn second_factor_roles(&mut self) -> BTreeSet<Role> {
-        let words: Vec<&str> = Role::ALL.iter().map(|role| role.as_str()).collect();
-        self.read("second_factor_roles", BTreeSet::new(), &format!("a list of {}", words.join(", ")))
-    }
-
-    fn segments(&mut self) -> BTreeSet<String> {
-        const KEY: &str = "cascade_segments";
-        let expected = "a list of at most 100 names of segments, each of 1 to 200 bytes";
-        let segments: Vec<String> = self.read(KEY, Vec::new(), expected);
-        if segments.len() <= 100 && segments.iter().all(|name| (1..=200).contains(&name.len())) {
-            return segments.into_iter().collect();
-        }
-        self.errors.push(SettingsError::new(KEY, format!("`{KEY}` must be {expected}")));
-        BTreeSet::new()
-    }
-
-    fn categories(&mut self) -> Vec<Category> {
-        let expected = "a list of at most 60 objects with `id` (lower-case letters, digits, _), `name` (1 to 200 characters) and \
-                        optionally `examples` (at most 20 texts of 1 to 300 characters), each id once";
-        let categories: Vec<Category> = self.read("categories", Vec::new(), expected);
-        let fits = |text: &String, most: usize| (1..=most).contains(&text.trim().chars().count());
-        let ids: BTreeSet<_> = categories.iter().map(|c| &c.id).collect();
-        let well_formed = ids.len() == categories.len()
-            && categories.len() <= 60
-            && categories.iter().all(|c| {
-                fits(&c.name, 200) && c.examples.len() <= 20 && c.examples.iter().all(|e| fits(e, 300))
-            });
-        if well_formed {
-            return categories;
-        }
-        self.errors.push(SettingsError::new("categories", format!("`categories` must be {expected}")));
-        Vec::new()
-    }
-
-    fn phrases(&mut self) -> Vec<Phrase> {
-        let expected = "a list of at most 200 objects with `phrase` (words of 1 to 100 characters together, each once) and at least one of `shift` (-100 to \
-                        100, added to the score), `urgency` (low, medium or high) and `category` (an id of `categories`)";
-        let phrases: Vec<Phrase> = self.read("phrases", Vec::new(), expected);
-        let words: BTreeSet<Vec<String>> = phrases.iter().map(Phrase::words).collect();
-        if phrases.len() <= 200 && words.len() == phrases.len() && phrases.iter().all(Phrase::is_usable) {
-            return phrases;
-        }
-        self.errors.push(SettingsError::new("phrases", format!("`phrases` must be {expected}")));
-        Vec::new()
     }
 }
 

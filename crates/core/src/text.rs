@@ -41,6 +41,20 @@ pub fn cut(text: &str, max_chars: usize) -> usize {
         .unwrap_or(limit)
 }
 
+/// Ends with the line that stands under each comment of ours in a helpdesk: `(Undertone <id>)`. A quoted one is not ours any more.
+///
+/// ```
+/// use undertone_core::text::is_own;
+/// assert!(is_own("Negative, -80\n\n(Undertone 019abf50-2f6e-7c41-9d3e-5a1f0c7b2e88)\n"));
+/// assert!(!is_own("Thanks for nothing.\n> (Undertone 019abf50-2f6e-7c41-9d3e-5a1f0c7b2e88)"));
+/// ```
+#[must_use]
+pub fn is_own(text: &str) -> bool {
+    let last = text.trim_end().rsplit(['\n', '\r']).next().unwrap_or_default().trim_start();
+    let id = last.strip_prefix("(Undertone ").and_then(|rest| rest.strip_suffix(')'));
+    id.is_some_and(|id| id.len() == 36 && id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-'))
+}
+
 /// One slip of the finger apart: equal but for a stretch of at most two characters. For "did you mean …?".
 ///
 /// ```

@@ -362,6 +362,48 @@ pub struct Coverage {
     pub unread_percent: u8,
 }
 
+/// Why a person should look twice at what an LLM says of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Suspicion {
+    /// The text gives orders to whoever scores it.
+    Instructions,
+    /// The text holds words that can not be seen.
+    HiddenCharacters,
+    /// Every quote in the answer was made up.
+    InventedQuotes,
+    /// Every phrase in the evidence pulls the other way than the label.
+    ContraryEvidence,
+}
+
+impl Suspicion {
+    /// Every suspicion.
+    pub const ALL: [Self; 4] =
+        [Self::Instructions, Self::HiddenCharacters, Self::InventedQuotes, Self::ContraryEvidence];
+
+    /// The word used in files and the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Instructions => "instructions",
+            Self::HiddenCharacters => "hidden_characters",
+            Self::InventedQuotes => "invented_quotes",
+            Self::ContraryEvidence => "contrary_evidence",
+        }
+    }
+
+    /// What a person reads.
+    #[must_use]
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::Instructions => "the text seems to give orders to the scorer",
+            Self::HiddenCharacters => "the text holds characters that can not be seen",
+            Self::InventedQuotes => "the model quoted only what the text does not say",
+            Self::ContraryEvidence => "the model's evidence points away from its label",
+        }
+    }
+}
+
 /// What a scorer says of one interaction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
@@ -392,6 +434,9 @@ pub struct Verdict {
     /// How it came about, where the cascade made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cascade: Option<Cascaded>,
+    /// Why a person should look twice; empty for most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suspicions: Vec<Suspicion>,
 }
 
 /// Why a verdict may not be recorded.
@@ -425,10 +470,11 @@ pub enum InvalidVerdict {
 }
 
 impl Verdict {
-    /// A person should look: the confidence is under [`Confidence::REVIEW_BELOW`], or two scorers contradict each other.
+    /// A person should look: the confidence is under [`Confidence::REVIEW_BELOW`], two scorers contradict each other, or something about
+    /// the text or the answer is suspicious.
     #[must_use]
     pub fn needs_review(&self) -> bool {
-        self.confidence.get() < Confidence::REVIEW_BELOW || self.disagrees()
+        self.confidence.get() < Confidence::REVIEW_BELOW || self.disagrees() || !self.suspicions.is_empty()
     }
 
     /// The texts of the evidence, strongest first.
@@ -491,6 +537,7 @@ pub(crate) mod tests {
                 duration_us: 0,
             },
             cascade: None,
+            suspicions: vec![],
         }
     }
 
@@ -531,12 +578,16 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn review_is_asked_for_under_sixty() {
+    fn review_is_asked_for_under_sixty_and_where_something_is_suspicious() {
         let mut v = verdict(0, Label::Neutral);
         v.confidence = Confidence::from_probability(0.596);
         assert!(!v.needs_review(), "60 after rounding");
         v.confidence = Confidence::from_probability(0.594);
         assert!(v.needs_review());
+        v.confidence = Confidence::from_probability(0.9);
+        assert!(!v.needs_review());
+        v.suspicions = vec![Suspicion::Instructions];
+        assert!(v.needs_review(), "however sure the model is");
     }
 
     #[test]
@@ -551,8 +602,18 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn every_suspicion_can_be_told() {
+        for one in Suspicion::ALL {
+            assert_eq!(serde_json::to_value(one).unwrap(), one.as_str());
+            assert!(one.explanation().starts_with("the "), "{one:?}");
+        }
+    }
+
+    #[test]
     fn a_verdict_survives_json() {
         let mut v = verdict(-44, Label::Negative);
+        assert!(!serde_json::to_string(&v).unwrap().contains("suspicions"), "what is empty is not told");
+        v.suspicions = vec![Suspicion::HiddenCharacters];
         v.evidence = vec![Evidence::found(Span { start: 0, end: 4 }, "late".into(), -12.5)];
         let json = serde_json::to_string(&v).unwrap();
         assert_eq!(serde_json::from_str::<Verdict>(&json).unwrap(), v);

@@ -9,6 +9,7 @@ mod look;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +55,33 @@ impl Policy {
             Self::AggregateOnly => "aggregate_only",
             Self::ThresholdRules => "threshold_rules",
         }
+    }
+
+    /// What it means, for whoever chooses.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::FullTransparency => "everybody who may read sees every score",
+            Self::SupervisorOverlay => {
+                "leads and quality assurance see scores, account managers those of their accounts"
+            }
+            Self::PostConversation => "scores are seen once the conversation is closed",
+            Self::AggregateOnly => "nobody sees a single score; teams and queues only",
+            Self::ThresholdRules => {
+                "a score is seen past a threshold, at or under -50 unless you set another"
+            }
+        }
+    }
+}
+
+impl FromStr for Policy {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|known| known.as_str() == word)
+            .ok_or_else(|| format!("“{word}” is none of {}", Self::ALL.map(Self::as_str).join(", ")))
     }
 }
 

@@ -23,6 +23,7 @@ pub(crate) struct Model {
 
 /// What a family does with the settings of a request.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "a table of what each family takes, column by column")]
 pub(crate) struct Habits {
     /// Thinks unless told otherwise.
     pub(crate) thinks: bool,
@@ -38,6 +39,8 @@ pub(crate) struct Habits {
     pub(crate) sampling: Sampling,
     /// The conversation may end with a message of the assistant.
     pub(crate) prefill: bool,
+    /// It takes a schema for its answers: 4.5 and later (§3).
+    pub(crate) schemas: bool,
 }
 
 /// What a family does with `temperature`, `top_p` and `top_k`.
@@ -62,6 +65,7 @@ const HAIKU_5_5: Habits = Habits {
     forced_tools: true,
     sampling: Sampling::OneDefault,
     prefill: false,
+    schemas: true,
 };
 
 const SONNET_5_5: Habits = Habits {
@@ -73,6 +77,7 @@ const SONNET_5_5: Habits = Habits {
     forced_tools: false,
     sampling: Sampling::Defaults,
     prefill: false,
+    schemas: true,
 };
 
 const OPUS_5_5: Habits = Habits { thinking: &["adaptive"], default_effort: "medium", ..SONNET_5_5 };
@@ -89,6 +94,7 @@ const FIVE: Habits = Habits {
     forced_tools: true,
     sampling: Sampling::Defaults,
     prefill: false,
+    schemas: true,
 };
 
 /// Opus 4.6 and Sonnet 4.6. General knowledge.
@@ -109,6 +115,9 @@ const OPUS_4_5: Habits = Habits {
 
 /// Haiku 4.5. General knowledge.
 const HAIKU_4_5: Habits = Habits { efforts: &[], ..OPUS_4_5 };
+
+/// Opus 4.1. General knowledge.
+const OPUS_4_1: Habits = Habits { schemas: false, ..HAIKU_4_5 };
 
 const fn model(
     id: &'static str,
@@ -151,6 +160,11 @@ pub(crate) const MODELS: &[Model] = &[
         context: 200_000,
         most_output: 64_000,
         ..model("claude-haiku-4-5", "Claude Haiku 4.5", "2025-10-01T00:00:00Z", 4_096, &HAIKU_4_5)
+    },
+    Model {
+        context: 200_000,
+        most_output: 32_000,
+        ..model("claude-opus-4-1", "Claude Opus 4.1", "2025-08-05T00:00:00Z", 1_024, &OPUS_4_1)
     },
 ];
 

@@ -2,8 +2,9 @@
 //!
 //! Found are e-mail addresses, telephone numbers, payment cards, IBANs, IP addresses, passwords, keys and tokens, and the names, addresses
 //! and numbers of the customer and the agent as far as the tenant's records have them. Each becomes a placeholder with its kind and a
-//! number, `[EMAIL_1]`; the same value gets the same placeholder in all texts that one [`Redactor`] sees, so that a conversation stays
-//! one. [`Redacted`] leads from places in the redacted text back to the original.
+//! number, `[EMAIL_1]`; the same value gets the same placeholder in all texts that one [`Redactor`] sees, which are those of one request, so
+//! that texts of one conversation that are asked about together stay one. Another request numbers anew: nothing is kept in between, and the
+//! provider can not tell which requests are about the same person. [`Redacted`] leads from places in the redacted text back to the original.
 //!
 //! ```
 //! use undertone_scoring::redact::{Known, Redactor};

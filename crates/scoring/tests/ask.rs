@@ -6,17 +6,24 @@
 mod provider;
 
 use std::collections::HashSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
+use futures::FutureExt;
+use futures::channel::oneshot;
 use futures::executor::block_on;
+use futures::future::{BoxFuture, ready};
 use provider::{NOON, World, fenced};
 use serde_json::{Value, json};
 use undertone_core::verdict::ScorerKind;
 use undertone_core::{Label, SkipReason, Verdict};
-use undertone_llm_server::{Failure, Fault, Item, ItemSeen, Problem, Script, Server};
-use undertone_scoring::llm::ask::{Api, Endpoint, LlmScorer, Manner, Unlimited};
+use undertone_llm_server::{Failure, Fault, Item, ItemSeen, Limits, Problem, Script, Server};
+use undertone_scoring::llm::ask::{
+    Api, Call, Ending, Endpoint, Hold, LlmScorer, Manner, Outside, Planned, Purse, Refused, Response,
+    Unlimited, Unreachable,
+};
 use undertone_scoring::llm::claude::CacheTime;
 use undertone_scoring::redact::Known;
 use undertone_scoring::{Batch, NoVerdict, Scorer, Utterance};
@@ -29,20 +36,20 @@ struct Bench {
 
 impl Bench {
     fn claude() -> Self {
-        Self::with(|server| Endpoint {
-            api: Api::Claude { cache: Some(CacheTime::FiveMinutes) },
-            base_url: server.url(),
-            key: Some("local-key".to_owned()),
-            model: "claude-haiku-5-5".to_owned(),
-        })
+        Self::with(claude)
     }
 
     fn with(endpoint: impl FnOnce(&Server) -> Endpoint) -> Self {
+        Self::limited(Limits::default(), endpoint)
+    }
+
+    fn limited(limits: Limits, endpoint: impl FnOnce(&Server) -> Endpoint) -> Self {
         let millis = Arc::new(AtomicI64::new(NOON));
         let hand = millis.clone();
         let mut script = Script::new(Arc::new(move || World::now_of(&hand)));
         script.items = Arc::new(fenced);
         script.answer = Arc::new(answers);
+        script.limits = limits;
         let server = Server::start(script).unwrap();
         let world = Arc::new(World::new(millis));
         let manner = Manner { together: 4, at_once: 2, tries: 3 };
@@ -66,6 +73,15 @@ impl Bench {
 
     fn pauses(&self) -> Vec<f64> {
         self.world.pauses.lock().unwrap().iter().map(Duration::as_secs_f64).collect()
+    }
+}
+
+fn claude(server: &Server) -> Endpoint {
+    Endpoint {
+        api: Api::Claude { cache: Some(CacheTime::FiveMinutes) },
+        base_url: server.url(),
+        key: Some("local-key".to_owned()),
+        model: "claude-haiku-5-5".to_owned(),
     }
 }
 
@@ -264,4 +280,157 @@ fn any_chat_completions_server_will_do() {
     let prompts: HashSet<_> =
         told.iter().map(|t| t.as_ref().unwrap().provenance.prompt_version.clone()).collect();
     assert_eq!(prompts.len(), 1);
+}
+
+#[test]
+fn what_is_refused_until_somebody_changes_something_is_asked_for_once() {
+    let minutes = |bench: &Bench, count: i64| bench.world.millis.fetch_add(count * 60_000, Ordering::SeqCst);
+    for (problem, spent) in [
+        (Problem::authentication("invalid x-api-key"), false),
+        (Problem::billing(), false),
+        (Problem::permission(), false),
+        (Problem::not_found("model: claude-haiku-5-5"), false),
+        (Problem::spend_limit(), true),
+        (Problem::own_spend_limit(), true),
+    ] {
+        let bench = Bench::claude();
+        bench.server.set(Fault::always(Failure::Error(problem.clone())));
+        let texts = ["late"; 100];
+        let asked = |wanted: usize| {
+            let told = bench.score(&texts);
+            let until = |told: &Result<Verdict, NoVerdict>| match told {
+                Err(NoVerdict::Unavailable { until, .. }) => until.unwrap(),
+                other => panic!("{problem:?}: {other:?}"),
+            };
+            let resumes: DateTime<Utc> = "2026-12-01T00:00:00Z".parse().unwrap();
+            assert!(told.iter().all(|one| until(one) > bench.world.now()), "{problem:?}");
+            assert!(!spent || told.iter().all(|one| until(one) == resumes), "{problem:?}: {told:?}");
+            assert_eq!(bench.requests().len(), wanted, "{problem:?}");
+        };
+        asked(1);
+        minutes(&bench, 4);
+        asked(1);
+        // Whether it still stands is found out with one request; a spend limit says itself until when.
+        minutes(&bench, 1);
+        asked(if spent { 1 } else { 2 });
+        bench.server.clear();
+        minutes(&bench, 3 * 24 * 60);
+        assert!(bench.score(&texts).iter().all(Result::is_ok), "{problem:?}");
+    }
+}
+
+/// Notes how requests ended, as far as money goes.
+#[derive(Default)]
+struct Noting(Mutex<Vec<Ending>>);
+
+impl Purse for Noting {
+    fn reserve<'a>(&'a self, planned: Planned<'a>) -> BoxFuture<'a, Result<Hold, Refused>> {
+        Unlimited.reserve(planned)
+    }
+
+    fn settle<'a>(&'a self, _: Hold, _: Planned<'a>, ending: Ending) -> BoxFuture<'a, u64> {
+        self.0.lock().unwrap().push(ending);
+        ready(0).boxed()
+    }
+}
+
+#[test]
+fn only_the_provider_itself_says_that_nothing_was_charged() {
+    let bench = Bench::claude();
+    for (failure, free) in [
+        (Failure::Gateway(502), false),
+        (Failure::Gateway(504), false),
+        (Failure::Gateway(403), true),
+        (Failure::ResetMidway, false),
+        (Failure::Error(Problem::internal()), true),
+        (Failure::Error(Problem::overloaded()), true),
+        (Failure::Error(Problem::timeout()), true),
+        (Failure::Error(Problem::invalid("no")), true),
+    ] {
+        let purse = Arc::new(Noting::default());
+        let manner = Manner { tries: 1, ..Manner::default() };
+        let scorer = LlmScorer::new(claude(&bench.server), manner, bench.world.clone(), purse.clone());
+        bench.server.set(Fault::next(1, failure));
+        block_on(scorer.score(Batch::new(vec![Utterance::message("late")])));
+        let ended = purse.0.lock().unwrap().clone();
+        assert_eq!(
+            ended,
+            [if free { Ending::Free } else { Ending::Unknown }],
+            "{:?}",
+            bench.requests().len()
+        );
+    }
+}
+
+#[test]
+fn a_full_window_is_waited_for_and_nothing_is_turned_away() {
+    let limits = Limits { requests_per_minute: 3, ..Limits::default() };
+    let bench = Bench::limited(limits, claude);
+    // Ten requests of four texts.
+    let told = bench.score(&["late"; 40]);
+    assert!(told.iter().all(Result::is_ok), "{told:?}");
+    assert_eq!(bench.requests().len(), 10, "no request was made in vain");
+    assert_eq!(bench.pauses(), [60.0, 60.0, 60.0], "as long as the provider says that its window is full");
+}
+
+/// Real HTTP for many at once.
+struct Crowd(Arc<World>);
+
+impl Outside for Crowd {
+    fn send(&self, call: Call) -> BoxFuture<'_, Result<Response, Unreachable>> {
+        let (world, (hand, handed)) = (self.0.clone(), oneshot::channel());
+        std::thread::spawn(move || hand.send(block_on(world.send(call))));
+        handed.map(|sent| sent.unwrap()).boxed()
+    }
+
+    fn sleep(&self, pause: Duration) -> BoxFuture<'_, ()> {
+        self.0.sleep(pause)
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.0.now()
+    }
+
+    fn chance(&self) -> f64 {
+        self.0.chance()
+    }
+}
+
+#[test]
+fn as_many_requests_go_at_once_as_the_provider_bears() {
+    let bench = Bench::claude();
+    let manner = Manner { together: 1, at_once: 8, tries: 3 };
+    let crowd = Arc::new(Crowd(bench.world.clone()));
+    let scorer = Arc::new(LlmScorer::new(claude(&bench.server), manner, crowd, Arc::new(Unlimited)));
+    let batch =
+        |count: usize| Batch::new((0..count).map(|n| Utterance::message(&format!("late {n}"))).collect());
+    let ask = |count: usize| {
+        let told = block_on(scorer.score(batch(count)));
+        assert!(told.iter().all(Result::is_ok), "{told:?}");
+    };
+    // How many are under way once all that may go have gone, and none comes back.
+    let at_once = |wanted: usize| {
+        bench.server.set(Fault::next(1000, Failure::Hold));
+        let (asking, most) = (scorer.clone(), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            let told = scope.spawn(|| block_on(asking.score(batch(16))));
+            let begun = Instant::now();
+            while bench.server.in_flight() < wanted && begun.elapsed() < Duration::from_secs(20) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+            most.store(bench.server.in_flight(), Ordering::SeqCst);
+            bench.server.clear();
+            bench.server.release();
+            assert!(told.join().unwrap().iter().all(Result::is_ok));
+        });
+        most.into_inner()
+    };
+    assert_eq!(at_once(1), 1, "the first goes alone, so that the others read the rubric from the cache");
+    assert_eq!(at_once(8), 8, "one more for each answer");
+    bench.server.set(Fault::next(1, Failure::Error(Problem::rate_limited(Duration::from_secs(1)))));
+    ask(1);
+    assert_eq!(at_once(4), 4, "half as many after a complaint");
+    ask(64);
+    assert_eq!(at_once(8), 8, "and back, one by one");
 }

@@ -1,15 +1,20 @@
 //! Customers who talk to the scorer, and a model that obeys them: whatever it answers, only what the text bears out is accepted, and its
-//! neighbours in the same request lose nothing. `hostile/pack.jsonl` holds the texts and the answers.
+//! neighbours in the same request lose nothing. `hostile/pack.jsonl` holds the texts and the answers; `obeying` sends the texts to a server.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can not go on stops")]
+
+#[path = "hostile/obeying.rs"]
+mod obeying;
+#[path = "support/provider.rs"]
+mod provider;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use undertone_core::verdict::{Coverage, Provenance, ScorerKind};
-use undertone_core::{Channel, Direction, Kind};
-use undertone_scoring::llm::answer::{Answered, Dropped, Rejected, Suspicion, read};
+use undertone_core::verdict::{Coverage, Provenance, ScorerKind, Suspicion};
+use undertone_core::{Channel, Direction, Kind, Verdict};
+use undertone_scoring::llm::answer::{Answered, Dropped, Rejected, read};
 use undertone_scoring::llm::prompt::{Item, Question, message};
 use undertone_scoring::llm::schema::category_ids;
 
@@ -73,6 +78,11 @@ fn assert_contained(id: &str, answered: &Answered, text: &str) {
         duration_us: 0,
     };
     let verdict = answered.clone().into_verdict(Coverage { truncated: false, unread_percent: 0 }, provenance);
+    assert_eq!(verdict.suspicions, answered.suspicions, "{id}");
+    assert_bounded(id, &verdict, text);
+}
+
+fn assert_bounded(id: &str, verdict: &Verdict, text: &str) {
     verdict.check(text).unwrap_or_else(|e| panic!("{id}: {e}"));
     let (low, high) = verdict.label.band();
     assert!((low..=high).contains(&verdict.score.get()), "{id}");
@@ -90,7 +100,7 @@ fn assert_contained(id: &str, answered: &Answered, text: &str) {
         verdict.summary
     );
     // Suspicion has consequences a person sees.
-    assert!(answered.suspicions.is_empty() || verdict.needs_review(), "{id}");
+    assert!(verdict.suspicions.is_empty() || verdict.needs_review(), "{id}");
 }
 
 #[test]
@@ -183,11 +193,5 @@ fn the_pack_is_broad() {
         outcomes.get(&Outcome::Contained).is_none_or(|count| *count * 10 <= attacks.len()),
         "{outcomes:?}"
     );
-    let every = [
-        Suspicion::Instructions,
-        Suspicion::HiddenCharacters,
-        Suspicion::InventedQuotes,
-        Suspicion::ContraryEvidence,
-    ];
-    assert_eq!(reasons.into_iter().collect::<Vec<_>>(), every);
+    assert_eq!(reasons.into_iter().collect::<Vec<_>>(), Suspicion::ALL);
 }

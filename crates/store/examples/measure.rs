@@ -195,6 +195,7 @@ fn verdict() -> Verdict {
             duration_us: 900,
         },
         cascade: None,
+        suspicions: vec![],
     }
 }
 

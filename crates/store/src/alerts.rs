@@ -5,9 +5,11 @@
 
 mod around;
 mod clock;
+mod corrected;
 pub mod incidents;
 mod list;
 mod moves;
+mod surge;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,13 +20,14 @@ use serde::{Deserialize, Serialize};
 use undertone_core::Settings;
 use undertone_core::event::EventKind;
 
+use crate::modules::{self, Module};
 use crate::outbox::{self, Caused};
 use crate::statement::{pieces, sql};
-use crate::{Result, Store, TenantId, modules, tenants};
+use crate::{Result, Store, TenantId, tenants};
 
+pub(crate) use corrected::{Corrected, corrected};
 pub use list::{Alert, Step, Wanted};
 pub use moves::Move;
-pub(crate) use moves::corrected;
 
 /// Where an alert stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -59,8 +62,11 @@ impl AlertState {
     }
 }
 
-/// What a tenant chose of alerts.
+/// What a tenant chose, as a transaction that raises or moves alerts reads it.
 pub(crate) struct Rules {
+    pub(crate) tenant: TenantId,
+    /// The module is on.
+    pub(crate) active: bool,
     pub(crate) settings: Settings,
     pub(crate) zone: Tz,
 }
@@ -68,8 +74,14 @@ pub(crate) struct Rules {
 impl Rules {
     /// Those that hold now.
     pub(crate) async fn of(on: &impl ConnectionTrait, tenant: TenantId) -> Result<Self> {
-        let settings = modules::module_on(on, tenant).await?.settings;
-        Ok(Self { settings, zone: tenants::zone_of(on, tenant).await? })
+        let zone = tenants::zone_of(on, tenant).await?;
+        Self::in_zone(on, tenant, zone).await
+    }
+
+    /// The same, where the tenant's zone is known.
+    pub(crate) async fn in_zone(on: &impl ConnectionTrait, tenant: TenantId, zone: Tz) -> Result<Self> {
+        let Module { active, settings, .. } = modules::module_on(on, tenant).await?;
+        Ok(Self { tenant, active, settings, zone })
     }
 
     fn due(&self, at: DateTime<Utc>) -> DateTime<Utc> {
@@ -154,14 +166,14 @@ impl Low<'_> {
 pub(crate) async fn raise(
     store: &Store,
     tx: &impl ConnectionTrait,
-    tenant: TenantId,
+    rules: &Rules,
     at: DateTime<Utc>,
     lows: &[Low<'_>],
 ) -> Result<()> {
     if lows.is_empty() {
         return Ok(());
     }
-    let rules = Rules::of(tx, tenant).await?;
+    let tenant = rules.tenant;
     // The lowest of each customer, in the order of the keys: nobody waits for anybody in a circle.
     let mut lowest: BTreeMap<String, &Low<'_>> = BTreeMap::new();
     for low in lows {
@@ -170,7 +182,7 @@ pub(crate) async fn raise(
             *kept = low;
         }
     }
-    let incidents = incidents::note(store, tx, tenant, at, &rules.settings, lows).await?;
+    let incidents = surge::note(store, tx, rules, at, lows).await?;
     let cooldown = TimeDelta::minutes(rules.settings.cooldown_minutes.into());
     let won = win(tx, tenant, at, cooldown, lowest.keys()).await?;
     let raised: Vec<(list::Row, list::More)> = lowest
@@ -178,13 +190,13 @@ pub(crate) async fn raise(
         .filter(|(key, _)| won.contains(key))
         .map(|(_, low)| rules.raised(store.new_id(at), low, incidents.get(low.category), at))
         .collect();
-    write(tx, tenant, &rules, &raised).await?;
+    write(tx, rules, &raised).await?;
     let told: Vec<(&list::Row, &list::More)> =
         raised.iter().map(|(row, more)| (row, more)).filter(|(row, _)| row.incident_id.is_none()).collect();
     let payloads = list::told(tx, tenant, &told, at).await?;
     let events = told.iter().zip(payloads);
     let events = events.map(|((row, _), payload)| Caused::new(EventKind::AlertRaised, &row.id, payload));
-    outbox::emit(store, tx, tenant, at, events.collect()).await
+    outbox::emit_under(store, tx, (tenant, at), &rules.settings, events.collect()).await
 }
 
 /// The keys whose cooldown is over; it begins anew for them, and nobody else gets them.
@@ -210,18 +222,13 @@ async fn win<'a>(
     Ok(won)
 }
 
-async fn write(
-    tx: &impl ConnectionTrait,
-    tenant: TenantId,
-    rules: &Rules,
-    raised: &[(list::Row, list::More)],
-) -> Result<()> {
+async fn write(tx: &impl ConnectionTrait, rules: &Rules, raised: &[(list::Row, list::More)]) -> Result<()> {
     let rows: Vec<[Value; 16]> = raised
         .iter()
         .map(|(row, _)| {
             let next_at = if row.incident_id.is_some() { None } else { rules.escalation(row.raised_at) };
             [
-                tenant.0.into(),
+                rules.tenant.0.into(),
                 row.id.as_str().into(),
                 row.customer_id.clone().into(),
                 row.interaction_id.as_str().into(),

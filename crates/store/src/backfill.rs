@@ -76,6 +76,8 @@ impl Store {
             .await?;
         let Some(state) = state else { return Ok(None) };
         if state == "pending" {
+            // At once, and not when the connection is used again: workers pass over what is locked.
+            tx.rollback().await?;
             return Err(StoreError::Conflict("it waits for its verdict already".to_owned()));
         }
         if self.is_open(&tx, act.tenant, interaction).await? {

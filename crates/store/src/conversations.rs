@@ -53,8 +53,11 @@ impl Store {
                     .await?;
             known.extend(rows.into_iter().map(|row| (row.id.clone(), row)));
         }
+        // In the order of the conversations, so that two who take things in at once do not wait for each other.
+        let mut in_order: Vec<&Mentioned> = mentioned.iter().collect();
+        in_order.sort_by(|a, b| a.conversation.cmp(&b.conversation));
         let mut guests = BTreeSet::new();
-        for one in mentioned {
+        for one in in_order {
             let Some(now) = known.get_mut(&one.conversation) else { continue };
             if one.customer.is_some() && one.customer != now.customer_id {
                 guests.extend(one.customer.clone().map(|customer| (customer, one.conversation.clone())));

@@ -18,8 +18,8 @@ use crate::statement::{for_update, sql};
 use crate::{Result, Store, StoreError, TenantId};
 
 pub use deliveries::{ClaimedDelivery, GIVEN_UP_AFTER};
-pub(crate) use deliveries::{delivery, insert};
-pub use finish::{FinishedDelivery, Sent};
+pub(crate) use deliveries::{NewDelivery, insert};
+pub use finish::{FinishedDelivery, REFUSED_OFTEN, Sent};
 pub use log::{Attempt, Delivery, DeliveryState, Replayed, Which};
 pub use reseal::bound_to;
 
@@ -44,9 +44,9 @@ pub struct Destination {
     pub inactive_reason: Option<String>,
     /// Since when nothing reaches it; `None` while it works.
     pub failing_since: Option<DateTime<Utc>>,
-    /// Tries that failed in a row.
+    /// Tries that failed in a row, or messages that were refused in a row.
     pub failures: i64,
-    /// While it fails: when it is tried again.
+    /// While it fails, or wants to be left alone: when it is tried again. `None` while it refuses.
     pub resume_at: Option<DateTime<Utc>>,
     /// When something last reached it.
     pub last_delivered_at: Option<DateTime<Utc>>,

@@ -1,9 +1,13 @@
 //! Interactions as they are looked up.
 
+mod details;
+
 use chrono::{DateTime, Utc};
 use sea_orm::FromQueryResult;
 use serde::Serialize;
 use undertone_core::Verdict;
+
+pub use details::{Details, Scored};
 
 use crate::statement::sql;
 use crate::{Result, Store, StoreError, TenantId};

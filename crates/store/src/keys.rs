@@ -30,6 +30,14 @@ pub struct Key {
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
+impl Key {
+    /// Whether it opens anything at this moment: it was not revoked, and its end, if it has one, is still to come.
+    #[must_use]
+    pub fn works(&self, now: DateTime<Utc>) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
+    }
+}
+
 #[derive(FromQueryResult)]
 struct Row {
     id: String,
@@ -143,7 +151,7 @@ impl Store {
             .bind(digest(secret))
             .one::<Row>(&self.reader)
             .await?;
-        let key = row.map(Key::from).filter(|key| key.expires_at.is_none_or(|end| now < end));
+        let key = row.map(Key::from).filter(|key| key.works(now));
         if let Some(key) = &key
             && key.last_used_at.is_none_or(|used| now - used > TimeDelta::minutes(1))
         {
@@ -152,6 +160,17 @@ impl Store {
             tx.commit().await?;
         }
         Ok(key)
+    }
+
+    /// Whether the tenant's key of this id works now.
+    pub async fn key_works(&self, tenant: TenantId, id: &str) -> Result<bool> {
+        let row = sql(COLUMNS)
+            .then("WHERE tenant_id = ? AND id = ?")
+            .bind(tenant.0)
+            .bind(id)
+            .one::<Row>(&self.reader)
+            .await?;
+        Ok(row.is_some_and(|row| Key::from(row).works(self.now())))
     }
 
     /// All keys of a tenant, the oldest first.

@@ -37,6 +37,35 @@ pub struct Kept {
     pub same: u64,
 }
 
+/// Where a label comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    HandedIn,
+    Review,
+    Correction,
+}
+
+/// How many texts a lesson would be learnt from that have this label, each counted once, where its label comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LabelCount {
+    /// The label.
+    pub label: Label,
+    /// Handed in.
+    pub handed_in: u64,
+    /// Settled by raters of the review.
+    pub reviewed: u64,
+    /// Given in place of a verdict's.
+    pub corrected: u64,
+}
+
+impl LabelCount {
+    /// All of them.
+    #[must_use]
+    pub fn texts(&self) -> u64 {
+        self.handed_in + self.reviewed + self.corrected
+    }
+}
+
 /// What is known of a lesson, without what it taught.
 #[derive(Debug, Clone, PartialEq, FromQueryResult, Serialize)]
 pub struct LessonEntry {
@@ -80,12 +109,6 @@ struct Row {
 struct Known {
     digest: String,
     label: String,
-}
-
-#[derive(FromQueryResult)]
-struct Count {
-    label: String,
-    texts: i64,
 }
 
 /// By which a labelled text is found: of its kind and what it says.
@@ -166,6 +189,11 @@ impl Store {
     /// had before them and the latest first. Of a text with several labels the first of these counts. Texts of customers who opted out
     /// are not among them.
     pub async fn labelled_texts(&self, tenant: TenantId) -> Result<Vec<LabelledText>> {
+        Ok(self.labelled(tenant).await?.into_iter().map(|(_, text)| text).collect())
+    }
+
+    /// The same with where each label comes from.
+    async fn labelled(&self, tenant: TenantId) -> Result<Vec<(Source, LabelledText)>> {
         let given: Vec<Row> =
             sql("SELECT body, kind, label FROM labelled_text WHERE tenant_id = ? ORDER BY digest")
                 .bind(tenant.0)
@@ -194,26 +222,36 @@ impl Store {
         .await?;
         let mut texts = Vec::with_capacity(given.len() + reviewed.len() + corrected.len());
         let mut seen = std::collections::HashSet::new();
-        for row in given.into_iter().chain(reviewed).chain(corrected) {
-            let kind = word("labelled_text", &row.kind)?;
-            let label = word("labelled_text", &row.label)?;
-            let text = LabelledText { text: row.body, kind, label };
-            if seen.insert(digest(&text)) {
-                texts.push(text);
+        let sources =
+            [(Source::HandedIn, given), (Source::Review, reviewed), (Source::Correction, corrected)];
+        for (source, rows) in sources {
+            for row in rows {
+                let kind = word("labelled_text", &row.kind)?;
+                let label = word("labelled_text", &row.label)?;
+                let text = LabelledText { text: row.body, kind, label };
+                if seen.insert(digest(&text)) {
+                    texts.push((source, text));
+                }
             }
         }
         Ok(texts)
     }
 
-    /// How many texts were handed in with each label.
-    pub async fn label_counts(&self, tenant: TenantId) -> Result<Vec<(Label, u64)>> {
-        let counts: Vec<Count> =
-            sql("SELECT label, COUNT(*) AS texts FROM labelled_text WHERE tenant_id = ? GROUP BY label")
-                .bind(tenant.0)
-                .all(&self.reader)
-                .await?;
-        let of = |label: Label| counts.iter().find(|c| c.label == label.as_str()).map_or(0, |c| c.texts);
-        Ok(Label::ALL.into_iter().map(|label| (label, of(label).unsigned_abs())).collect())
+    /// How many texts there are to learn from with each label. It reads what [`Self::labelled_texts`] does, at most three times
+    /// [`MOST_LABELS`] texts: it is for whoever teaches, and for no page.
+    pub async fn label_counts(&self, tenant: TenantId) -> Result<Vec<LabelCount>> {
+        let none = |label| LabelCount { label, handed_in: 0, reviewed: 0, corrected: 0 };
+        let mut counts: Vec<LabelCount> = Label::ALL.into_iter().map(none).collect();
+        for (source, text) in self.labelled(tenant).await? {
+            for count in counts.iter_mut().filter(|count| count.label == text.label) {
+                match source {
+                    Source::HandedIn => count.handed_in += 1,
+                    Source::Review => count.reviewed += 1,
+                    Source::Correction => count.corrected += 1,
+                }
+            }
+        }
+        Ok(counts)
     }
 
     /// Removes every label that was handed in, and its text; answers how many. Lessons that were learnt from them stay.

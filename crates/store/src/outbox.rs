@@ -6,9 +6,11 @@ mod stream;
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 use serde_json::Value as Json;
+use undertone_core::Settings;
 use undertone_core::event::EventKind;
+use undertone_core::notification::Category;
 
-use crate::destinations::{self, Destination};
+use crate::destinations::{self, Destination, NewDelivery};
 use crate::statement::{pieces, sql};
 use crate::{Result, Store, StoreError, TenantId, modules};
 
@@ -44,8 +46,30 @@ pub(crate) async fn emit(
     at: DateTime<Utc>,
     events: Vec<Caused<'_>>,
 ) -> Result<()> {
-    let events = switched(on, tenant, events).await?;
-    let told = |event: &Caused<'_>| event.to_workflow || event.to_webhooks || is_for_people(event.kind);
+    // Where the causes have decided, what the tenant chose is not asked for again.
+    let settings = if events.iter().all(|event| is_decided(event.kind)) {
+        Settings::default()
+    } else {
+        modules::module_on(on, tenant).await?.settings
+    };
+    emit_under(store, on, (tenant, at), &settings, events).await
+}
+
+/// The same, under settings that were read in the same transaction.
+pub(crate) async fn emit_under(
+    store: &Store,
+    on: &impl ConnectionTrait,
+    (tenant, at): (TenantId, DateTime<Utc>),
+    settings: &Settings,
+    mut events: Vec<Caused<'_>>,
+) -> Result<()> {
+    for event in events.iter_mut().filter(|event| !is_decided(event.kind)) {
+        event.to_workflow &= settings.emit_workflow_events;
+        event.to_webhooks &= settings.dispatch_webhooks;
+    }
+    // People are told through channels of their own, whatever other systems get.
+    let told =
+        |event: &Caused<'_>| event.to_workflow || event.to_webhooks || Category::of(event.kind).is_some();
     let rows: Vec<[Value; 8]> = events.into_iter().filter(told).map(|e| row(store, tenant, at, e)).collect();
     for piece in pieces(&rows) {
         sql("INSERT INTO outbox (tenant_id, id, event, subject_id, to_workflow, to_webhooks, payload, created_at) VALUES ?")
@@ -56,34 +80,11 @@ pub(crate) async fn emit(
     Ok(())
 }
 
-/// People are told of it through channels of their own, whatever other systems get.
-fn is_for_people(kind: EventKind) -> bool {
-    let families = ["alert.", "incident.", "budget.", "destination."];
-    families.iter().any(|family| kind.as_str().starts_with(family))
-}
-
 /// Whether the cause has said itself to whom the event goes.
 fn is_decided(kind: EventKind) -> bool {
     use EventKind::{BudgetThreshold, CustomerErased, SentimentNegative, SentimentScored, Test};
     // Of an erasure whoever holds copies has to hear, whatever is switched off.
     matches!(kind, SentimentScored | SentimentNegative | BudgetThreshold | CustomerErased | Test)
-}
-
-/// Leaves out of their ways what the tenant's two switches leave out: `emit_workflow_events` and `dispatch_webhooks`.
-async fn switched<'a>(
-    on: &impl ConnectionTrait,
-    tenant: TenantId,
-    mut events: Vec<Caused<'a>>,
-) -> Result<Vec<Caused<'a>>> {
-    if events.iter().all(|event| is_decided(event.kind)) {
-        return Ok(events);
-    }
-    let settings = modules::module_on(on, tenant).await?.settings;
-    for event in events.iter_mut().filter(|event| !is_decided(event.kind)) {
-        event.to_workflow &= settings.emit_workflow_events;
-        event.to_webhooks &= settings.dispatch_webhooks;
-    }
-    Ok(events)
 }
 
 fn row(store: &Store, tenant: TenantId, at: DateTime<Utc>, event: Caused<'_>) -> [Value; 8] {
@@ -195,10 +196,11 @@ impl Store {
             // What happened before somebody asked for it is history.
             let wants = |d: &&Destination| d.config.events.has(kind) && d.created_at <= event.created_at;
             for destination in destinations.iter().filter(wants) {
-                deliveries.push(destinations::delivery(self, tenant, &destination.id, event, 0, at));
+                let id = self.new_id(at);
+                deliveries.push(NewDelivery { id, destination: &destination.id, event, replay: 0, at });
             }
         }
-        destinations::insert(on, &deliveries).await?;
+        destinations::insert(on, tenant, &deliveries).await?;
         Ok(deliveries.len())
     }
 

@@ -14,10 +14,11 @@ use undertone_core::correction::Correction;
 use undertone_core::event::EventKind;
 use undertone_core::{Label, Score};
 
+use crate::alerts::{Corrected, Rules};
 use crate::audit::{self, Act, hex};
 use crate::outbox::{self, Caused};
-use crate::rollups::{COUNTED, Counted, Deltas, hold_days};
-use crate::rows::word;
+use crate::rollups::{COUNTED, Counted, Days, Deltas, hold_days};
+use crate::rows::{word, zone};
 use crate::statement::{for_update, sql};
 use crate::{Result, Store, StoreError, agents, alerts, review};
 
@@ -105,6 +106,8 @@ struct Editing<'a> {
     at: DateTime<Utc>,
     text_revision: i64,
     standing: Standing,
+    /// The tenant's days and zone.
+    days: Days,
 }
 
 impl Store {
@@ -152,19 +155,15 @@ impl Store {
         let Some(standing) = standing else {
             return conflict("there is no verdict on this interaction to say anything about");
         };
-        let editing = Editing { store: self, tx, act, interaction, at: self.now(), text_revision, standing };
+        let editing =
+            Editing { store: self, tx, act, interaction, at: self.now(), text_revision, standing, days };
         if editing.is_said_already(said).await? {
             return Ok(Some((editing.now(None)?, false)));
         }
         editing.check(said, seen)?;
         let id = match said {
-            Said::Set { correction, reason } => {
-                let id = editing.put(Some(correction), reason, days.sealed_before).await?;
-                review::take_corrected(&editing.as_item()).await?;
-                alerts::corrected(self, tx, act, interaction, correction.score.get().into()).await?;
-                Some(id)
-            }
-            Said::Clear => Some(editing.put(None, None, days.sealed_before).await?),
+            Said::Set { correction, reason } => Some(editing.put(Some(correction), reason).await?),
+            Said::Clear => Some(editing.put(None, None).await?),
             Said::Agree => {
                 editing.agree().await?;
                 None
@@ -226,13 +225,8 @@ impl Editing<'_> {
     }
 
     /// Puts a correction in force, or ends the one that is; answers the revision's id.
-    async fn put(
-        &self,
-        correction: Option<Correction>,
-        reason: Option<&str>,
-        sealed: Option<chrono::NaiveDate>,
-    ) -> Result<String> {
-        let (tx, tenant) = (self.tx, self.act.tenant);
+    async fn put(&self, correction: Option<Correction>, reason: Option<&str>) -> Result<String> {
+        let (tx, tenant, sealed) = (self.tx, self.act.tenant, self.days.sealed_before);
         let old = sql(COUNTED)
             .bind(tenant.0)
             .then(" AND interaction_id = ?")
@@ -264,6 +258,20 @@ impl Editing<'_> {
         .bind(self.interaction)
         .run(tx)
         .await?;
+        let rules = Rules::in_zone(tx, tenant, zone(&self.days.zone)).await?;
+        let moved = Corrected {
+            interaction: self.interaction,
+            customer: new.customer_id.as_deref(),
+            category: &new.category,
+            channel: &new.channel,
+            before: old.effective_score,
+            score: new.effective_score,
+            label: &new.effective_label,
+        };
+        alerts::corrected(self.store, tx, self.act, &rules, &moved).await?;
+        if correction.is_some() {
+            review::take_corrected(&self.as_item(), &rules.settings.review).await?;
+        }
         let mut deltas = Deltas::default();
         deltas.add(&old, -1, sealed)?;
         deltas.add(&new, 1, sealed)?;
@@ -290,7 +298,7 @@ impl Editing<'_> {
             "at": self.at,
         });
         let event = Caused::new(EventKind::SentimentOverridden, self.interaction, told);
-        outbox::emit(self.store, tx, tenant, self.at, vec![event]).await?;
+        outbox::emit_under(self.store, tx, (tenant, self.at), &rules.settings, vec![event]).await?;
         Ok(id)
     }
 

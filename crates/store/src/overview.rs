@@ -169,7 +169,8 @@ impl Store {
         .await
     }
 
-    async fn count(&self, statement: &'static str, tenant: TenantId) -> Result<Count> {
+    /// Counts the rows of a statement whose places are the tenant and how far to count.
+    pub(crate) async fn count(&self, statement: &'static str, tenant: TenantId) -> Result<Count> {
         let counted = sql(statement)
             .bind(tenant.0)
             .bind(COUNT_TO + 1)

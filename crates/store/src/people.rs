@@ -1,5 +1,6 @@
 //! Customers, accounts, agents, teams and conversations. A mention in an interaction creates them; what it tells about them is kept.
 
+pub(crate) mod aliases;
 mod known;
 
 use std::collections::{BTreeMap, HashMap};
@@ -303,15 +304,9 @@ impl Store {
                     .await?
             }
             Person::Customer(details, company) => {
-                let accounts = match company {
-                    Some(external) => {
-                        self.resolve(&tx, &ACCOUNT, when, one(external, account(&AccountDetails::default())))
-                            .await?
-                    }
-                    None => Ids::new(),
-                };
-                let mention = customer(details, accounts.values().next());
-                self.resolve(&tx, &CUSTOMER, when, one(external_id, mention)).await?
+                let id =
+                    self.told_of_customer(&tx, tenant, external_id, (details, company.as_deref())).await?;
+                Ids::from([(external_id.to_owned(), id)])
             }
             Person::Conversation(details, whose) => {
                 let customers = match whose {
@@ -329,8 +324,15 @@ impl Store {
         Ok(ids.into_values().next().unwrap_or_default())
     }
 
-    /// The customer with this id, ours or the source's.
+    /// The customer with this id, ours or the source's, or that of another source as `kind:value`.
     pub async fn customer(&self, tenant: TenantId, id: &str) -> Result<Option<Customer>> {
+        match self.customer_by_id(tenant, id).await? {
+            Some(customer) => Ok(Some(customer)),
+            None => self.customer_by_alias(tenant, id).await,
+        }
+    }
+
+    async fn customer_by_id(&self, tenant: TenantId, id: &str) -> Result<Option<Customer>> {
         sql("SELECT id, external_id, name, email, phone, segment, account_id, attributes, opted_out_at, created_at FROM customer \
              WHERE tenant_id = ? AND erased_at IS NULL AND (id = ? OR external_id = ?) ORDER BY CASE WHEN id = ? THEN 0 ELSE 1 END LIMIT 1")
         .bind(tenant.0)

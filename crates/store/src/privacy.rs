@@ -50,3 +50,44 @@ impl Removed {
         serde_json::from_value(json).unwrap_or_default()
     }
 }
+
+/// The tables in which something of a customer may stand: an erasure reaches each, and the copy has what is in it or says why not. The tests
+/// of both go through this list.
+pub const REACHED: [&str; 27] = [
+    "customer",
+    "customer_alias",
+    "conversation",
+    "interaction",
+    "interaction_text",
+    "verdict",
+    "sentiment_override",
+    "interaction_sentiment",
+    "customer_sentiment",
+    "labelled_text",
+    "backfill_item",
+    "outbox",
+    "delivery",
+    "delivery_attempt",
+    "audit_log",
+    "alert",
+    "alert_step",
+    "alert_cooldown",
+    "surge",
+    "notice",
+    "inbox_item",
+    "mail",
+    "review_item",
+    "review_label",
+    "conversation_guest",
+    "agent_stale",
+    "agent_contact",
+];
+
+/// The digits of a number from the first on that is not 0; what stands before is a way to dial abroad, or out. Nothing for fewer than six: too
+/// many numbers hold those.
+#[must_use]
+pub fn digits_of_number(phone: &str) -> Option<String> {
+    let digits: String = phone.chars().filter(char::is_ascii_digit).collect();
+    let digits = digits.trim_start_matches('0');
+    (digits.len() >= 6).then(|| digits.to_owned())
+}

@@ -6,10 +6,9 @@ mod results;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{DatabaseTransaction, Value};
+use undertone_core::Verdict;
 use undertone_core::review::{Reason, Shares};
-use undertone_core::{Settings, Verdict};
 
-use crate::modules;
 use crate::statement::{pieces, sql};
 use crate::{Result, Store, TenantId};
 
@@ -36,7 +35,7 @@ pub(crate) struct Corrected<'a> {
 }
 
 /// A row of `review_item`, in the order of [`ENTER`].
-type Row = [Value; 15];
+type Row = [Value; 16];
 
 struct Entering<'a> {
     interaction: &'a str,
@@ -58,6 +57,7 @@ fn row(store: &Store, tenant: TenantId, at: DateTime<Utc>, shares: &Shares, one:
         one.verdict.1.into(),
         is(Reason::Unsure),
         is(Reason::Disagreed),
+        is(Reason::Suspicious),
         is(Reason::Overridden),
         is(Reason::CalledPositive),
         is(Reason::Random),
@@ -68,21 +68,17 @@ fn row(store: &Store, tenant: TenantId, at: DateTime<Utc>, shares: &Shares, one:
 }
 
 const ENTER: &str = "INSERT INTO review_item (tenant_id, id, interaction_id, verdict_id, text_revision, score, label, unsure, disagreed, \
-    overridden, called_positive, random, queued_at, wanted, given) VALUES ? ";
+    suspicious, overridden, called_positive, random, queued_at, wanted, given) VALUES ? ";
 
 /// Puts those of `recorded` into the queue that the tenant's shares draw. One that nobody labelled yet goes with the new verdict; one
 /// that somebody did stays as they saw it.
 pub(crate) async fn take(
     store: &Store,
     tx: &DatabaseTransaction,
-    tenant: TenantId,
-    at: DateTime<Utc>,
+    (tenant, at): (TenantId, DateTime<Utc>),
+    shares: &Shares,
     recorded: &[Recorded<'_>],
 ) -> Result<()> {
-    if recorded.is_empty() {
-        return Ok(());
-    }
-    let Settings { review: shares, .. } = modules::module_on(tx, tenant).await?.settings;
     let mut rows: Vec<Row> = Vec::new();
     for one in recorded {
         let reasons = shares.reasons(one.interaction, one.verdict);
@@ -96,7 +92,7 @@ pub(crate) async fn take(
             verdict: (one.verdict.score.get().into(), one.verdict.label.as_str()),
             reasons: &reasons,
         };
-        rows.push(row(store, tenant, at, &shares, &entering));
+        rows.push(row(store, tenant, at, shares, &entering));
     }
     for piece in pieces(&rows) {
         sql(ENTER)
@@ -104,7 +100,7 @@ pub(crate) async fn take(
             .then(
                 "ON CONFLICT (tenant_id, interaction_id) DO UPDATE SET verdict_id = excluded.verdict_id, \
                  text_revision = excluded.text_revision, score = excluded.score, label = excluded.label, unsure = excluded.unsure, \
-                 disagreed = excluded.disagreed, called_positive = excluded.called_positive, random = excluded.random \
+                 disagreed = excluded.disagreed, suspicious = excluded.suspicious, called_positive = excluded.called_positive, random = excluded.random \
                  WHERE review_item.done_at IS NULL AND review_item.given = 0",
             )
             .run(tx)
@@ -114,9 +110,8 @@ pub(crate) async fn take(
 }
 
 /// Puts a corrected verdict into the queue, where the tenant's share draws it: somebody else is to say who is right.
-pub(crate) async fn take_corrected(corrected: &Corrected<'_>) -> Result<()> {
+pub(crate) async fn take_corrected(corrected: &Corrected<'_>, shares: &Shares) -> Result<()> {
     let Corrected { store, tx, tenant, .. } = *corrected;
-    let shares = modules::module_on(tx, tenant).await?.settings.review;
     if !shares.takes_corrected(corrected.interaction) {
         return Ok(());
     }
@@ -128,7 +123,7 @@ pub(crate) async fn take_corrected(corrected: &Corrected<'_>) -> Result<()> {
         reasons: &[Reason::Overridden],
     };
     sql(ENTER)
-        .rows([row(store, tenant, store.now(), &shares, &entering)])
+        .rows([row(store, tenant, store.now(), shares, &entering)])
         .then(
             "ON CONFLICT (tenant_id, interaction_id) DO UPDATE SET overridden = excluded.overridden \
              WHERE review_item.done_at IS NULL",

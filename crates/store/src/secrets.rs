@@ -266,19 +266,10 @@ impl Store {
             let Some(before) = kept(&tx, act.tenant, provider, for_update(self.backend())).await? else {
                 continue;
             };
-            if before.key_id == current {
-                done.already += 1;
+            let open = |keyring: &Keyring| keyring.open(&before);
+            let Some(sealed) = keyring.reseal(&mut done, &before.bound(), &before.key_id, open)? else {
                 continue;
-            }
-            let key = match keyring.open(&before) {
-                Ok(key) => key,
-                Err(error) => {
-                    done.unopened.push(error);
-                    continue;
-                }
             };
-            let credentials = Credentials { provider, key, base_url: before.base_url };
-            let sealed = keyring.seal(act.tenant, &credentials)?;
             sql("UPDATE provider_key SET key_id = ?, sealed = ? WHERE tenant_id = ? AND provider = ?")
                 .bind(sealed.key_id)
                 .bind(sealed.text)

@@ -6,6 +6,7 @@ use serde::Serialize;
 use undertone_core::Verdict;
 use undertone_core::cascade::Cascaded;
 use undertone_core::overview::{Latest, Totals};
+use undertone_core::verdict::Suspicion;
 
 use crate::rollups::Counts;
 use crate::rows::word;
@@ -126,6 +127,9 @@ pub struct Sentiment {
     /// How the cascade came to it, where it did: why the LLM was asked, what the embedded model said, or why there was no answer.
     #[sea_orm(skip)]
     pub cascade: Option<Cascaded>,
+    /// Why a person should look twice at what an LLM said; empty for most.
+    #[sea_orm(skip)]
+    pub suspicions: Vec<Suspicion>,
 }
 
 const TABLE: &str = "interaction_sentiment";
@@ -211,7 +215,8 @@ impl Store {
         let verdict: Verdict = serde_json::from_str(&body)
             .map_err(|e| StoreError::Unreadable { table: "verdict", detail: e.to_string() })?;
         let version = overrides::version(revision, &verdict_id, human_override_id.as_deref());
-        Ok(Some(Sentiment { cascade: verdict.cascade, version, ..sentiment }))
+        let Verdict { cascade, suspicions, .. } = verdict;
+        Ok(Some(Sentiment { version, cascade, suspicions, ..sentiment }))
     }
 
     /// The latest verdicts, newest first.
@@ -234,14 +239,16 @@ impl Store {
             category: String,
             summary: String,
             scorer: String,
+            read_instead: Option<String>,
             keywords: serde_json::Value,
             body: Option<String>,
         }
         let rows = sql("SELECT s.interaction_id, s.customer_id, COALESCE(c.name, c.external_id) AS customer, s.channel, s.occurred_at, s.scored_at, \
              s.effective_score AS score, s.effective_label AS label, s.human_override_at, s.confidence, s.needs_review, s.dominant_emotion, \
-             s.urgency, s.category, s.summary, s.scorer, s.keywords, t.body FROM \
+             s.urgency, s.category, s.summary, s.scorer, CASE WHEN i.score_state = 'scored' THEN i.reason END AS read_instead, s.keywords, t.body FROM \
              (SELECT * FROM interaction_sentiment WHERE tenant_id = ? ORDER BY scored_at DESC, interaction_id DESC LIMIT ?) s \
              JOIN verdict v ON v.tenant_id = s.tenant_id AND v.id = s.verdict_id \
+             JOIN interaction i ON i.tenant_id = s.tenant_id AND i.id = s.interaction_id \
              LEFT JOIN interaction_text t ON t.tenant_id = s.tenant_id AND t.interaction_id = s.interaction_id AND t.revision = v.text_revision \
              LEFT JOIN customer c ON c.tenant_id = s.tenant_id AND c.id = s.customer_id \
              ORDER BY s.scored_at DESC, s.interaction_id DESC")
@@ -268,6 +275,7 @@ impl Store {
                     category: row.category,
                     summary: row.summary,
                     scorer: word(TABLE, &row.scorer)?,
+                    read_instead: row.read_instead.map(|reason| word("interaction", &reason)).transpose()?,
                     text: row.body,
                     evidence: serde_json::from_value(row.keywords)
                         .map_err(|e| StoreError::Unreadable { table: TABLE, detail: e.to_string() })?,

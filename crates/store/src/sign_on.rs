@@ -295,19 +295,12 @@ impl Store {
         let Some(mut kept) = provider(&tx, act.tenant, for_update(self.backend())).await? else {
             return Ok(done);
         };
-        if kept.sealed.key_id == current {
-            done.already = 1;
-            return Ok(done);
-        }
-        let secret = match kept.client_secret(keyring) {
-            Ok(secret) => secret,
-            Err(error) => {
-                done.unopened.push(error);
-                return Ok(done);
-            }
-        };
         let bound = bound_to(act.tenant, &kept.issuer, &kept.client_id);
-        let before = std::mem::replace(&mut kept.sealed, keyring.seal_text(&bound, &secret)?);
+        let open = |keyring: &Keyring| kept.client_secret(keyring);
+        let Some(sealed) = keyring.reseal(&mut done, &bound, &kept.sealed.key_id, open)? else {
+            return Ok(done);
+        };
+        let before = std::mem::replace(&mut kept.sealed, sealed);
         write(&tx, &kept).await?;
         let payload = json!({"master_key": {"before": before.key_id, "after": current}});
         audit::note(self, &tx, act, ("sign_on_resealed", &kept.issuer), &payload).await?;

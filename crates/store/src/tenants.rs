@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::audit::{self, Act};
 use crate::rows;
@@ -87,6 +87,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::Invalid`] for a slug or name that is none, [`StoreError::Conflict`] when the slug is taken.
     pub async fn create_tenant(&self, new: &NewTenant<'_>) -> Result<Tenant> {
+        self.create_tenant_with(new, &json!({})).await
+    }
+
+    /// The same with these settings instead of their defaults, in one transaction: nobody looks at the tenant under other ones.
+    ///
+    /// # Errors
+    /// As [`Store::create_tenant`], and [`StoreError::Invalid`] for settings that can not be used.
+    pub async fn create_tenant_with(&self, new: &NewTenant<'_>, settings: &Value) -> Result<Tenant> {
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if !(1..=40).contains(&new.slug.len())
             || !new.slug.chars().all(fits)
@@ -118,6 +126,9 @@ impl Store {
         let act = Act::new(TenantId(id), new.actor);
         audit::note(self, &tx, &act, ("tenant_created", new.slug), &json!({"name": new.name})).await?;
         modules::set_active(self, &tx, &act, true).await?;
+        if settings.as_object().is_none_or(|settings| !settings.is_empty()) {
+            self.change_settings_on(&tx, &act, settings).await?;
+        }
         tx.commit().await?;
         self.tenant(act.tenant).await?.ok_or_else(|| StoreError::Conflict("the tenant is gone".to_owned()))
     }

@@ -4,23 +4,30 @@
 
 #[path = "alerts/configured.rs"]
 mod configured;
+#[path = "alerts/corrected.rs"]
+mod corrected;
+#[path = "alerts/delivered.rs"]
+mod delivered;
+#[path = "alerts/ended.rs"]
+mod ended;
 #[path = "alerts/notices.rs"]
 mod notices;
+#[path = "alerts/surges.rs"]
+mod surges;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use chrono::{DateTime, TimeDelta, TimeZone, Utc};
+use chrono::{TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use serde_json::json;
-use undertone_core::clock::SetClock;
+use undertone_core::clock::{CountedIds, SetClock};
 use undertone_core::correction::Correction;
 use undertone_core::destination::{DestinationConfig, DestinationKind, Detail};
 use undertone_core::event::EventKind;
 use undertone_core::event::Wanted as Events_;
 use undertone_core::verdict::{Coverage, Provenance, ScorerKind};
 use undertone_core::{
-    Arrival, CategoryId, Channel, Confidence, Emotion, Ids, Interaction, Score, Urgency, Verdict,
+    Arrival, CategoryId, Channel, Confidence, Emotion, Interaction, Score, Urgency, Verdict,
 };
 use undertone_store::accept::Incoming;
 use undertone_store::alerts::{Alert, AlertState, Move, Wanted};
@@ -35,19 +42,10 @@ use undertone_store::tenants::NewTenant;
 use undertone_store::{Act, Options, Store, StoreError, Tenant};
 use undertone_testkit::postgres::Postgres;
 
-/// Ids in the form of UUIDs that count up.
-#[derive(Default)]
-struct CountedIds(AtomicU64);
-
-impl Ids for CountedIds {
-    fn next(&self, _: DateTime<Utc>) -> String {
-        format!("00000000-0000-7000-8000-{:012x}", self.0.fetch_add(1, Ordering::Relaxed))
-    }
-}
-
 struct Bench {
     store: Store,
     clock: Arc<SetClock>,
+    url: String,
 }
 
 /// Every event, so many at once.
@@ -60,6 +58,14 @@ fn act(tenant: &Tenant) -> Act<'_> {
 }
 
 impl Bench {
+    async fn open(url: String) -> Self {
+        let clock = Arc::new(SetClock::new(Utc.with_ymd_and_hms(2026, 11, 30, 10, 0, 0).unwrap()));
+        let options = Options { url: url.clone(), connections: 16 };
+        let store = Store::open(&options, clock.clone(), Arc::new(CountedIds::default())).await.unwrap();
+        store.migrate().await.unwrap();
+        Self { store, clock, url }
+    }
+
     async fn tenant(&self, slug: &str) -> Tenant {
         let new = NewTenant { slug, name: slug, zone: Tz::UTC, actor: "test" };
         self.store.create_tenant(&new).await.unwrap()
@@ -142,9 +148,10 @@ impl Bench {
     /// Claims what is due to a destination and finishes it like `sent`; answers what each told, as the destination gets it.
     async fn send(&self, tenant: &Tenant, id: &str, sent: impl Fn(usize) -> Sent) -> Vec<String> {
         let lease = TimeDelta::seconds(90);
-        let claimed = self.store.claim_deliveries(tenant.id, id, ("owner", lease), 50).await.unwrap();
+        let to = self.store.destination(tenant.id, id).await.unwrap().unwrap();
+        let claimed = self.store.claim_deliveries(tenant.id, &to, ("owner", lease), 50).await.unwrap();
         let ids: Vec<&str> = claimed.iter().map(|claimed| claimed.event_id.as_str()).collect();
-        let config = self.store.destination(tenant.id, id).await.unwrap().unwrap().config;
+        let config = to.config;
         let events = self.store.events_of(tenant.id, &ids).await.unwrap();
         let bodies =
             events.iter().map(|event| format!("{} {}", event.event, config.data(&event.payload))).collect();
@@ -192,6 +199,7 @@ fn verdict(score: i64, category: &str) -> Verdict {
             duration_us: 1,
         },
         cascade: None,
+        suspicions: vec![],
     }
 }
 
@@ -208,11 +216,7 @@ async fn postgres() {
 }
 
 async fn suite(url: String) {
-    let clock = Arc::new(SetClock::new(Utc.with_ymd_and_hms(2026, 11, 30, 10, 0, 0).unwrap()));
-    let options = Options { url, connections: 16 };
-    let store = Store::open(&options, clock.clone(), Arc::new(CountedIds::default())).await.unwrap();
-    let bench = Bench { store, clock };
-    bench.store.migrate().await.unwrap();
+    let bench = Bench::open(url).await;
     one_alert_for_a_customer_and_cooldown(&bench).await;
     many_workers_raise_one_alert_for_each_customer(&bench).await;
     an_outage_is_one_incident(&bench).await;
@@ -596,6 +600,11 @@ async fn what_was_sent_can_be_sent_again(bench: &Bench) {
     assert!(
         body.contains("undertone.test") && bench.store.delivery(tenant.id, &test).await.unwrap().is_some()
     );
+    // Of those who do it at once nobody is told the id of a message that is not there.
+    let all = futures::future::join_all((0..8).map(|_| bench.store.replay_delivery(&act, &one.id))).await;
+    for id in all.into_iter().filter_map(Result::ok).flatten() {
+        assert!(bench.store.delivery(tenant.id, &id).await.unwrap().is_some(), "{id}");
+    }
     let theirs = bench.tenant("replay-other").await;
     let eve = Act::new(theirs.id, "user:eve");
     assert!(bench.store.replay_delivery(&eve, &one.id).await.unwrap().is_none());

@@ -8,34 +8,24 @@ mod pace;
 mod runs;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
-use undertone_core::clock::SetClock;
+use undertone_core::Clock;
+use undertone_core::clock::{CountedIds, SetClock};
 use undertone_core::gate::DeferReason;
 use undertone_core::usage::sums::{Group, Saved, Sums};
 use undertone_core::usage::{Feature, Usage};
 use undertone_core::verdict::ScorerKind;
-use undertone_core::{Clock, Ids};
 use undertone_store::budget::{
     Amount, Bill, Caps, Counter, Frees, Limit, Refusal, Reservation, ReserveRequest, Reserved, Settled,
 };
+use undertone_store::outbox::Following;
 use undertone_store::tenants::NewTenant;
 use undertone_store::{Act, Options, Store, StoreError, Tenant};
 use undertone_testkit::postgres::Postgres;
-
-/// Ids in the form of UUIDs that count up.
-#[derive(Default)]
-struct CountedIds(AtomicU64);
-
-impl Ids for CountedIds {
-    fn next(&self, _: DateTime<Utc>) -> String {
-        format!("00000000-0000-7000-8000-{:012x}", self.0.fetch_add(1, Ordering::Relaxed))
-    }
-}
 
 /// A program with a clock of its own, on a database that others use too.
 struct Node {
@@ -515,11 +505,22 @@ async fn thresholds_are_told_once(bench: &Bench) {
     bench.advance(TimeDelta::minutes(10));
     bench.store().expire_calls(tenant.id, &caps).await.unwrap();
     assert_eq!(bench.told(&tenant).await[7..], ["day tokens 65", "month cost_micros 85"]);
-    // Whoever wants no events is told nothing, and not later either.
+    // Where no system is to be told, administrators are: the event is there for their notices, and once.
+    bench.store().place_events(tenant.id, 100).await.unwrap();
+    let read = bench.store().untold(tenant.id).await.unwrap();
+    assert!(bench.store().tell(tenant.id, &read, &[]).await.unwrap());
     let silent = Caps { to_workflow: false, month_micros: 0, ..caps };
-    spend(&silent, 349).await;
-    spend(&Caps { to_workflow: true, ..silent }, 1).await;
-    assert_eq!(bench.told(&tenant).await[9..], ["day tokens 100"], "and 85 percent is not told any more");
+    spend(&silent, 200).await;
+    spend(&Caps { to_workflow: true, ..silent }, 150).await;
+    assert_eq!(bench.told(&tenant).await[9..], ["day tokens 85", "day tokens 100"]);
+    bench.store().place_events(tenant.id, 100).await.unwrap();
+    let untold = bench.store().untold(tenant.id).await.unwrap().events;
+    let percents: Vec<&Value> = untold.iter().map(|event| &event.payload["percent"]).collect();
+    assert_eq!(percents, [85, 100]);
+    let all = Following { kinds: None, most: 10 };
+    let (streamed, _) = bench.store().events_after(tenant.id, read.to, &all).await.unwrap();
+    let percents: Vec<&Value> = streamed.iter().map(|event| &event.payload["percent"]).collect();
+    assert_eq!(percents, [100], "the stream tells what its switch lets through");
     bench.set("2026-11-20T12:00:00Z");
 }
 

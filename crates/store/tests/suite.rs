@@ -30,18 +30,17 @@ mod users;
 mod visibility;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use chrono::{DateTime, NaiveDate, TimeDelta, TimeZone, Utc};
+use chrono::{NaiveDate, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use serde_json::json;
 use undertone_core::arrival::{AccountDetails, AgentDetails, ConversationDetails, CustomerDetails};
-use undertone_core::clock::SetClock;
+use undertone_core::clock::{CountedIds, SetClock};
 use undertone_core::overview::Totals;
 use undertone_core::verdict::{Coverage, Evidence, Provenance, ScorerKind, Span};
 use undertone_core::{
-    Arrival, CategoryId, Channel, Confidence, Emotion, Ids, Interaction, Kind, Label, Score, SkipReason,
-    Urgency, Verdict,
+    Arrival, CategoryId, Channel, Confidence, Emotion, Interaction, Kind, Label, Score, SkipReason, Urgency,
+    Verdict,
 };
 use undertone_store::accept::{Accepted, Incoming};
 use undertone_store::interactions::Filter;
@@ -52,16 +51,6 @@ use undertone_store::record::{Events, Finished, Outcome, Recorded};
 use undertone_store::tenants::NewTenant;
 use undertone_store::{Act, Options, Store, StoreError, Tenant};
 use undertone_testkit::postgres::Postgres;
-
-/// Ids in the form of UUIDs that count up.
-#[derive(Default)]
-struct CountedIds(AtomicU64);
-
-impl Ids for CountedIds {
-    fn next(&self, _: DateTime<Utc>) -> String {
-        format!("00000000-0000-7000-8000-{:012x}", self.0.fetch_add(1, Ordering::Relaxed))
-    }
-}
 
 struct Bench {
     store: Store,
@@ -146,6 +135,7 @@ fn verdict(score: i64, text: &str) -> Verdict {
             duration_us: 900,
         },
         cascade: None,
+        suspicions: vec![],
     }
 }
 
@@ -254,6 +244,7 @@ async fn visible(url: String) {
     let bench = Bench::open(url).await;
     bench.store.migrate().await.unwrap();
     visibility::a_conversation_is_open_until_it_is_closed(&bench).await;
+    visibility::two_who_open_conversations_again_do_not_lock_each_other_out(&bench).await;
     visibility::viewers_are_who_they_are_now(&bench).await;
     visibility::groups_are_published_once_and_hide_each_customer(&bench).await;
 }
@@ -314,9 +305,16 @@ async fn privacy_of(url: String) {
     privacy::an_erased_customer_is_gone_everywhere(&bench).await;
     privacy::what_is_under_way_is_not_kept(&bench).await;
     privacy::who_is_meant_and_who_is_held(&bench).await;
+    privacy::an_alias_belongs_to_one(&bench).await;
     privacy::a_restored_backup_is_erased_again(&bench).await;
-    privacy::clocks_remove_what_is_due_and_nothing_else(&bench).await;
-    privacy::upkeep_is_done_by_one(&bench).await;
+    privacy::retention::what_quotes_a_text_goes_with_it(&bench).await;
+    privacy::retention::a_conversation_says_what_it_is_about_as_long_as_it_is_read(&bench).await;
+    privacy::retention::labels_go_with_their_text_or_by_their_own_clock(&bench).await;
+    privacy::retention::what_would_go_is_told_as_it_goes(&bench).await;
+    privacy::retention::alerts_have_a_clock_of_their_own(&bench).await;
+    privacy::retention::what_no_surge_can_be_seen_in_goes(&bench).await;
+    privacy::retention::clocks_remove_what_is_due_and_nothing_else(&bench).await;
+    privacy::retention::upkeep_is_done_by_one(&bench).await;
 }
 
 /// Agents' numbers: time passes in months here, so they have a database of their own.
@@ -360,6 +358,8 @@ async fn corrections(url: String) {
     overrides::many_at_once_leave_one_and_true_counters(&bench).await;
     overrides::who_opted_out_is_left_alone(&bench).await;
     review::verdicts_are_drawn_into_the_queue(&bench).await;
+    review::what_is_unsure_or_contradicted_is_checked(&bench).await;
+    review::what_is_suspicious_is_always_checked(&bench).await;
     review::raters_work_apart_until_it_is_settled(&bench).await;
     review::the_queue_keeps_what_may_be_read(&bench).await;
     review::many_raters_at_once(&bench).await;
@@ -419,6 +419,8 @@ async fn migrations_are_taken_once_by_many_at_a_time(bench: &Bench) {
         "0015_delivery",
         "0016_alerts",
         "0017_notices",
+        "0018_suspicious",
+        "0019_surge",
     ];
     assert_eq!(bench.store.pending_migrations().await.unwrap(), all);
     let others = futures_of(4, async |_| {
@@ -698,6 +700,10 @@ async fn outcomes_are_told(bench: &Bench) {
             row("scored", Some("daily_token_cap"), Some("the daily token cap is reached"), 1),
         ]
     );
+    // The first page says whose verdict it is, too.
+    let latest = bench.store.latest(tenant.id, 9).await.unwrap();
+    let instead = |id: &String| latest.iter().find(|one| one.interaction_id == *id).unwrap().read_instead;
+    assert_eq!((instead(&ids[0]), instead(&ids[5])), (None, Some(SkipReason::DailyTokenCap)));
     let waiting = bench.store.waiting(tenant.id).await.unwrap();
     assert_eq!((waiting.pending.count, waiting.failed.count), (2, 1));
     let sentiment = bench.store.sentiment(tenant.id, &ids[0]).await.unwrap().unwrap();
@@ -985,10 +991,8 @@ async fn labels_and_lessons_are_each_tenants_own(bench: &Bench) {
     let note = LabelledText { kind: Kind::Note, ..texts[0].clone() };
     assert_eq!(store.label_texts(&act(&mine), &[note]).await.unwrap().added, 1, "a note is another text");
     let counts = store.label_counts(mine.id).await.unwrap();
-    assert_eq!(
-        counts,
-        [(Label::Positive, 0), (Label::Neutral, 0), (Label::Negative, 300), (Label::Mixed, 1)]
-    );
+    let told: Vec<(Label, u64)> = counts.iter().map(|count| (count.label, count.handed_in)).collect();
+    assert_eq!(told, [(Label::Positive, 0), (Label::Neutral, 0), (Label::Negative, 300), (Label::Mixed, 1)]);
     assert_eq!(store.labelled_texts(mine.id).await.unwrap().len(), 301);
     assert!(store.labelled_texts(theirs.id).await.unwrap().is_empty());
 
@@ -1071,6 +1075,20 @@ async fn lists_and_overview(bench: &Bench) {
     );
     let ana = bench.store.customer(tenant.id, "ana").await.unwrap().unwrap();
     assert_eq!(list(Filter { customer_id: Some(&ana.id), limit: 100, ..Filter::default() }).await.len(), 30);
+    // What an export tells beyond the list, of whatever is there and in this tenant.
+    bench.store.accept(tenant.id, &[item("unscored", "ben", "later")]).await.unwrap();
+    let waiting = list(Filter { state: Some("pending"), limit: 1, ..Filter::default() }).await.remove(0);
+    let wanted = [page[0].id.as_str(), waiting.id.as_str(), "nothing"];
+    let more = bench.store.details(tenant.id, &wanted, true).await.unwrap();
+    assert_eq!(more.len(), 2);
+    let (scored, waits) = (&more[&page[0].id], &more[&waiting.id]);
+    assert_eq!((scored.customer.as_deref(), scored.text.as_deref()), (Some("ana"), Some("20")));
+    let verdict = scored.verdict.as_ref().unwrap();
+    assert_eq!((verdict.confidence, verdict.category.as_str(), verdict.corrected), (80, "billing", false));
+    assert_eq!((waits.customer.as_deref(), &waits.verdict), (Some("ben"), &None));
+    assert_eq!(bench.store.details(tenant.id, &wanted, false).await.unwrap()[&waiting.id].text, None);
+    let elsewhere = bench.tenant("lists-elsewhere").await;
+    assert!(bench.store.details(elsewhere.id, &wanted, true).await.unwrap().is_empty());
     let overview = bench.store.overview(&tenant, 7).await.unwrap();
     assert_eq!((overview.days.len(), overview.latest.len(), overview.zone.as_str()), (7, 8, "Europe/Berlin"));
     assert_eq!(overview.latest[0].evidence[0].text, overview.latest[0].text.clone().unwrap());

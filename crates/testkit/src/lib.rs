@@ -1,6 +1,7 @@
 //! What tests and checks share: labelled messages, figures about answers to them, and a search for near-duplicates.
 
 pub mod browser;
+pub mod certificates;
 pub mod corpus;
 pub mod figures;
 pub mod issuer;

@@ -27,11 +27,36 @@ impl Service {
     /// When it does not listen.
     #[must_use]
     pub fn start(program: &Path, flags: &[&str]) -> Self {
+        Self::start_with(program, flags, &[])
+    }
+
+    /// The same, with these environment variables besides.
+    ///
+    /// # Panics
+    /// When it does not listen.
+    #[must_use]
+    pub fn start_with(program: &Path, flags: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::start_into(program, flags, variables, Stdio::inherit())
+    }
+
+    /// The same; what it logs goes to `log`.
+    ///
+    /// # Panics
+    /// When it does not listen.
+    #[must_use]
+    pub fn start_into(
+        program: &Path,
+        flags: &[&str],
+        variables: &[(&str, &str)],
+        log: impl Into<Stdio>,
+    ) -> Self {
         let mut process = bound(program)
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(flags)
             .env("UNDERTONE_LOG", "warn")
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
+            .stderr(log)
             .spawn()
             .expect("the program starts");
         let stdout = process.stdout.take().expect("its output is ours");

@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -31,7 +32,12 @@ pub enum Fault {
     NoStartTls,
     /// It takes the message and hangs up before it says so.
     HangUpAfterData,
+    /// It takes the message and says so half a second later.
+    SlowAfterData,
 }
+
+/// How long a slow server takes.
+const SLOW: Duration = Duration::from_millis(500);
 
 /// A message it took.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,8 +187,12 @@ impl Shared {
                     let mut state = self.state();
                     let (from, to) = (client.from.clone(), std::mem::take(&mut client.to));
                     state.taken.push(Taken { from, to, text, is_safe });
-                    if state.fault == Some(Fault::HangUpAfterData) {
-                        return Ok(false);
+                    let fault = state.fault;
+                    drop(state);
+                    match fault {
+                        Some(Fault::HangUpAfterData) => return Ok(false),
+                        Some(Fault::SlowAfterData) => std::thread::sleep(SLOW),
+                        _ => {}
                     }
                     "250 taken".to_owned()
                 }

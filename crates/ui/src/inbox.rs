@@ -4,7 +4,7 @@ use askama::Template;
 use chrono::{DateTime, Utc};
 
 use crate::words::EN;
-use crate::{Frame, rendered};
+use crate::{Frame, rendered, text};
 
 /// An alert that is not done with.
 #[derive(Debug, Clone)]
@@ -31,6 +31,13 @@ pub struct InboxAlert {
     pub due_at: DateTime<Utc>,
     /// That moment has passed.
     pub is_late: bool,
+}
+
+impl InboxAlert {
+    /// The score as every page writes one.
+    fn shown_score(&self) -> Option<String> {
+        self.score.map(|score| text::score(score as f64))
+    }
 }
 
 /// Something one was told.

@@ -136,6 +136,8 @@ struct LatestView {
     summary: String,
     scorer: &'static str,
     confidence: String,
+    /// Why the embedded model read it and not the LLM; empty where nothing stood in the way.
+    instead: &'static str,
 }
 
 struct View<'a> {
@@ -465,5 +467,6 @@ fn latest(
             ScorerKind::Openai | ScorerKind::Cascade => w.by_llm,
         },
         confidence: format!("{} %", l.confidence),
+        instead: l.read_instead.map_or("", w.why_instead),
     }
 }

@@ -1,5 +1,6 @@
 //! Every word of the interface. A second language is a second [`Words`] of which each page is given the one its reader wants.
 
+use undertone_core::SkipReason;
 use undertone_core::visibility::Reason;
 
 /// The words, by what they are for.
@@ -149,6 +150,7 @@ pub struct Words {
     pub corrected: &'static str,
     pub text_gone: &'static str,
     pub by_local: &'static str,
+    pub why_instead: fn(SkipReason) -> &'static str,
     pub by_claude: &'static str,
     pub by_llm: &'static str,
     pub sure: &'static str,
@@ -362,6 +364,7 @@ pub const EN: Words = Words {
     corrected: "Corrected by a person",
     text_gone: "The text is no longer kept.",
     by_local: "Embedded model",
+    why_instead,
     by_claude: "Claude",
     by_llm: "Language model",
     sure: "sure",
@@ -408,3 +411,14 @@ pub const EN: Words = Words {
     unsubscribed_more: "{email} gets no more e-mails about: {about}. It can be switched on again after logging in.",
     all_notices: "all notices",
 };
+
+/// Why the embedded model read what the LLM was to read.
+fn why_instead(reason: SkipReason) -> &'static str {
+    match reason {
+        SkipReason::DailyTokenCap => "Read instead of the LLM, whose tokens of the day were used up.",
+        SkipReason::MonthlyBudget => "Read instead of the LLM, whose budget of the month was used up.",
+        SkipReason::NoKey => "Read instead of the LLM, for which there was no key.",
+        SkipReason::Refused => "Read instead of the LLM, which declined to.",
+        _ => "Read instead of the LLM, which could not be asked.",
+    }
+}

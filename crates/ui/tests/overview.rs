@@ -7,10 +7,11 @@ mod sample;
 
 use std::collections::HashSet;
 
+use undertone_core::SkipReason;
 use undertone_core::overview::{Count, Overview, Seen};
 use undertone_core::verdict::{Evidence, Span};
 use undertone_core::visibility::{Figures, Reason};
-use undertone_ui::{Login, OverviewPage, Problem, assets};
+use undertone_ui::{Inbox, InboxAlert, Login, OverviewPage, Problem, assets};
 
 const CURL: &str = "curl http://localhost:8080/api/v1/interactions -d '{\"text\": \"Hello\"}'";
 
@@ -260,6 +261,52 @@ fn what_is_not_shown_is_not_said_to_be_absent() {
     }
     let all = page(&sample::busy(30));
     assert!(!all.contains("You do not see everything") && all.contains("scored today"));
+}
+
+#[test]
+fn what_was_read_instead_of_the_llm_says_so() {
+    let mut overview = sample::busy(30);
+    assert!(!page(&overview).contains("instead of the LLM"));
+    for (reason, told) in [
+        (SkipReason::LlmUnavailable, "Read instead of the LLM, which could not be asked."),
+        (SkipReason::DailyTokenCap, "whose tokens of the day were used up."),
+        (SkipReason::MonthlyBudget, "whose budget of the month was used up."),
+        (SkipReason::NoKey, "for which there was no key."),
+        (SkipReason::Refused, "which declined to."),
+    ] {
+        overview.latest[0].read_instead = Some(reason);
+        let html = page(&overview);
+        assert!(html.contains(told) && html.contains("Embedded model"), "{reason:?}: {html}");
+    }
+}
+
+#[test]
+fn scores_read_alike_on_every_page() {
+    let at = sample::now();
+    let alert = |score| InboxAlert {
+        id: "1".to_owned(),
+        version: 1,
+        customer: "Ana".to_owned(),
+        category: "delivery".to_owned(),
+        score: Some(score),
+        state: "open",
+        responsible: None,
+        is_mine: false,
+        raised_at: at,
+        due_at: at,
+        is_late: false,
+    };
+    let html = undertone_ui::inbox(&Inbox {
+        tenant: "Acme",
+        user: ("ana@example.com", "token"),
+        error: None,
+        alerts: &[alert(-51), alert(12)],
+        may_act: true,
+        notes: &[],
+        unread: 0,
+        older: None,
+    });
+    assert!(html.contains("delivery · −51<") && html.contains("delivery · +12<"), "{html}");
 }
 
 #[test]

@@ -75,6 +75,7 @@ fn overview(name: &str, text: Option<&str>) -> Overview {
             category: "product_quality".to_owned(),
             summary: name.to_owned(),
             scorer: ScorerKind::Local,
+            read_instead: None,
             text: text.map(str::to_owned),
             evidence: vec![Evidence::found(Span { start: 0, end: 8 }, String::new(), -9.0)],
         }],

@@ -89,12 +89,6 @@ impl OfAgent<'_> {
     }
 }
 
-/// The answer about one agent.
-pub struct ToldOfOne {
-    pub agent: Agent,
-    pub json: Value,
-}
-
 impl Numbers {
     /// Reads them.
     ///
@@ -224,18 +218,18 @@ impl Numbers {
     }
 
     /// The answer about one agent, with why there is no number where there is none.
-    pub fn told_of_one(&self, agent: Agent) -> ToldOfOne {
-        let one = self.of(&agent);
+    pub fn told_of_one(&self, agent: &Agent) -> Value {
+        let one = self.of(agent);
         let why = if one.is_too_few() {
             Some(format!("fewer than {} contacts with a score on these days", self.minimum))
         } else {
             one.hidden.map(|reason| reason.explanation().to_owned())
         };
-        let mut json = self.told();
-        json["agent"] = told_agent(&agent);
-        json["numbers"] = self.told_number(&one);
-        json["why_none"] = json!(why);
-        ToldOfOne { agent, json }
+        let mut told = self.told();
+        told["agent"] = told_agent(agent);
+        told["numbers"] = self.told_number(&one);
+        told["why_none"] = json!(why);
+        told
     }
 }
 

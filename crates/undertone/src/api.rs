@@ -17,8 +17,9 @@ mod groups;
 mod guide;
 mod health;
 pub mod inbox;
-mod interactions;
+pub mod interactions;
 mod keys;
+pub mod live;
 pub mod me;
 mod module;
 mod notifications;
@@ -55,7 +56,7 @@ pub use interactions::explanation;
 
 use crate::app::App;
 use crate::{limits, pages};
-use caller::Access::{self, Needs, Page, Public};
+use caller::Access::{self, Needs, Page, PageFor, Public};
 use undertone_core::Permission as May;
 
 /// The longest body that is read as a whole, in bytes. Files of interactions are read in pieces and may be longer.
@@ -65,7 +66,7 @@ pub const MAX_BODY: usize = crate::intake::MOST_ITEM;
 pub struct Route {
     /// `GET`, `POST` …
     pub method: &'static str,
-    /// The address; `{id}` stands for an id.
+    /// The address; `{id}` stands for an id, `{*file}` for all the rest.
     pub path: &'static str,
     /// Who may use it.
     pub access: Access,
@@ -85,6 +86,7 @@ const fn route(
 pub const ROUTES: &[Route] = &[
     route("POST", "/api/v1/interactions", Needs(May::Ingest), || post(interactions::take)),
     route("GET", "/api/v1/interactions", Needs(May::Read), || get(interactions::list)),
+    route("GET", "/api/v1/interactions/export", Needs(May::Export), || get(interactions::export)),
     route("GET", "/api/v1/interactions/{id}", Needs(May::Read), || get(interactions::show)),
     route("POST", "/api/v1/interactions/{id}/rescore", Needs(May::Backfill), || post(backfills::rescore)),
     route("GET", "/api/v1/interactions/{id}/override", Needs(May::Read), || get(overrides::show)),
@@ -101,7 +103,7 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/api/v1/customers/{id}/sentiment", Needs(May::Read), || get(customers::sentiment)),
     route("PUT", "/api/v1/customers/{id}", Needs(May::Ingest), || put(people::save_customer)),
     route("PUT", "/api/v1/customers/{id}/opt-out", Needs(May::Ingest), || put(people::opt_out)),
-    route("DELETE", "/api/v1/customers/{id}/opt-out", Needs(May::Ingest), || delete(people::opt_in)),
+    route("DELETE", "/api/v1/customers/{id}/opt-out", Needs(May::Privacy), || delete(people::opt_in)),
     route("DELETE", "/api/v1/customers/{id}", Needs(May::Privacy), || delete(privacy::erase_customer)),
     route("GET", "/api/v1/customers/{id}/export", Needs(May::Privacy), || get(privacy::export)),
     route("PUT", "/api/v1/customers/{id}/legal-hold", Needs(May::Privacy), || put(privacy::place_hold)),
@@ -235,6 +237,9 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/readyz", Public, || get(health::ready)),
     route("GET", "/metrics", Public, || get(health::metrics)),
     route("GET", "/api/openapi.json", Public, || get(openapi::document)),
+    route("GET", "/api/docs", Public, || get(openapi::to_browser)),
+    route("GET", "/api/docs/", Public, || get(openapi::browser)),
+    route("GET", "/api/docs/{*file}", Public, || get(openapi::browser_file)),
     route("GET", "/api/docs/errors", Public, || get(openapi::errors)),
     route("GET", "/api/docs/events", Public, || get(events::catalogue)),
     // Pages.
@@ -247,7 +252,7 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/inbox", Page, || get(pages::inbox::show)),
     route("POST", "/inbox/read-all", Page, || post(pages::inbox::read_all)),
     route("POST", "/inbox/{id}/read", Page, || post(pages::inbox::read)),
-    route("POST", "/inbox/alerts/{id}", Page, || post(pages::inbox::act)),
+    route("POST", "/inbox/alerts/{id}", PageFor(May::Alerts), || post(pages::inbox::act)),
     route("GET", "/account", Page, || get(pages::account::show)),
     route("POST", "/account/password", Page, || post(pages::account::change_password)),
     route("POST", "/account/log-out", Page, || post(pages::account::log_out)),
@@ -293,7 +298,6 @@ pub fn router(app: &App) -> Router {
     }
     let pages_are_compressed = SizeAbove::new(1024).and(NotForContentType::const_new("text/event-stream"));
     router
-        .merge(openapi::browser())
         .with_state(app.clone())
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(app.clone(), limits::by_address))
@@ -324,8 +328,10 @@ async fn headers(request: axum::extract::Request, next: Next) -> Response {
     ] {
         all.insert(name, HeaderValue::from_static(value));
     }
-    // Customers' words do not stay in caches, unless an answer says otherwise.
-    all.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    // Customers' words do not stay in caches; what is the same for everybody says so. A stream of events would say `no-cache`, which keeps it.
+    if !all.get(header::CACHE_CONTROL).is_some_and(|told| told.as_bytes().starts_with(b"public")) {
+        all.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     response
 }
 

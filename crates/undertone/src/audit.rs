@@ -1,6 +1,6 @@
 //! The audit log as it is asked for, told and exported, by the API and on the command line alike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::BufRead;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -8,15 +8,19 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use undertone_core::usage::calendar::begins;
+use undertone_core::visibility::Reason;
 use undertone_store::audit::chain::{Follower, moment};
 use undertone_store::audit::{Entry, Filter, Head};
 use undertone_store::{Act, Store, StoreError, TenantId};
 
 use crate::output::guard;
 use crate::usage::day;
+use crate::visibility::{Eyes, why};
 
 /// Entries written at a time.
 const PAGE: u16 = 500;
+/// What is noted under the id of an interaction and says what was read out of it.
+const OF_VERDICTS: [&str; 3] = ["sentiment_override", "sentiment_agreed", "review_label"];
 /// The longest word that is looked for, in bytes.
 const MOST_WORD: usize = 256;
 
@@ -99,8 +103,25 @@ fn read_moment(name: &str, text: &str, zone: Tz, end: bool) -> Result<DateTime<U
     Ok(begins(zone, if end { day.succ_opt().unwrap_or(day) } else { day }))
 }
 
-/// An entry as the API tells it.
-pub fn told(entry: &Entry, names: &BTreeMap<String, String>) -> Value {
+/// Why these entries are told without what they say, by their ids: it would tell the reader of a verdict that the tenant's policy hides from
+/// them. That something was done, by whom and to what is told all the same.
+pub async fn hidden(
+    store: &Store,
+    eyes: &Eyes,
+    entries: &[Entry],
+) -> Result<HashMap<String, Reason>, StoreError> {
+    let telling = || {
+        entries.iter().filter(|entry| entry.payload.is_some() && OF_VERDICTS.contains(&entry.action.as_str()))
+    };
+    let ids: Vec<&str> = telling().map(|entry| entry.subject.as_str()).collect();
+    let sights = eyes.on_interactions(store, &ids).await?;
+    let why_not = |entry: &Entry| sights.of(&entry.subject).reason.map(|reason| (entry.id.clone(), reason));
+    Ok(telling().filter(|entry| !sights.of(&entry.subject).is_open()).filter_map(why_not).collect())
+}
+
+/// An entry as the API tells it; `reserve`: why it is told without what it says.
+pub fn told(entry: &Entry, names: &BTreeMap<String, String>, reserve: Option<Reason>) -> Value {
+    let payload = entry.payload.as_deref().filter(|_| reserve.is_none());
     json!({
         "id": entry.id,
         "at": entry.at,
@@ -109,8 +130,9 @@ pub fn told(entry: &Entry, names: &BTreeMap<String, String>) -> Value {
         "action": entry.action,
         "subject": entry.subject,
         "from": entry.from,
-        "payload": entry.payload.as_deref().map(|text| serde_json::from_str::<Value>(text).unwrap_or_else(|_| json!(text))),
+        "payload": payload.map(|text| serde_json::from_str::<Value>(text).unwrap_or_else(|_| json!(text))),
         "payload_erased": entry.payload.is_none(),
+        "payload_hidden": reserve.map(why),
         "seq": entry.seq,
         "digest": entry.digest,
     })
@@ -160,6 +182,9 @@ struct Line {
     payload_salt: Option<String>,
     payload_digest: String,
     digest: Option<String>,
+    /// Why the payload is not there though it was not erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    payload_hidden: Option<Reason>,
 }
 
 /// An export that is written piece by piece, in the order of the chain.
@@ -168,21 +193,24 @@ pub struct Export {
     tenant: TenantId,
     wanted: Wanted,
     format: Format,
+    eyes: Option<Eyes>,
     last: Option<Entry>,
     begun: bool,
 }
 
 impl Export {
-    /// Begins an export and notes it in the log itself: what leaves is known before it leaves.
+    /// Begins an export and notes it in the log itself: what leaves is known before it leaves. `eyes` are those of whoever gets it; none:
+    /// the operator's, who has the database.
     pub async fn begin(
         store: &Store,
         act: &Act<'_>,
         wanted: Wanted,
         format: Format,
+        eyes: Option<Eyes>,
     ) -> Result<Self, StoreError> {
         let payload = json!({"format": format, "wanted": wanted});
         store.note(act, ("audit_exported", "audit_log"), &payload).await?;
-        Ok(Self { store: store.clone(), tenant: act.tenant, wanted, format, last: None, begun: false })
+        Ok(Self { store: store.clone(), tenant: act.tenant, wanted, format, eyes, last: None, begun: false })
     }
 
     /// The next piece; none at the end.
@@ -197,7 +225,14 @@ impl Export {
                 text += "tenant,seq,id,at,actor,actor_name,action,subject,from,payload,payload_salt,payload_digest,digest\r\n";
             }
         }
+        let hidden = match &self.eyes {
+            Some(eyes) => hidden(&self.store, eyes, &entries).await?,
+            None => HashMap::new(),
+        };
         for entry in &entries {
+            let reserve = hidden.get(&entry.id).copied();
+            // With its salt, whoever has the digest could try scores until one fits.
+            let shown = |text: &Option<String>| text.clone().filter(|_| reserve.is_none());
             let line = Line {
                 tenant: self.tenant.0,
                 seq: entry.seq,
@@ -208,10 +243,11 @@ impl Export {
                 action: entry.action.clone(),
                 subject: entry.subject.clone(),
                 from: entry.from.clone(),
-                payload: entry.payload.clone(),
-                payload_salt: entry.payload_salt.clone(),
+                payload: shown(&entry.payload),
+                payload_salt: shown(&entry.payload_salt),
                 payload_digest: entry.payload_digest.clone(),
                 digest: entry.digest.clone(),
+                payload_hidden: reserve,
             };
             text += &match self.format {
                 Format::Jsonl => json!(line).to_string() + "\n",
@@ -349,6 +385,7 @@ mod tests {
             payload_salt: None,
             payload_digest: "d".to_owned(),
             digest: None,
+            payload_hidden: None,
         };
         let expected = "1,2,x,2026-11-20T07:30:00.000000Z,user:1,'=cmd()@example.com,looked,\"'+1, \"\"two\"\"[31m\",,\"{\"\"a\"\":1}\",,d,\r\n";
         assert_eq!(csv_line(&line), expected);

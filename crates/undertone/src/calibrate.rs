@@ -8,7 +8,7 @@ use serde_json::json;
 use undertone_core::Label;
 use undertone_scoring::local::lesson::{LEAST_PER_LABEL, Trial};
 use undertone_scoring::local::{Example, LocalScorer};
-use undertone_store::lessons::{Kept, LabelledText, LessonEntry, MOST_LABELS, NewLesson};
+use undertone_store::lessons::{Kept, LabelCount, LabelledText, LessonEntry, MOST_LABELS, NewLesson};
 use undertone_store::{Act, Store, StoreError, TenantId};
 
 use crate::error::CliError;
@@ -61,7 +61,7 @@ pub struct Made {
 /// How things stand.
 #[derive(Debug, Serialize)]
 pub struct Standing {
-    /// Labels that were handed in, and how many are missing of each where nothing was corrected.
+    /// Of each label how many texts there are to learn from, where they come from, and how many are missing.
     pub labels: serde_json::Map<String, serde_json::Value>,
     /// How many of each are needed.
     pub needed: usize,
@@ -162,22 +162,38 @@ pub async fn activate(
 /// How things stand for a tenant.
 pub async fn standing(store: &Store, reader: &LocalScorer, tenant: TenantId) -> Result<Standing, StoreError> {
     let counts = store.label_counts(tenant).await?;
-    let missing = |label: Label, count: u64| match label {
+    let missing = |count: &LabelCount| match count.label {
         Label::Mixed => 0,
-        _ => (LEAST_PER_LABEL as u64).saturating_sub(count),
+        _ => (LEAST_PER_LABEL as u64).saturating_sub(count.texts()),
     };
     let labels = counts
-        .into_iter()
-        .map(|(label, texts)| {
-            (label.as_str().to_owned(), json!({"texts": texts, "missing": missing(label, texts)}))
+        .iter()
+        .map(|count| {
+            let told = json!({
+                "texts": count.texts(),
+                "handed_in": count.handed_in,
+                "reviewed": count.reviewed,
+                "corrected": count.corrected,
+                "missing": missing(count),
+            });
+            (count.label.as_str().to_owned(), told)
         })
         .collect();
     Ok(Standing {
         labels,
         needed: LEAST_PER_LABEL,
         model_version: reader.model_version().to_owned(),
-        lessons: store.lessons(tenant).await?.into_iter().map(|lesson| in_use(lesson, reader)).collect(),
+        lessons: lessons(store, reader, tenant).await?,
     })
+}
+
+/// The last hundred lessons of a tenant, the latest first.
+pub async fn lessons(
+    store: &Store,
+    reader: &LocalScorer,
+    tenant: TenantId,
+) -> Result<Vec<LessonEntry>, StoreError> {
+    Ok(store.lessons(tenant).await?.into_iter().map(|lesson| in_use(lesson, reader)).collect())
 }
 
 /// A lesson of another model is passed over when texts are read, whatever its row says.

@@ -10,11 +10,14 @@ mod configuration;
 mod customer;
 mod demo;
 mod destinations;
-mod doctor;
+pub mod doctor;
 mod eval;
 mod explain;
+mod incidents;
 mod key;
+mod listing;
 mod model;
+mod review;
 mod score;
 mod scorer;
 mod secrets;
@@ -86,11 +89,13 @@ pub enum Command {
     Module(admin::ModuleArguments),
     /// Read, verify and export the audit log: who did what, and proof of it
     Audit(audit::AuditArguments),
-    /// List alerts, and tell what became of one
+    /// List alerts, take them on and resolve them
     Alerts(alerts::AlertsArguments),
-    /// List incidents: many customers low about the same thing at once
-    Incidents(alerts::IncidentsArguments),
-    /// List destinations of events, and send a test message
+    /// Have verdicts checked by people who do not know them, and tell how far these agree
+    Review(review::ReviewArguments),
+    /// List, show and close incidents: many customers low about the same thing at once
+    Incidents(incidents::IncidentsArguments),
+    /// List destinations of events and what was sent to them; send again, and test
     Destinations(destinations::DestinationsArguments),
     /// Bring settings of alerts and destinations to what a file says
     Apply(configuration::ApplyArguments),
@@ -155,7 +160,8 @@ pub fn run(command: Command) -> Result<Outcome, CliError> {
         Command::Module(arguments) => admin::run_module(arguments),
         Command::Audit(arguments) => audit::run(arguments),
         Command::Alerts(arguments) => alerts::run_alerts(&arguments),
-        Command::Incidents(arguments) => alerts::run_incidents(&arguments),
+        Command::Review(arguments) => review::run(&arguments),
+        Command::Incidents(arguments) => incidents::run(&arguments),
         Command::Destinations(arguments) => destinations::run(&arguments),
         Command::Apply(arguments) => configuration::run_apply(&arguments),
         Command::Export(arguments) => configuration::run_export(&arguments),

@@ -1,8 +1,10 @@
-//! The machine's clock, and ids from it. The only place that asks for either.
+//! The machine's clock, and ids from it: the only place that asks for either. And pauses, which the end of the service cuts short.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
+use tokio::sync::watch;
 use undertone_core::{Clock, Ids};
 use uuid::{ContextV7, Timestamp, Uuid};
 
@@ -13,6 +15,15 @@ impl Clock for MachineClock {
     #[expect(clippy::disallowed_methods, reason = "this is the clock that is handed in everywhere else")]
     fn now(&self) -> DateTime<Utc> {
         Utc::now().trunc_subsecs(6)
+    }
+}
+
+/// Pauses; answers whether to go on: not where the service ends, and then at once.
+pub async fn rest(ending: &mut watch::Receiver<bool>, pause: Duration) -> bool {
+    tokio::select! {
+        biased;
+        _ = ending.wait_for(|end| *end) => false,
+        () = tokio::time::sleep(pause) => true,
     }
 }
 

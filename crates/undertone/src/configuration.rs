@@ -16,15 +16,17 @@ pub use export::export;
 pub use plan::{Ground, NoPlan, Plan};
 
 /// The settings that a file may hold: those of alerts, and where events go.
-pub const SETTINGS: [&str; 10] = [
+pub const SETTINGS: [&str; 12] = [
     "alert_threshold",
     "cooldown_minutes",
     "recipients",
     "business_hours",
     "respond_within_minutes",
     "escalate_after_minutes",
+    "escalate_to",
     "incident_customers",
     "incident_minutes",
+    "tell_within_hours",
     "emit_workflow_events",
     "dispatch_webhooks",
 ];

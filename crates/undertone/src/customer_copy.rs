@@ -12,6 +12,7 @@ use undertone_core::Settings;
 use undertone_core::notice::{Facts, Language};
 use undertone_store::interactions::{Filter, Listed};
 use undertone_store::people::Customer;
+use undertone_store::privacy::copy::about::AlertAbout;
 use undertone_store::{Store, StoreError, Tenant};
 
 use others::Others;
@@ -171,6 +172,9 @@ impl CustomerCopy {
             "legal_hold_since": store.legal_hold(tenant, &customer.id).await?.map(|hold| hold.placed_at),
             "done_about_you": store.mentions(tenant, &[&customer.id]).await?,
             "told_to_others": store.events_about(tenant, &[&customer.id]).await?,
+            "people_told": store.people_told(tenant, &[&customer.id]).await?,
+            "sent_to": store.sent_about(tenant, &[&customer.id]).await?,
+            "conversations_of_others": store.guest_of(tenant, &customer.id).await?,
             "about_this_data": facts,
         }))
     }
@@ -184,11 +188,20 @@ impl CustomerCopy {
             fields.remove("attempts");
             fields.remove("next_attempt_at");
         }
-        told["texts"] = json!(store.texts(tenant, id).await?);
+        let texts = store.texts(tenant, id).await?;
+        let alerts = store.alerts_about(tenant, id).await?;
+        let mut subjects: Vec<&str> = vec![id];
+        subjects.extend(alerts.iter().map(AlertAbout::id));
         told["verdicts"] = json!(store.revisions(tenant, id).await?);
         told["corrections"] = json!(store.corrections(tenant, id).await?);
-        told["done_about_it"] = json!(store.mentions(tenant, &[id]).await?);
-        told["told_to_others"] = json!(store.events_about(tenant, &[id]).await?);
+        told["reviews"] = json!(store.reviews_of(tenant, id).await?);
+        told["learnt_from"] = json!(store.learnt_from(tenant, &listed.kind, &texts).await?);
+        told["done_about_it"] = json!(store.mentions(tenant, &subjects).await?);
+        told["told_to_others"] = json!(store.events_about(tenant, &subjects).await?);
+        told["people_told"] = json!(store.people_told(tenant, &subjects).await?);
+        told["sent_to"] = json!(store.sent_about(tenant, &subjects).await?);
+        told["alerts"] = json!(alerts);
+        told["texts"] = json!(texts);
         others.leave_out_of(&mut told);
         Ok(told)
     }

@@ -17,11 +17,12 @@ mod teams;
 mod webhook;
 mod zendesk;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use undertone_core::destination::DestinationKind;
@@ -29,6 +30,7 @@ use undertone_store::destinations::Sent;
 use undertone_store::secrets::Keyring;
 use undertone_store::{Store, StoreError, TenantId};
 
+use crate::clock::rest;
 use crate::mail::{Mailer, Post};
 
 pub use draft::{Draft, Wished, Wrong};
@@ -40,8 +42,12 @@ pub use secrets::{Secrets, new_signing_key};
 
 /// How often is looked for messages that are due.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// A lane that could not go on is opened again after this.
+const AFTER_ERROR: Duration = Duration::from_secs(5);
 /// Deliveries are kept this long, with every try.
 const KEEP: TimeDelta = TimeDelta::days(30);
+/// A whole message, of however many exchanges: with this, one that is begun in time ends before its lease does.
+const LONGEST: Duration = Duration::from_secs(40);
 /// Looks between two clean-ups: ten minutes.
 const TIDY_EVERY: u64 = 2400;
 
@@ -109,12 +115,38 @@ impl Pace {
 
 /// Sends one message.
 async fn send(outward: &Outward, kind: DestinationKind, message: &Message<'_>) -> Outcome {
-    match kind {
-        DestinationKind::Webhook => webhook::send(outward, message).await,
-        DestinationKind::Slack => slack::send(outward, message).await,
-        DestinationKind::Pagerduty => pagerduty::send(outward, message).await,
-        DestinationKind::Teams => teams::send(outward, message).await,
-        DestinationKind::Zendesk => zendesk::send(outward, message).await,
+    let sending = async {
+        match kind {
+            DestinationKind::Webhook => webhook::send(outward, message).await,
+            DestinationKind::Slack => slack::send(outward, message).await,
+            DestinationKind::Pagerduty => pagerduty::send(outward, message).await,
+            DestinationKind::Teams => teams::send(outward, message).await,
+            DestinationKind::Zendesk => zendesk::send(outward, message).await,
+        }
+    };
+    within(LONGEST, sending).await
+}
+
+/// What comes of it, or that it was not done in time.
+async fn within(longest: Duration, sending: impl Future<Output = Outcome>) -> Outcome {
+    tokio::time::timeout(longest, sending).await.unwrap_or_else(|_| {
+        let why = format!("it was not done within {} seconds", longest.as_secs());
+        Outcome { sent: Sent::Failed(why), status: None }
+    })
+}
+
+/// Posts JSON to a destination's address; `judge` says what the answer means.
+async fn post(
+    outward: &Outward,
+    message: &Message<'_>,
+    body: &serde_json::Value,
+    judge: fn(&Reply) -> Outcome,
+) -> Outcome {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    match outward.exchange(OutRequest::post(&message.secrets.url, headers, body.to_string())).await {
+        Ok(reply) => judge(&reply),
+        Err(none) => none.into(),
     }
 }
 
@@ -152,21 +184,20 @@ impl Deliveries {
     }
 }
 
-/// Destinations that have a lane in this process.
-type Busy = Arc<Mutex<HashSet<(TenantId, String)>>>;
+/// The lanes of this process, by their destination: none while one is open, and else when the next message may begin, so that a receiver's
+/// pace holds from one lane to the next. Each process has its own pace.
+type Lanes = Arc<Mutex<HashMap<(TenantId, String), Option<Instant>>>>;
 
 /// Opens a lane for every destination that has something due, until the service ends.
 async fn serve(tools: Tools, mut ending: watch::Receiver<bool>) {
-    let busy = Busy::default();
-    let mut lanes = JoinSet::new();
+    let lanes = Lanes::default();
+    let mut open = JoinSet::new();
     for looks in 0_u64.. {
-        tokio::select! {
-            biased;
-            _ = ending.wait_for(|end| *end) => break,
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+        if !rest(&mut ending, LOOK_EVERY).await {
+            break;
         }
-        while lanes.try_join_next().is_some() {}
-        if let Err(error) = open_lanes(&tools, &busy, &mut lanes, &ending).await {
+        while open.try_join_next().is_some() {}
+        if let Err(error) = open_lanes(&tools, &lanes, &mut open, &ending).await {
             tracing::warn!(%error, "looking for messages to send failed: {error}");
         }
         if looks % TIDY_EVERY == 0
@@ -175,31 +206,41 @@ async fn serve(tools: Tools, mut ending: watch::Receiver<bool>) {
             tracing::warn!(%error, "cleaning up deliveries failed: {error}");
         }
     }
-    while lanes.join_next().await.is_some() {}
+    while open.join_next().await.is_some() {}
 }
 
 async fn open_lanes(
     tools: &Tools,
-    busy: &Busy,
-    lanes: &mut JoinSet<()>,
+    lanes: &Lanes,
+    open: &mut JoinSet<()>,
     ending: &watch::Receiver<bool>,
 ) -> Result<(), StoreError> {
     for (tenant, id) in tools.store.destinations_due().await? {
         let key = (tenant, id.clone());
-        if !busy.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone()) {
-            continue;
-        }
-        let (tools, busy, ending) = (tools.clone(), busy.clone(), ending.clone());
-        lanes.spawn(async move {
-            if let Err(error) = lane::serve(&tools, tenant, &id, &ending).await {
+        let Some(mut turn) = taken(lanes, &key) else { continue };
+        let (tools, lanes, mut ending) = (tools.clone(), lanes.clone(), ending.clone());
+        open.spawn(async move {
+            if let Err(error) = lane::serve(&tools, tenant, &id, &mut turn, &ending).await {
                 tracing::warn!(%error, destination = id, "messages to the destination {id} wait: {error}");
                 // Whatever it is, it is not tried in a circle.
-                tokio::time::sleep(Duration::from_secs(5)).await;
+                rest(&mut ending, AFTER_ERROR).await;
             }
-            busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+            lanes.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Some(turn));
         });
     }
+    // Who may begin at once need not be remembered.
+    let now = Instant::now();
+    lanes.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, turn| turn.is_none_or(|turn| turn > now));
     Ok(())
+}
+
+/// Takes a destination's lane, if nobody has it: when the next message may begin.
+fn taken(lanes: &Lanes, key: &(TenantId, String)) -> Option<Instant> {
+    let mut lanes = lanes.lock().unwrap_or_else(PoisonError::into_inner);
+    match lanes.insert(key.clone(), None) {
+        Some(None) => None,
+        turn => Some(turn.flatten().unwrap_or_else(Instant::now)),
+    }
 }
 
 async fn tidy(store: &Store) -> Result<(), StoreError> {
@@ -227,4 +268,26 @@ fn test_message<T>(event: &str, data: &serde_json::Value, make: impl FnOnce(&Mes
         secrets: &secrets,
         public_url: "https://undertone.example",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_takes_too_long_has_failed() {
+        let never = within(Duration::from_millis(20), std::future::pending()).await;
+        assert!(matches!(never.sent, Sent::Failed(why) if why.contains("not done within")));
+    }
+
+    #[test]
+    fn a_lane_is_one_persons_and_remembers_when_the_next_message_may_begin() {
+        let (lanes, key) = (Lanes::default(), (TenantId(1), "d1".to_owned()));
+        let begin = |turn| lanes.lock().unwrap().insert(key.clone(), turn);
+        assert!(taken(&lanes, &key).is_some_and(|turn| turn <= Instant::now()));
+        assert_eq!(taken(&lanes, &key), None, "somebody has it");
+        let later = Instant::now() + Duration::from_secs(1);
+        begin(Some(later));
+        assert_eq!(taken(&lanes, &key), Some(later));
+    }
 }

@@ -21,6 +21,7 @@ use undertone_store::secrets::Secret;
 
 use crate::config::Config;
 use crate::error::CliError;
+use crate::llm::web::known_here;
 
 pub use letter::{Letter, Told};
 #[cfg(test)]
@@ -55,18 +56,18 @@ impl Mailer {
     /// # Errors
     /// With the name of what can not be used.
     pub fn new(config: &Config, password: Option<&Secret>) -> Result<Option<Self>, CliError> {
-        Self::trusting(config, password, rustls_native_certs::load_native_certs().certs)
+        if config.smtp_host.is_empty() {
+            return Ok(None);
+        }
+        Self::trusting(config, password, known_here()).map(Some)
     }
 
     /// The same, trusting these authorities besides those that browsers trust.
     fn trusting(
         config: &Config,
         password: Option<&Secret>,
-        known: Vec<CertificateDer<'static>>,
-    ) -> Result<Option<Self>, CliError> {
-        if config.smtp_host.is_empty() {
-            return Ok(None);
-        }
+        known: &[CertificateDer<'static>],
+    ) -> Result<Self, CliError> {
         let wrong = |name: &str, told: String| {
             CliError::Failed(format!("the configuration can not be used: {name}: {told}"))
         };
@@ -98,7 +99,7 @@ impl Mailer {
             builder =
                 builder.credentials(Credentials::new(config.smtp_user.clone(), password.expose().to_owned()));
         }
-        Ok(Some(Self { transport: builder.build(), from }))
+        Ok(Self { transport: builder.build(), from })
     }
 
     /// Whether the server can be reached and lets us in.
@@ -133,7 +134,7 @@ impl Mailer {
 }
 
 /// Whom TLS trusts: those whom browsers trust, and those the machine knows; see [`crate::llm::Web`].
-fn parameters(host: &str, known: Vec<CertificateDer<'static>>) -> Result<TlsParameters, CliError> {
+fn parameters(host: &str, known: &[CertificateDer<'static>]) -> Result<TlsParameters, CliError> {
     let mut builder =
         TlsParameters::builder(host.to_owned()).certificate_store(CertificateStore::WebpkiRoots);
     for known in known {

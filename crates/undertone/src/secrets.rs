@@ -93,6 +93,14 @@ impl ProviderKeys {
         }))
     }
 
+    /// The address that the key for `provider` is used at; `None` where there is none. The key need not open.
+    pub async fn address(&self, tenant: TenantId, provider: Provider) -> Result<Option<String>, StoreError> {
+        if let Some(kept) = self.store.provider_key(tenant, provider).await? {
+            return Ok(Some(kept.address().to_owned()));
+        }
+        Ok(self.given.installation(provider).map(|given| given.credentials.address().to_owned()))
+    }
+
     /// What is told of every provider. Of the installation's key only that there is one.
     pub async fn standing(&self, tenant: TenantId) -> Result<Vec<Standing>, StoreError> {
         let own = self.store.provider_keys(tenant).await?;

@@ -32,6 +32,11 @@ use exchange::Asking;
 pub use draft::Draft;
 pub use flow::{FLOW_LASTS, Flow};
 
+/// Where a provider sends the browser back to; `service` is the address under which people reach the service.
+pub fn redirect_address(service: &str) -> String {
+    format!("{}/login/sign-on/callback", service.trim_end_matches('/'))
+}
+
 /// What a provider says of itself is believed for this long. Its keys are asked for again as soon as one is missing.
 const KNOWN_FOR: TimeDelta = TimeDelta::minutes(10);
 /// Clocks differ by less than this.

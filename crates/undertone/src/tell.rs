@@ -12,11 +12,15 @@ use undertone_core::notification::{Category, Happening, told};
 use undertone_store::notices::{Recipient, Telling, Untold, UntoldEvent};
 use undertone_store::{Store, StoreError, TenantId};
 
+use crate::clock::rest;
 use crate::deliver::Stream;
+use crate::turns::Turns;
 use crate::visibility;
 
 /// How often is looked for events that people were not told of.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// After an error it is looked this much later.
+const AFTER_ERROR: Duration = Duration::from_secs(1);
 /// What happened longer ago is told to nobody any more: it came from a database that was long away.
 const STALE: TimeDelta = TimeDelta::days(7);
 /// Notices are kept this long.
@@ -26,16 +30,20 @@ const TIDY_EVERY: u64 = 6000;
 
 /// Tells people until the service ends. Several nodes may: each event is told by one.
 pub async fn serve(store: Store, stream: Stream, mut ending: watch::Receiver<bool>) {
+    let mut turns = Turns::new("telling people");
+    let mut pause = LOOK_EVERY;
     for looks in 0_u64.. {
-        tokio::select! {
-            biased;
-            _ = ending.wait_for(|end| *end) => return,
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+        if !rest(&mut ending, pause).await {
+            return;
         }
-        if let Err(error) = look(&store, &stream).await {
-            tracing::warn!(%error, "people could not be told of events: {error}");
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
+        pause = match some_of_each(&store, &stream, &mut turns).await {
+            Ok(true) => Duration::ZERO,
+            Ok(false) => LOOK_EVERY,
+            Err(error) => {
+                tracing::warn!(%error, "people could not be told of events: {error}");
+                AFTER_ERROR
+            }
+        };
         if looks % TIDY_EVERY == 0
             && let Err(error) = tidy(&store).await
         {
@@ -44,7 +52,14 @@ pub async fn serve(store: Store, stream: Stream, mut ending: watch::Receiver<boo
     }
 }
 
+/// Tells the people of each tenant of some of what has its place by now; answers whether there may be more.
+async fn some_of_each(store: &Store, stream: &Stream, turns: &mut Turns) -> Result<bool, StoreError> {
+    let tenants = store.tenants_with_untold().await?;
+    Ok(turns.round(tenants, |tenant| tell_some(store, stream, tenant)).await)
+}
+
 /// Tells everybody of everything that has its place by now.
+#[cfg(test)]
 pub async fn look(store: &Store, stream: &Stream) -> Result<(), StoreError> {
     for tenant in store.tenants_with_untold().await? {
         while tell_some(store, stream, tenant).await? {}
@@ -97,7 +112,7 @@ async fn tellings<'a>(
             assigned_to: event.payload["assigned_to"].as_str(),
             made_by: event.payload["made_by"].as_str(),
         };
-        let users = told(&what, &settings.recipients, &persons);
+        let users = told(&what, &settings.recipients, &settings.escalate_to, &persons);
         unheard += usize::from(users.is_empty() && Category::of(event.kind) == Some(Category::Alerts));
         for user in users {
             heard.entry(user).or_default().push(event);
@@ -137,10 +152,7 @@ pub async fn seen_by(
     if viewer.role.is_none() {
         return Ok(vec![None; events.len()]);
     }
-    let interaction = |payload: &Value| payload["interaction_id"].as_str().map(str::to_owned);
-    let asked =
-        events.iter().map(|(event, payload)| (*event, interaction(payload), (*payload).clone())).collect();
-    let seen = visibility::payloads(store, tenant, viewer, asked).await?;
+    let seen = visibility::payloads(store, tenant, viewer, &events).await?;
     let own = |payload: &Value| (payload["assigned_to"] == user).then(|| without_feelings(payload.clone()));
     let told = events.into_iter().zip(seen).map(|((event, payload), seen)| {
         seen.or_else(|| event.starts_with("alert.").then(|| own(payload)).flatten())

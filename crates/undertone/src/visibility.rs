@@ -4,7 +4,7 @@ mod overview;
 
 use std::collections::HashMap;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use undertone_core::Settings;
 use undertone_core::visibility::{Choice, Figures, LookedAt, Policy, Reason, Sight, Viewer, figures, see};
 use undertone_store::{Store, StoreError, TenantId};
@@ -63,6 +63,11 @@ impl Eyes {
     /// They see each score there is, so that nothing needs to be looked up.
     pub fn see_everything(&self) -> bool {
         self.figures() == Figures::Live
+    }
+
+    /// They see incidents: many customers at once are a group, and one that is told as it happens.
+    pub fn sees_incidents(&self) -> bool {
+        self.see_everything()
     }
 
     /// Which figures of groups they see.
@@ -151,28 +156,32 @@ pub fn why(reason: Reason) -> Value {
 /// What is delivered of events: each payload without what `viewer` may not see; `None` where the event itself would say it, so that nothing
 /// is delivered. To be asked when they are delivered, not when they happen: what may be seen changes meanwhile.
 ///
-/// An event is given by its name, the interaction it is about, if it is about one, and its payload. `viewer` is the person it goes to
+/// An event is given by its name and its payload, which names the interaction it is about, if it is about one. `viewer` is the person it goes to
 /// ([`Store::viewer`]), or for another program what [`Viewer::of_scopes`] says of its key.
 pub async fn payloads(
     store: &Store,
     tenant: TenantId,
     viewer: Viewer,
-    events: Vec<(&str, Option<String>, Value)>,
+    events: &[(&str, &Value)],
 ) -> Result<Vec<Option<Value>>, StoreError> {
     let settings = store.module(tenant).await?.settings;
     let eyes = Eyes::with(tenant, &settings, viewer);
-    let ids: Vec<&str> = events.iter().filter_map(|(_, interaction, _)| interaction.as_deref()).collect();
+    let ids: Vec<&str> = events.iter().filter_map(|(_, payload)| about(payload)).collect();
     let sights = eyes.on_interactions(store, &ids).await?;
-    let told = events.into_iter().map(|(event, interaction, payload)| match interaction {
-        Some(interaction) => of_interaction(sights.of(&interaction), event, payload),
-        // Many customers at once are a group, and one that is told as it happens.
-        None => (!event.starts_with("incident.") || eyes.see_everything()).then_some(payload),
+    let told = events.iter().map(|(event, payload)| match about(payload) {
+        Some(interaction) => of_interaction(sights.of(interaction), event, payload),
+        None => (!event.starts_with("incident.") || eyes.sees_incidents()).then(|| (*payload).clone()),
     });
     Ok(told.collect())
 }
 
+/// The interaction that an event is about.
+fn about(payload: &Value) -> Option<&str> {
+    payload["interaction_id"].as_str()
+}
+
 /// What is told of an event about one interaction.
-fn of_interaction(sight: Sight, event: &str, mut payload: Value) -> Option<Value> {
+fn of_interaction(sight: Sight, event: &str, payload: &Value) -> Option<Value> {
     /// What stays of a payload whose verdict is not shown.
     const PLAIN: [&str; 8] = [
         "tenant_id",
@@ -185,15 +194,15 @@ fn of_interaction(sight: Sight, event: &str, mut payload: Value) -> Option<Value
         "scored_at",
     ];
     if sight.is_open() {
-        return Some(payload);
+        return Some(payload.clone());
     }
     // That there is a verdict says nothing of it; every other event is one because of what the verdict is.
     if event != "sentiment.scored" || sight.reason == Some(Reason::NoRole) {
         return None;
     }
-    if let Some(fields) = payload.as_object_mut() {
-        fields.retain(|key, _| PLAIN.contains(&key.as_str()));
-        fields.insert("hidden".to_owned(), told(sight));
-    }
-    Some(payload)
+    let fields = payload.as_object().into_iter().flatten();
+    let plain = fields.filter(|(key, _)| PLAIN.contains(&key.as_str()));
+    let mut plain: Map<_, _> = plain.map(|(key, value)| (key.clone(), value.clone())).collect();
+    plain.insert("hidden".to_owned(), told(sight));
+    Some(plain.into())
 }

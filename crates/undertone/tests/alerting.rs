@@ -170,6 +170,20 @@ fn the_doctor_says_why_nobody_was_told() {
     assert_eq!((&shown["state"], &shown["threshold"]), (&json!("open"), &json!(-1)));
     assert!(bench.refused(&["alerts", "show", "acme", "nothing"]).contains("has no alert nothing"));
     assert!(bench.done(&["incidents", "list", "acme"]).contains("There was no incident."));
+    assert!(bench.refused(&["incidents", "show", "acme", "nothing"]).contains("has no incident nothing"));
+    assert!(bench.refused(&["incidents", "close", "acme", "nothing"]).contains("has no incident nothing"));
+    assert!(bench.done(&["alerts", "acknowledge", "acme", &id]).contains("by command line"));
+    let past = bench.refused(&["alerts", "snooze", "acme", &id, "--until", "2020-01-01T00:00:00Z"]);
+    assert!(past.contains("it lies in the past"), "{past}");
+    let quiet = bench.done(&["alerts", "snooze", "acme", &id, "--until", "2999-01-01T00:00:00Z"]);
+    assert!(quiet.contains("snoozed") && quiet.contains("until 2999-01-01 00:00"), "{quiet}");
+    let nobody = bench.refused(&["alerts", "assign", "acme", &id, "nobody@example.com"]);
+    assert!(nobody.contains("has nobody with the address nobody@example.com"), "{nobody}");
+    let done = bench.done(&["alerts", "resolve", "acme", &id, "--note", "called them"]);
+    assert!(done.contains("resolved"), "{done}");
+    let steps = bench.done(&["alerts", "show", "acme", &id]);
+    assert!(steps.contains("resolved by command line: called them"), "{steps}");
+    assert!(bench.refused(&["alerts", "acknowledge", "acme", &id]).contains("resolved already"));
 
     bench.apply("version: 1\nsettings: {alert_threshold: -100}\n", &["--yes"]);
     let told = bench.doctor(&[]);

@@ -65,6 +65,21 @@ fn call(method: &str, address: &str, key: &str, body: Option<&Value>) -> Value {
 }
 
 #[test]
+fn who_sees_scores_is_chosen_with_the_tenant_and_audited() {
+    let bench = Bench::new();
+    bench.done(&["migrate"]);
+    let made = bench.done(&["tenant", "create", "quiet", "--visibility", "aggregate_only"]);
+    assert!(made.contains("Visibility: aggregate_only"), "{made}");
+    assert!(bench.done(&["module", "status", "quiet"]).contains("aggregate_only"));
+    assert!(bench.done(&["audit", "export", "quiet"]).contains("aggregate_only"));
+    let refused = bench.refused(&["tenant", "create", "b", "--visibility", "everybody"]);
+    assert!(refused.contains("supervisor_overlay"), "{refused}");
+    assert!(bench.done(&["tenant", "create", "open"]).contains("Visibility: full_transparency"));
+    let quietly = bench.done(&["audit", "export", "open"]);
+    assert!(!quietly.contains("settings_saved"), "nothing was chosen: {quietly}");
+}
+
+#[test]
 fn a_tenant_from_nothing_to_a_verdict() {
     let bench = Bench::new();
     assert!(bench.done(&["migrate"]).starts_with("Applied: 0001_initial, 0002_lessons"));
@@ -244,4 +259,144 @@ fn calibrate_keeps_labels_says_what_is_missing_and_learns_from_enough() {
     assert!(bench.done(&["calibrate", "acme", "--forget"]).contains("removed, with their texts"));
     assert!(bench.refused(&["calibrate", "nobody"]).contains("nobody"));
     assert!(bench.refused(&["calibrate", "acme", "nowhere.csv"]).contains("nowhere.csv can not be opened"));
+}
+
+/// A tenant with two raters and an agent, whose two scored messages are in the queue.
+fn with_raters(bench: &Bench) -> Service {
+    bench.done(&["tenant", "create", "acme"]);
+    bench.done(&["tenant", "create", "other"]);
+    for (email, role) in
+        [("ana@example.com", "reviewer"), ("bo@example.com", "supervisor"), ("cy@example.com", "agent")]
+    {
+        bench.done(&["tenant", "user", "acme", email, "--role", role]);
+    }
+    bench.done(&["review", "sample", "acme", "--random", "100", "--labelled-twice", "100"]);
+    let key =
+        bench.done(&["key", "create", "acme", "--scope", "ingest", "--scope", "read"]).trim().to_owned();
+    let service = bench.serve();
+    let address = format!("{}/api/v1/interactions", service.address);
+    for text in
+        ["Third week without an answer.\n\u{1b}[31mI am furious.", "Thank you so much, it is wonderful."]
+    {
+        call("POST", &address, &key, Some(&json!({"customer": "ana", "channel": "email", "text": text})));
+    }
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let items = call("GET", &address, &key, None)["items"].clone();
+        let items = items.as_array().unwrap();
+        if items.len() == 2 && items.iter().all(|item| item["state"] == "scored") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "not scored within 10 s: {items:?}");
+    }
+    service
+}
+
+#[test]
+fn what_is_reviewed_is_chosen_by_shares() {
+    let bench = Bench::new();
+    bench.done(&["tenant", "create", "acme"]);
+    let shares = bench.done(&[
+        "review",
+        "sample",
+        "acme",
+        "--random",
+        "100",
+        "--labelled-twice",
+        "100",
+        "--called-positive",
+        "2.5",
+    ]);
+    assert!(
+        shares.contains("random             100 %") && shares.contains("called positive    2.5 %"),
+        "{shares}"
+    );
+    let shares: Value =
+        serde_json::from_str(&bench.done(&["review", "sample", "acme", "--format", "json"])).unwrap();
+    assert_eq!(
+        (&shares["random"], &shares["unsure"]),
+        (&json!(100.0), &json!(10.0)),
+        "the rest is as it was"
+    );
+    let refused = bench.run(&["review", "sample", "acme", "--random", "101"]);
+    assert_eq!(refused.status.code(), Some(2));
+}
+
+#[test]
+fn people_label_what_they_do_not_know_and_their_labels_are_told() {
+    let bench = Bench::new();
+    let _service = with_raters(&bench);
+    let ana = ["--rater", "ana@example.com"];
+    let as_ana = |arguments: &[&str]| -> Vec<String> {
+        ["review"].iter().chain(arguments).chain(&ana).map(ToString::to_string).collect()
+    };
+    let done = |arguments: Vec<String>| bench.done(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let refused =
+        |arguments: Vec<String>| bench.refused(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let page = done(as_ana(&["queue", "acme", "--limit", "1"]));
+    let cursor = page.trim().rsplit(' ').next().unwrap().to_owned();
+    assert!(page.contains("Thank you") && page.contains("More: --cursor "), "{page}");
+    let rest = done(as_ana(&["queue", "acme", "--limit", "1", "--cursor", &cursor]));
+    assert!(rest.contains("Third week") && !rest.contains("More"), "{rest}");
+    assert!(refused(as_ana(&["queue", "acme", "--cursor", "x"])).contains("none of ours"));
+
+    let handed = done(as_ana(&["next", "acme", "--format", "json"]));
+    let item = serde_json::from_str::<Value>(&handed).unwrap()["item"].clone();
+    let id = item["id"].as_str().unwrap();
+    for told in ["score", "\"label\"", "reason", "interaction_id"] {
+        assert!(!handed.contains(told), "{told} in {handed}");
+    }
+    assert!(done(as_ana(&["next", "acme"])).contains(id), "who asks again gets the same");
+    let bo = ["--rater", "bo@example.com"];
+    let label = |id: &str, rater: [&str; 2], label: &str| {
+        bench.run(&["review", "label", "acme", id, rater[0], rater[1], "--label", label])
+    };
+    let held = label(id, bo, "neutral");
+    assert!(text(&held.stderr).contains("somebody else has it in hand"), "{held:?}");
+    assert_eq!(done(as_ana(&["release", "acme", id])), "Given back.\n");
+    assert!(refused(as_ana(&["release", "acme", id])).contains("does not have"));
+    let contradicts = refused(as_ana(&["label", "acme", id, "--label", "positive", "--score", "-50"]));
+    assert!(contradicts.starts_with("error: --label: "), "{contradicts}");
+    assert!(
+        refused(as_ana(&["label", "acme", "nothing", "--score", "-50"])).contains("undertone review queue")
+    );
+    assert_eq!(
+        done(as_ana(&["label", "acme", id, "--score", "70", "--note", "canary-note"])),
+        "Kept. Somebody else labels it too.\n"
+    );
+    assert_eq!(text(&label(id, bo, "positive").stdout), "Kept. The text is done.\n");
+    let second = done(as_ana(&["next", "acme"]));
+    assert!(second.contains("I am furious.") && !second.contains('\u{1b}'), "{second}");
+
+    // Who may not label, is not there, or is another tenant's.
+    let agent = bench.refused(&["review", "next", "acme", "--rater", "cy@example.com"]);
+    assert!(agent.contains("cy@example.com may not label") && agent.contains("reviewer"), "{agent}");
+    assert!(bench.refused(&["review", "next", "other", ana[0], ana[1]]).contains("other has nobody"));
+    bench.done(&["user", "deactivate", "acme", "ana@example.com"]);
+    assert!(refused(as_ana(&["next", "acme"])).contains("may not label"));
+
+    let results = bench.done(&["review", "results", "acme"]);
+    assert!(
+        results.contains("people positive (positive, positive)") && results.contains("random"),
+        "{results}"
+    );
+    let results: Value =
+        serde_json::from_str(&bench.done(&["review", "results", "acme", "--format", "json"])).unwrap();
+    assert_eq!(results["items"][0]["ratings"][0]["note"], json!("canary-note"));
+    assert!(bench.done(&["review", "results", "other"]).contains("Nothing was labelled yet"));
+    let agreement = bench.done(&["review", "agreement", "acme"]);
+    assert!(agreement.contains("2 labels on 1 texts"), "{agreement}");
+    assert!(
+        agreement.contains("ana@example.com and bo@example.com")
+            || agreement.contains("bo@example.com and ana@example.com")
+    );
+    assert!(bench.refused(&["review", "agreement", "acme", "--from", "soon"]).contains("such as 2026-11-20"));
+    let standing = bench.done(&["calibrate", "acme", "--status"]);
+    assert!(
+        standing
+            .contains("positive        1 (0 handed in, 1 of the review, 0 corrected), 299 missing of 300"),
+        "{standing}"
+    );
+    let log = bench.done(&["audit", "export", "acme"]);
+    assert!(log.contains("review_label") && log.contains("rater") && !log.contains("canary-note"), "{log}");
 }

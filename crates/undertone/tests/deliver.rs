@@ -5,10 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sea_orm::{ConnectionTrait, Database};
 use serde_json::{Value, json};
+use undertone_testkit::postgres::Postgres;
 use undertone_testkit::process::{Service, run};
 use undertone_testkit::receiver::{Receiver, Reply};
 
@@ -27,13 +30,21 @@ fn agent() -> ureq::Agent {
 /// The service on a folder of its own, which may send to this machine.
 struct Site {
     folder: tempfile::TempDir,
+    /// Where it finds its folder and its database.
+    flags: Vec<String>,
     key: String,
     service: Service,
     http: ureq::Agent,
 }
 
 impl Site {
+    /// With its database in the folder.
     fn open() -> Self {
+        Self::on(&[])
+    }
+
+    /// With what these flags name.
+    fn on(database: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let master = folder.path().join("master.key");
         let config = format!(
@@ -42,17 +53,20 @@ impl Site {
         );
         std::fs::write(folder.path().join("undertone.toml"), config).unwrap();
         let place = folder.path().to_str().unwrap().to_owned();
-        let with = |command: &[&str]| run(program(), &[command, &["--data-dir", &place]].concat());
+        let flags = [&["--data-dir", &place], database].concat();
+        let with = |command: &[&str]| run(program(), &[command, &flags].concat());
         let _ = run(program(), &["secrets", "new-key", master.to_str().unwrap()]);
         let _ = with(&["tenant", "create", "acme"]);
         let key = with(&["key", "create", "acme", "--scope", "read", "--scope", "admin"]);
-        let service = Service::start(program(), &["--data-dir", &place]);
-        Self { folder, key: key.trim().to_owned(), service, http: agent() }
+        let service = Service::start(program(), &flags);
+        let flags = flags.into_iter().map(str::to_owned).collect();
+        Self { folder, flags, key: key.trim().to_owned(), service, http: agent() }
     }
 
     fn crash(&mut self) {
         self.service.kill();
-        self.service = Service::start(program(), &["--data-dir", self.folder.path().to_str().unwrap()]);
+        let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
+        self.service = Service::start(program(), &flags);
     }
 
     /// One attempt; `None` where there was no answer.
@@ -134,10 +148,8 @@ fn until(what: &str, most: Duration, is_so: impl Fn() -> bool) -> Duration {
 
 /// Killed without warning while messages are under way, it loses none. What was under way is sent again under the same id, once whoever
 /// held it is known to be gone.
-#[test]
-fn nothing_is_lost_when_it_is_killed_while_it_sends() {
+fn nothing_is_lost(mut site: Site) {
     const SWITCHES: usize = 60;
-    let mut site = Site::open();
     let receiver = Receiver::start(|_| {
         std::thread::sleep(Duration::from_millis(30));
         Reply::text(200, "")
@@ -172,6 +184,17 @@ fn nothing_is_lost_when_it_is_killed_while_it_sends() {
     }
     let twice = receiver.count() - SWITCHES;
     assert!(twice <= 3 * 4, "{twice} were sent twice, and three times four were under way at most");
+}
+
+#[test]
+fn nothing_is_lost_when_it_is_killed_while_it_sends() {
+    nothing_is_lost(Site::open());
+}
+
+#[test]
+fn nothing_is_lost_when_it_is_killed_while_it_sends_on_postgresql() {
+    let server = Postgres::start();
+    nothing_is_lost(Site::on(&["--database-url", &server.url()]));
 }
 
 /// How long it takes until so many messages are at everybody healthy, and what the messages at the others were worth.
@@ -235,4 +258,74 @@ impl Site {
         let page = self.get(&format!("/api/v1/destinations/{destination}/deliveries?limit=1"));
         page["deliveries"][0]["event_id"] == json!(format!("many-{events:08}"))
     }
+}
+
+impl Site {
+    /// What a command says, and whether it was content.
+    fn command(&self, arguments: &[&str]) -> (bool, String) {
+        let flags = self.flags.iter().map(String::as_str);
+        let arguments: Vec<&str> = arguments.iter().copied().chain(flags).collect();
+        let output = std::process::Command::new(program()).args(&arguments).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    fn done(&self, arguments: &[&str]) -> String {
+        let (is_done, told) = self.command(arguments);
+        assert!(is_done, "{arguments:?}: {told}");
+        told
+    }
+}
+
+#[test]
+fn what_was_sent_is_listed_and_sent_again_by_command() {
+    let site = Site::open();
+    let takes = Arc::new(AtomicBool::new(false));
+    let chat = Receiver::start({
+        let takes = takes.clone();
+        move |_| {
+            if takes.load(Ordering::Relaxed) {
+                Reply::text(200, "ok")
+            } else {
+                Reply::text(400, "invalid_blocks")
+            }
+        }
+    });
+    let body = json!({"kind": "slack", "name": "Chat", "url": chat.address, "events": ["module.*"]});
+    site.try_post("/api/v1/destinations", &body).unwrap();
+    site.destination("Other", "http://127.0.0.1:9999/");
+    let log = |more: &[&str]| site.done(&[&["destinations", "log", "acme", "Chat"], more].concat());
+    assert_eq!(log(&[]), "There is no such message.\n");
+    assert!(site.switch(false) && site.switch(true));
+    until("both are refused", Duration::from_secs(20), || log(&["--state", "failed"]).lines().count() == 2);
+    let failed = log(&["--state", "failed", "--limit", "1"]);
+    assert!(
+        failed.contains(" module.activated: failed, 1 tries, status 400: Slack answers 400: invalid_blocks\nMore: --cursor "),
+        "{failed}"
+    );
+    let id = failed.split_whitespace().next().unwrap();
+    let told = log(&[id]);
+    assert!(told.contains("\n  ") && told.contains(" ms, status 400: refused: Slack answers 400"), "{told}");
+    let told: Value = serde_json::from_str(&log(&[id, "--format", "json"])).unwrap();
+    assert_eq!((&told["id"], &told["tries"][0]["outcome"]), (&json!(id), &json!("refused")));
+    // It is another destination's.
+    let (is_done, told) = site.command(&["destinations", "replay", "acme", "Other", id]);
+    assert!(!is_done && told.contains(&format!("“Other” has no delivery {id}")), "{told}");
+    for wrong in
+        [&["replay", "acme", "Chat"][..], &["replay", "acme", "Chat", "--from", "2020-01-01T00:00:00Z"]]
+    {
+        assert!(!site.command(&[&["destinations"], wrong].concat()).0, "{wrong:?}");
+    }
+
+    takes.store(true, Ordering::Relaxed);
+    let range = ["--from", "2020-01-01T00:00:00Z", "--to", "2999-01-01T00:00:00Z"];
+    let told = site.done(&[&["destinations", "replay", "acme", "Chat"], &range[..]].concat());
+    assert_eq!(told, "2 messages are sent again.\n");
+    until("both arrive", Duration::from_secs(20), || log(&["--state", "delivered"]).lines().count() == 2);
+    assert!(log(&["--state", "delivered"]).contains("delivered, 1 tries, replay 1, status 200"));
+    let told = site.done(&["destinations", "replay", "acme", "Chat", id]);
+    assert!(told.starts_with("It is sent again, as the delivery "), "{told}");
+    until("it arrives once more", Duration::from_secs(20), || {
+        log(&["--state", "delivered"]).contains("replay 2")
+    });
 }

@@ -1,6 +1,6 @@
 //! English.
 
-use super::{Words, channels};
+use super::{Words, alerts_days, channels};
 use crate::verdict::ScorerKind;
 use crate::visibility::Policy;
 
@@ -84,10 +84,13 @@ pub(super) const WORDS: Words = Words {
         }),
         ("kept", "How long it stays.", |_, settings| {
             format!(
-                "Texts, and what quotes them, are deleted {} days after they came in; scores {} days after; the record of who did what with \
-                 them after {} days. Sums that nobody can be recognised in may stay. Where the law makes us keep something, it stays \
+                "Texts, and what quotes them, are deleted {} days after they came in; scores {} days after, and alerts that were raised of \
+                 them after {} days; the record of who did what with them after {} days. Sums that nobody can be recognised in may stay. Where the law makes us keep something, it stays \
                  until that ends.",
-                settings.retention_text_days, settings.retention_scores_days, settings.retention_audit_days
+                settings.retention_text_days,
+                settings.retention_scores_days,
+                alerts_days(settings),
+                settings.retention_audit_days
             )
         }),
         ("decisions", "What is decided by it.", |_, _| {

@@ -1,6 +1,6 @@
 //! German.
 
-use super::{Words, channels};
+use super::{Words, alerts_days, channels};
 use crate::verdict::ScorerKind;
 use crate::visibility::Policy;
 
@@ -89,10 +89,13 @@ pub(super) const WORDS: Words = Words {
         }),
         ("kept", "Wie lange es bleibt.", |_, settings| {
             format!(
-                "Texte und was sie zitiert werden {} Tage nach dem Eingang gelöscht, Werte nach {} Tagen, die Aufzeichnung, wer was damit getan \
-                 hat, nach {} Tagen. Summen, in denen niemand zu erkennen ist, können bleiben. Was wir nach dem Gesetz behalten müssen, \
+                "Texte und was sie zitiert werden {} Tage nach dem Eingang gelöscht, Werte nach {} Tagen, Hinweise an unsere Leute, die \
+                 daraus entstanden, nach {} Tagen, die Aufzeichnung, wer was damit getan hat, nach {} Tagen. Summen, in denen niemand zu erkennen ist, können bleiben. Was wir nach dem Gesetz behalten müssen, \
                  bleibt, bis das endet.",
-                settings.retention_text_days, settings.retention_scores_days, settings.retention_audit_days
+                settings.retention_text_days,
+                settings.retention_scores_days,
+                alerts_days(settings),
+                settings.retention_audit_days
             )
         }),
         ("decisions", "Was danach entschieden wird.", |_, _| {

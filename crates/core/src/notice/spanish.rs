@@ -1,6 +1,6 @@
 //! Spanish.
 
-use super::{Words, channels};
+use super::{Words, alerts_days, channels};
 use crate::verdict::ScorerKind;
 use crate::visibility::Policy;
 
@@ -89,10 +89,13 @@ pub(super) const WORDS: Words = Words {
         }),
         ("kept", "Cuánto tiempo se guarda.", |_, settings| {
             format!(
-                "Los textos, y lo que los cita, se borran {} días después de llegar; las puntuaciones, a los {} días; el registro de quién hizo qué \
-                 con ellos, a los {} días. Las sumas en las que no se reconoce a nadie pueden quedar. Lo que la ley obliga a guardar queda \
+                "Los textos, y lo que los cita, se borran {} días después de llegar; las puntuaciones, a los {} días; los avisos a nuestro equipo \
+                 que surgieron de ellas, a los {} días; el registro de quién hizo qué con todo ello, a los {} días. Las sumas en las que no se reconoce a nadie pueden quedar. Lo que la ley obliga a guardar queda \
                  hasta que eso termine.",
-                settings.retention_text_days, settings.retention_scores_days, settings.retention_audit_days
+                settings.retention_text_days,
+                settings.retention_scores_days,
+                alerts_days(settings),
+                settings.retention_audit_days
             )
         }),
         ("decisions", "Qué se decide con ello.", |_, _| {

@@ -17,7 +17,7 @@ fn people() -> Vec<Person<'static>> {
 
 fn hears(kind: EventKind, recipients: &Recipients, assigned_to: Option<&str>) -> Vec<&'static str> {
     let what = Happening { kind, assigned_to, made_by: Some("user:supervisor") };
-    told(&what, recipients, &people())
+    told(&what, recipients, &EscalateTo::default(), &people())
 }
 
 #[test]
@@ -48,6 +48,26 @@ fn the_three_modes_choose_who_hears_of_alerts() {
         let somebody = !hears(*kind, &default, Some("agent")).is_empty();
         assert_eq!(somebody, Category::of(*kind).is_some(), "{}", kind.as_str());
     }
+}
+
+#[test]
+fn what_nobody_acknowledged_goes_to_others_too() {
+    let default = Recipients::AdminsAndSupervisors {};
+    let others = EscalateTo {
+        roles: [Role::AccountManager].into(),
+        users: ["agent".to_owned(), "gone".to_owned()].into(),
+    };
+    let hears = |kind, assigned_to| {
+        told(&Happening { kind, assigned_to, made_by: None }, &default, &others, &people())
+    };
+    let recipients = ["admin", "tenant_admin", "supervisor", "manager"];
+    assert_eq!(hears(EventKind::AlertRaised, None), recipients);
+    let escalated = hears(EventKind::AlertEscalated, None);
+    assert_eq!(escalated.len(), recipients.len() + 2, "{escalated:?}");
+    assert!(
+        recipients.iter().chain(&["agent", "account_manager"]).all(|one| escalated.contains(one)),
+        "{escalated:?}"
+    );
 }
 
 #[test]

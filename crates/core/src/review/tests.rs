@@ -2,6 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::Confidence;
+use crate::verdict::Suspicion;
 use crate::verdict::tests::verdict;
 
 fn ids() -> impl Iterator<Item = String> {
@@ -48,6 +49,19 @@ fn each_reason_is_given_for_what_it_says() {
     let mut unsure = verdict(-60, Label::Negative);
     unsure.confidence = Confidence::try_from(59).unwrap();
     assert_eq!(none.reasons("x", &unsure), [Reason::Unsure]);
+    // What is suspicious is checked whatever the shares are.
+    let off = Share::percent(0);
+    let nothing = Shares {
+        unsure: off,
+        disagreed: off,
+        overridden: off,
+        called_positive: off,
+        random: off,
+        labelled_twice: off,
+    };
+    assert_eq!(nothing.reasons("x", &unsure), []);
+    let suspicious = Verdict { suspicions: vec![Suspicion::HiddenCharacters], ..unsure.clone() };
+    assert_eq!(nothing.reasons("x", &suspicious), [Reason::Suspicious]);
     let everything = Shares { random: all, ..shares };
     assert_eq!(everything.reasons("x", &unsure), [Reason::Unsure, Reason::Random]);
 }

@@ -19,7 +19,8 @@ fn an_empty_object_is_the_defaults_of_the_module_guide() {
     assert_eq!(s.model, None);
     assert_eq!((s.monthly_token_cap, s.monthly_cost_cap_cents), (0, 0), "unlimited");
     assert_eq!((s.cascade_threshold, s.llm_together), (70, 8));
-    assert_eq!((s.retention_text_days, s.retention_scores_days, s.retention_audit_days), (90, 760, 730));
+    assert_eq!((s.retention_text_days, s.retention_scores_days), (90, 760));
+    assert_eq!((s.retention_alerts_days, s.retention_audit_days), (760, 730));
     assert!(s.cascade_segments.is_empty());
 }
 
@@ -66,6 +67,7 @@ fn ranges_hold_at_their_ends() {
         ("cascade_threshold", 0, 100),
         ("llm_together", 1, 20),
         ("retention_scores_days", 1, 3650),
+        ("retention_alerts_days", 30, 3650),
         ("retention_audit_days", 180, 3650),
     ] {
         for fine in [low, high] {

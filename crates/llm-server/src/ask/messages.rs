@@ -61,7 +61,7 @@ pub(crate) fn read(body: &Value, purpose: Purpose, key: &str) -> Checked<Ask> {
     if let Some(config) = &config {
         config.only(&[&["format", "effort"]])?;
     }
-    let mut schema = config.as_ref().map(|config| format(config, &mut tally)).transpose()?.flatten();
+    let mut schema = config.as_ref().map(|config| format(config, model, &mut tally)).transpose()?.flatten();
 
     let mut prompt = Prompt::new(&[key, model.id]);
     prompt.preface(&schema.map_or_else(String::new, Value::to_string));
@@ -151,8 +151,11 @@ fn only_warms(fields: &Fields<'_>, purpose: Purpose, shaped: bool) -> Checked<()
 }
 
 /// `output_config.format`. Answers its schema.
-fn format<'v>(config: &Fields<'v>, tally: &mut Tally) -> Checked<Option<&'v Value>> {
+fn format<'v>(config: &Fields<'v>, model: &Model, tally: &mut Tally) -> Checked<Option<&'v Value>> {
     let Some(format) = config.object("format")? else { return Ok(None) };
+    if !model.habits.schemas {
+        return Err(config.wrong("format", format!("structured outputs are not supported for {}", model.id)));
+    }
     format.only(&[&["type", "schema"]])?;
     format.need_word("type", &["json_schema"])?;
     let schema = format.need("schema")?;

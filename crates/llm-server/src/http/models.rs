@@ -75,7 +75,7 @@ fn body(model: &Model) -> Value {
         "max_tokens": model.most_output,
         "capabilities": {
             "batch": {"supported": true},
-            "structured_outputs": {"supported": true},
+            "structured_outputs": {"supported": habits.schemas},
             "thinking": {
                 "supported": true,
                 "types": {"adaptive": thinks("adaptive"), "enabled": thinks("enabled")},

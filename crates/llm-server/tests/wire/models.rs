@@ -18,7 +18,7 @@ fn models_of_the_messages_api() {
         (&json!(true), &json!("claude-haiku-5-5"), &json!("claude-opus-5-5"))
     );
     let rest = bench.get("/v1/models?after_id=claude-opus-5-5");
-    assert_eq!((ids(&rest.body).len(), &rest.body["has_more"]), (9, &json!(false)));
+    assert_eq!((ids(&rest.body).len(), &rest.body["has_more"]), (10, &json!(false)));
     let none = bench.get("/v1/models?before_id=claude-haiku-5-5");
     assert_eq!((&none.body["data"], &none.body["first_id"]), (&json!([]), &json!(null)));
     assert_eq!(bench.get("/v1/models?limit=0").status, 400);

@@ -65,6 +65,7 @@ fn verdict(scorer: ScorerKind, score: i64, confidence: u8) -> Verdict {
             duration_us: 1,
         },
         cascade: None,
+        suspicions: vec![],
     }
 }
 

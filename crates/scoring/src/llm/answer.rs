@@ -3,21 +3,23 @@
 //!
 //! Each item is judged alone. What a verdict rests on (label, score, confidence, emotion, urgency, category, summary) is right or the
 //! item is rejected with the reason; what supports it (quotes, aspects, further emotions) is kept as far as it is right and counted
-//! where it is not. Then whatever is left satisfies `Verdict::check` on the redacted text.
+//! where it is not (`counted`). Then whatever is left satisfies `Verdict::check` on the redacted text.
 
+mod counted;
 mod fields;
 mod quote;
 mod summary;
 mod suspicion;
 
 use serde_json::Value;
-use undertone_core::verdict::{Aspect, Coverage, EmotionStrength, Evidence, Provenance};
+use undertone_core::verdict::{Aspect, Coverage, EmotionStrength, Evidence, Provenance, Suspicion};
 use undertone_core::{Category, CategoryId, Confidence, Emotion, Label, Score, Urgency, Verdict};
 
 use super::prompt::Item;
 use super::schema::category_ids;
+use crate::Utterance;
+use quote::Source;
 pub use summary::SummaryFault;
-pub use suspicion::Suspicion;
 
 /// A score so many points outside the band of its label is moved to the band's edge; the label is what models are surest of. One that is
 /// farther off contradicts the label, and nobody can tell which of the two is wrong.
@@ -79,6 +81,7 @@ impl Answered {
             coverage,
             provenance,
             cascade: None,
+            suspicions: self.suspicions,
         }
     }
 }
@@ -173,8 +176,14 @@ pub struct Answers {
     pub extra: usize,
 }
 
+/// A text gives orders to the scorer, or hides something: it is asked about alone, since a model that obeys could answer for its neighbours.
+#[must_use]
+pub fn is_suspicious(utterance: &Utterance) -> bool {
+    !suspicion::of_text(&Source::new(&utterance.text, utterance.kind)).is_empty()
+}
+
 /// Reads what a model answered about `items`, with the `categories` of the question. Never fails as a whole: where nothing can be read, each
-/// item has the reason.
+/// item has the reason. What is not believed is counted in the program's metrics.
 ///
 /// ```
 /// use undertone_scoring::Utterance;
@@ -188,6 +197,12 @@ pub struct Answers {
 /// ```
 #[must_use]
 pub fn read(answer: &str, items: &[Item<'_>], categories: &[Category]) -> Answers {
+    let told = checked(answer, items, categories);
+    counted::count(&told);
+    told
+}
+
+fn checked(answer: &str, items: &[Item<'_>], categories: &[Category]) -> Answers {
     let all = |reason: Rejected| Answers { items: vec![Err(reason); items.len()], extra: 0 };
     let value: Value = match serde_json::from_str(payload(answer)) {
         Ok(value) => value,

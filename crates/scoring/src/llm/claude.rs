@@ -12,6 +12,7 @@ use super::prompt::{FROZEN, Question, message, tenant};
 use super::reply::{Outcome, Reply, Unreadable, parse, short, word};
 use super::schema::{MOST_TOKENS, answer_tokens, schema};
 use super::{Failure, FailureKind, Headers, RateLimits, Window};
+use crate::Knowledge;
 
 /// What a request with a thinking model may think, in tokens, at low effort: at least, and for each item.
 const THINKING: (u32, u32) = (2048, 256);
@@ -65,14 +66,8 @@ impl Thinking {
     /// By the family's name and version in the id, whatever stands around them: `claude-haiku-4-5-20251001`,
     /// `us.anthropic.claude-sonnet-5-5-v1:0`.
     fn of(model: &str) -> Self {
-        let model = model.to_ascii_lowercase();
-        let Some((_, id)) = model.rsplit_once("claude-") else { return Self::Unknown };
-        let mut parts = id.split(['-', '@', '.', ':', '[']);
-        let family = parts.next().unwrap_or_default();
-        // A date is no version.
-        let version: Vec<u32> =
-            parts.map_while(|part| part.parse().ok()).take_while(|number| *number < 100).collect();
-        match (family, version.as_slice()) {
+        let (family, version) = family(model);
+        match (family.as_str(), version.as_slice()) {
             ("haiku", [5, 5]) | ("sonnet" | "opus", [5]) => Self::Disabled,
             ("sonnet", [5, 5]) => Self::BetweenTools,
             ("opus", [5, 5]) | ("fable" | "mythos", [5] | [5, 1]) => Self::Always,
@@ -85,6 +80,48 @@ impl Thinking {
     fn thinks(self) -> bool {
         matches!(self, Self::Always | Self::Unknown)
     }
+}
+
+/// Whether the family takes a schema for its answers, as those from 4.5 on do (`reference/claude.md` §3). The others see in the rubric's examples
+/// what an answer looks like, and each answer is checked in any case.
+fn takes_schema(model: &str) -> bool {
+    let (family, version) = family(model);
+    !matches!((family.as_str(), version.as_slice()), ("haiku" | "sonnet" | "opus", [4] | [4, 0 | 1]))
+}
+
+/// The family's name and version in a model's id; empty where it is none of Claude's.
+fn family(model: &str) -> (String, Vec<u32>) {
+    let model = model.to_ascii_lowercase();
+    let Some((_, id)) = model.rsplit_once("claude-") else { return (String::new(), Vec::new()) };
+    let mut parts = id.split(['-', '@', '.', ':', '[']);
+    let family = parts.next().unwrap_or_default();
+    // A date is no version.
+    let version = parts.map_while(|part| part.parse().ok()).take_while(|number| *number < 100).collect();
+    (family.to_owned(), version)
+}
+
+/// Tokens from which on a model's provider keeps the beginning of a prompt; below that it keeps nothing, and does not say so. `None` where
+/// that is not known (`reference/claude.md` §4).
+#[must_use]
+pub fn cache_minimum(model: &str) -> Option<u64> {
+    let (family, version) = family(model);
+    match (family.as_str(), version.as_slice()) {
+        ("haiku" | "sonnet" | "opus", [5, 5]) | ("opus", [5]) | ("fable" | "mythos", [5] | [5, 1]) => {
+            Some(512)
+        }
+        ("opus", [4, 1 | 8]) | ("sonnet", [5] | [4, 5 | 6]) => Some(1024),
+        ("opus", [4, 7]) => Some(2048),
+        ("haiku", [4, 5]) | ("opus", [4, 5 | 6]) => Some(4096),
+        _ => None,
+    }
+}
+
+/// About how many tokens the beginning of every request of a tenant has who told `knowledge`: the rubric, and what the tenant added to it.
+#[must_use]
+pub fn frozen_tokens(knowledge: &Knowledge) -> u64 {
+    let own = tenant(&Question::new(&[], knowledge)).map_or(0, |own| own.len());
+    // English has about three and a half bytes a token.
+    (FROZEN.len() + own) as u64 * 2 / 7
 }
 
 /// The `max_tokens` of a request about `items` texts: room for the answers and, where the model can not be kept from it, for thinking.
@@ -114,7 +151,12 @@ pub fn body(question: &Question<'_>, options: &Options) -> Value {
     let system: Vec<Value> =
         std::iter::once(part(FROZEN)).chain(tenant(question).map(|own| part(&own))).collect();
     let mut output = Map::new();
-    output.insert("format".to_owned(), json!({"type": "json_schema", "schema": schema(question.categories)}));
+    if takes_schema(&options.model) {
+        output.insert(
+            "format".to_owned(),
+            json!({"type": "json_schema", "schema": schema(question.categories)}),
+        );
+    }
     let thinking = Thinking::of(&options.model);
     let mode = match thinking {
         Thinking::Disabled => Some("disabled"),
@@ -129,9 +171,11 @@ pub fn body(question: &Question<'_>, options: &Options) -> Value {
         "model": options.model,
         "max_tokens": max_tokens(options, question.items.len()),
         "system": system,
-        "output_config": output,
-        "messages": [{"role": "user", "content": message(question)}],
     });
+    if !output.is_empty() {
+        body["output_config"] = Value::Object(output);
+    }
+    body["messages"] = json!([{"role": "user", "content": message(question)}]);
     if let Some(mode) = mode {
         body["thinking"] = json!({"type": mode});
     }

@@ -17,6 +17,8 @@ const LONGEST_WAIT: Duration = Duration::from_hours(24);
 const LONGEST_MESSAGE: usize = 240;
 /// A word without a space that is as long as this may be a key.
 const KEY_LENGTH: usize = 32;
+/// Whether a refusal still stands is found out after this long, where the provider does not say until when.
+const REFUSED: TimeDelta = TimeDelta::minutes(5);
 
 /// Whose fault it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +107,40 @@ pub struct Failure {
     pub request_id: Option<String>,
     /// Whether to ask again.
     pub retry: Retry,
+    /// The body is an error of the provider's own, not a page of somebody on the way to it.
+    pub is_the_providers: bool,
+}
+
+/// A refusal that the next request meets as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refuses {
+    /// Asking before this is no use, unless a person changes something.
+    pub until: DateTime<Utc>,
+    /// Only requests about the same model meet it.
+    pub model_alone: bool,
+}
+
+impl Failure {
+    /// What else will be refused, as this was at `now`; `None` where the next request may fare better, or this one was at fault.
+    #[must_use]
+    pub fn refuses(&self, now: DateTime<Utc>) -> Option<Refuses> {
+        let until = match self.kind {
+            FailureKind::SpendLimit { resumes } => resumes,
+            FailureKind::Billing => now + REFUSED,
+            FailureKind::Credentials | FailureKind::NotFound if self.retry == Retry::Never => now + REFUSED,
+            _ => return None,
+        };
+        // A key may be kept from one model and not from others.
+        let model_alone = self.kind == FailureKind::NotFound || self.status == 403;
+        Some(Refuses { until, model_alone })
+    }
+
+    /// It is certain that nothing was charged. Behind what a gateway, or a proxy, says in the provider's place there may be an answer that
+    /// was made and never arrived.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        self.is_the_providers || (self.status < 500 && self.status != 408)
+    }
 }
 
 impl fmt::Display for Failure {
@@ -153,6 +189,17 @@ impl ErrorBody {
     fn request_id(&self) -> Option<String> {
         word(&self.value["request_id"])
     }
+
+    /// It has the shape of both APIs' errors.
+    fn is_the_providers(&self) -> bool {
+        self.value["error"].is_object() || self.value["object"] == "error"
+    }
+}
+
+/// The explanation in the `error` of a batch's request: one line of at most 240 characters, without what looks like a key or repeats the request.
+#[must_use]
+pub fn explanation(error: &Value) -> Option<String> {
+    ErrorBody { value: error.clone() }.message()
 }
 
 /// The kind that follows from the status alone.
@@ -192,7 +239,15 @@ pub(super) fn failure(
         None => Retry::BackOff,
     };
     let request_id = headers("request-id").or(headers("x-request-id")).and_then(|id| short(id, 80));
-    Failure { kind, status, message: body.message(), request_id: request_id.or(body.request_id()), retry }
+    let request_id = request_id.or(body.request_id());
+    Failure {
+        kind,
+        status,
+        message: body.message(),
+        request_id,
+        retry,
+        is_the_providers: body.is_the_providers(),
+    }
 }
 
 /// The first moment of the month after `now`, UTC: when providers count spending anew.

@@ -222,6 +222,7 @@ impl Reader {
                 duration_us: 0,
             },
             cascade: None,
+            suspicions: vec![],
         };
         if !knowledge.phrases.is_empty() {
             phrase::apply(&knowledge.phrases, text, &own_words(text, utterance.kind)?, &mut verdict);

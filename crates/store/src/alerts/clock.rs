@@ -8,9 +8,9 @@ use crate::statement::{skip_locked, sql};
 use crate::{Result, Store, TenantId};
 
 /// Who did it, in the alert's own log.
-const CLOCK: &str = "the clock";
+pub(super) const CLOCK: &str = "the clock";
 /// Others are told this often at most.
-const MOST_ESCALATIONS: i64 = 3;
+pub(super) const MOST_ESCALATIONS: i64 = 3;
 /// Alerts looked at in one transaction.
 const AT_ONCE: i64 = 100;
 
@@ -85,7 +85,7 @@ impl Store {
             }
             Caused::new(*event, &row.id, payload)
         });
-        outbox::emit(self, &tx, tenant, at, events.collect()).await?;
+        outbox::emit_under(self, &tx, (tenant, at), &rules.settings, events.collect()).await?;
         tx.commit().await?;
         Ok(rows.len() as i64 == AT_ONCE)
     }

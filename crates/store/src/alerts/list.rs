@@ -64,7 +64,7 @@ pub struct Alert {
 pub struct Step {
     /// When.
     pub at: DateTime<Utc>,
-    /// What: `acknowledged`, `assigned`, `snoozed`, `reminded`, `escalated`, `resolved`, `withdrawn`.
+    /// What: `acknowledged`, `assigned`, `snoozed`, `reminded`, `escalated`, `moved`, `resolved`, `withdrawn`.
     pub step: String,
     /// Who.
     pub made_by: String,
@@ -147,12 +147,13 @@ impl TryFrom<Row> for Alert {
     }
 }
 
-/// The customer's latest effective score is still at or under the alert's threshold; of nobody known, the interaction's own.
+/// The effective score of what the customer said last is still at or under the alert's threshold; of nobody known, the interaction's own.
+/// What was said earlier and scored later, such as imported history, does not count.
 pub(super) async fn is_still_low(on: &impl ConnectionTrait, tenant: TenantId, row: &Row) -> Result<bool> {
     let latest = match &row.customer_id {
         Some(customer) => {
             sql("SELECT effective_score FROM interaction_sentiment WHERE tenant_id = ? AND customer_id = ? \
-                 ORDER BY scored_at DESC, interaction_id DESC LIMIT 1")
+                 ORDER BY occurred_at DESC, interaction_id DESC LIMIT 1")
             .bind(tenant.0)
             .bind(customer)
             .value::<i64>(on)

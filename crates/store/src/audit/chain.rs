@@ -10,8 +10,8 @@ use crate::TenantId;
 /// At most so many findings are told.
 pub const MOST_FINDINGS: usize = 20;
 
-/// A place in the chain and its digest. Kept somewhere else, it proves later that nothing before it was rewritten.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A place in the chain and its digest; by default the place before the first entry. Kept somewhere else, it proves later that nothing before it was rewritten.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// Which entry: 1 is a tenant's first. 0 is before it.
     pub seq: i64,
@@ -131,7 +131,7 @@ impl Follower {
     #[must_use]
     pub fn new(tenant: TenantId, start: Option<Head>, published: Option<Head>) -> Self {
         let proof = start.as_ref().map(ToString::to_string);
-        let at = start.unwrap_or(Head { seq: 0, digest: String::new() });
+        let at = start.unwrap_or_default();
         let mut follower = Self {
             tenant,
             published,

@@ -55,6 +55,18 @@ pub(super) async fn last_checkpoint(
 }
 
 impl Store {
+    /// How many entries [`Self::remove_old_audit`] would remove.
+    pub(crate) async fn old_audit(&self, tenant: TenantId, before: DateTime<Utc>) -> Result<u64> {
+        let many = sql("SELECT COUNT(*) FROM audit_log WHERE tenant_id = ? AND seq < COALESCE((SELECT MIN(seq) FROM audit_log \
+             WHERE tenant_id = ? AND seq IS NOT NULL AND at >= ?), 9223372036854775807)")
+        .bind(tenant.0)
+        .bind(tenant.0)
+        .bind(before)
+        .value::<i64>(&self.reader)
+        .await?;
+        Ok(many.unwrap_or_default().unsigned_abs())
+    }
+
     /// Removes the sealed entries at the beginning of the chain that are older than `before`, some thousand at a time. Broken off, it is said
     /// again. An entry with a later one of that age before it in the chain stays until that goes too.
     pub async fn remove_old_audit(&self, act: &Act<'_>, before: DateTime<Utc>) -> Result<Removed> {

@@ -51,8 +51,7 @@ impl Store {
             .bind(tenant.0)
             .one::<Row>(&self.reader)
             .await?;
-        Ok(row
-            .map_or(Head { seq: 0, digest: String::new() }, |row| Head { seq: row.seq, digest: row.digest }))
+        Ok(row.map(|row| Head { seq: row.seq, digest: row.digest }).unwrap_or_default())
     }
 
     async fn seal_slice(&self, tenant: TenantId) -> Result<u64> {

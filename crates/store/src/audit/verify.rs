@@ -80,7 +80,7 @@ impl Store {
                 _ => break,
             }
         }
-        let head = head.unwrap_or(Head { seq: 0, digest: String::new() });
+        let head = head.unwrap_or_default();
         follower.end(Some(&head), checkpoint.as_ref().map(|checkpoint| checkpoint.seq));
         Ok(Verified {
             ok: follower.findings.is_empty(),

@@ -141,9 +141,6 @@ impl Store {
         reached: &Reached<'_>,
         at: DateTime<Utc>,
     ) -> Result<()> {
-        if !caps.to_workflow && !caps.to_webhooks {
-            return Ok(());
-        }
         let begins = reached.counter.begins;
         let subject = begins.format(if reached.period == "day" { "%Y-%m-%d" } else { "%Y-%m" }).to_string();
         let payload = json!({

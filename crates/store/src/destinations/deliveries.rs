@@ -1,14 +1,16 @@
 //! Deliveries: made with their event's place, claimed for a destination by whoever sends them.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{ConnectionTrait, FromQueryResult, Value};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, FromQueryResult, Value};
 
+use super::Destination;
 use crate::outbox;
 use crate::statement::{pieces, skip_locked, sql};
 use crate::{Result, Store, TenantId};
 
-/// What did not arrive within this time is given up: the last of ten tries lies before it.
-pub const GIVEN_UP_AFTER: TimeDelta = TimeDelta::hours(80);
+/// What did not arrive within this time is given up. The last of ten tries lies before it: 98 hours at the latest, and each may wait half
+/// an hour for a destination that is left alone.
+pub const GIVEN_UP_AFTER: TimeDelta = TimeDelta::hours(104);
 
 /// A message somebody holds to send it.
 #[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
@@ -27,45 +29,90 @@ pub struct ClaimedDelivery {
     pub created_at: DateTime<Utc>,
 }
 
-/// The row of a delivery that is due at once.
-pub(crate) fn delivery(
-    store: &Store,
-    tenant: TenantId,
-    destination: &str,
-    event: &outbox::Row,
-    replay: i64,
-    at: DateTime<Utc>,
-) -> [Value; 11] {
-    [
-        tenant.0.into(),
-        store.new_id(at).into(),
-        destination.into(),
-        event.id.as_str().into(),
-        event.event.as_str().into(),
-        event.subject_id.as_str().into(),
-        replay.into(),
-        "pending".into(),
-        0_i64.into(),
-        at.into(),
-        at.into(),
-    ]
+/// A delivery to be made, due at once.
+pub(crate) struct NewDelivery<'a> {
+    /// Its id.
+    pub(crate) id: String,
+    /// Where to, by id.
+    pub(crate) destination: &'a str,
+    /// What is told.
+    pub(crate) event: &'a outbox::Row,
+    /// 0, or the how manieth replay it is.
+    pub(crate) replay: i64,
+    /// When it is made.
+    pub(crate) at: DateTime<Utc>,
 }
 
-/// Writes deliveries; one that is there already stays as it is.
-pub(crate) async fn insert(on: &impl ConnectionTrait, deliveries: &[[Value; 11]]) -> Result<u64> {
+impl NewDelivery<'_> {
+    fn row(&self, tenant: TenantId) -> [Value; 11] {
+        [
+            tenant.0.into(),
+            self.id.as_str().into(),
+            self.destination.into(),
+            self.event.id.as_str().into(),
+            self.event.event.as_str().into(),
+            self.event.subject_id.as_str().into(),
+            self.replay.into(),
+            "pending".into(),
+            0_i64.into(),
+            self.at.into(),
+            self.at.into(),
+        ]
+    }
+}
+
+/// Writes deliveries; one that is there already stays as it is. Answers how many were not.
+pub(crate) async fn insert(
+    on: &impl ConnectionTrait,
+    tenant: TenantId,
+    deliveries: &[NewDelivery<'_>],
+) -> Result<u64> {
     let mut made = 0;
     for piece in pieces(deliveries) {
         made += sql("INSERT INTO delivery (tenant_id, id, destination_id, event_id, event, subject_id, replay, state, attempts, next_at, \
              created_at) VALUES ? ON CONFLICT DO NOTHING")
-        .rows(piece.iter().cloned())
+        .rows(piece.iter().map(|one| one.row(tenant)))
         .run(on)
         .await?;
     }
     Ok(made)
 }
 
+/// No earlier message about the same thing waits before this one. A test is about nothing.
+const IN_TURN: &str = " AND NOT (event <> 'undertone.test' AND EXISTS (SELECT 1 FROM delivery e WHERE e.tenant_id = x.tenant_id \
+     AND e.destination_id = x.destination_id AND e.subject_id = x.subject_id AND e.state = 'pending' AND e.id < x.id))";
+
+/// Makes due messages that stand behind one that is not due yet wait for it, so that nobody looks at them in vain.
+async fn wait_in_turn(
+    tx: &DatabaseTransaction,
+    tenant: TenantId,
+    destination: &Destination,
+    (now, most): (DateTime<Utc>, u16),
+) -> Result<()> {
+    sql("WITH due AS MATERIALIZED (SELECT id FROM delivery WHERE tenant_id = ? AND destination_id = ? AND state = 'pending' \
+         AND next_at <= ? AND event <> 'undertone.test' ORDER BY next_at, id LIMIT ?")
+    .bind(tenant.0)
+    .bind(&destination.id)
+    .bind(now)
+    .bind(i64::from(most))
+    .then(skip_locked(tx.get_database_backend()))
+    .then(
+        "), behind AS MATERIALIZED (SELECT x.id, MAX(e.next_at) AS next_at FROM due JOIN delivery x ON x.tenant_id = ? AND x.id = due.id \
+         JOIN delivery e ON e.tenant_id = x.tenant_id AND e.subject_id = x.subject_id AND e.destination_id = x.destination_id \
+         AND e.state = 'pending' AND e.id < x.id GROUP BY x.id HAVING MAX(e.next_at) > ?) \
+         UPDATE delivery SET next_at = behind.next_at FROM behind WHERE delivery.tenant_id = ? AND delivery.id = behind.id",
+    )
+    .bind(tenant.0)
+    .bind(now)
+    .bind(tenant.0)
+    .run(tx)
+    .await?;
+    Ok(())
+}
+
 impl Store {
-    /// The destinations of all tenants that have something due and are not waiting to be tried again: one look into an index for each.
+    /// The destinations of all tenants that have something due: one look into an index for each. One that is left alone for a while has
+    /// only what a person asked for, which is due since the destination was made.
     pub async fn destinations_due(&self) -> Result<Vec<(TenantId, String)>> {
         #[derive(FromQueryResult)]
         struct Due {
@@ -73,9 +120,9 @@ impl Store {
             id: String,
         }
         let now = self.now();
-        let rows = sql("SELECT d.tenant_id, d.id FROM destination d WHERE d.active = ? AND (d.resume_at IS NULL OR d.resume_at <= ?) \
-             AND (SELECT 1 FROM delivery x WHERE x.tenant_id = d.tenant_id AND x.destination_id = d.id AND x.state = 'pending' \
-             AND x.next_at <= ? LIMIT 1) IS NOT NULL ORDER BY d.tenant_id, d.id")
+        let rows = sql("SELECT d.tenant_id, d.id FROM destination d WHERE d.active = ? AND (SELECT 1 FROM delivery x \
+             WHERE x.tenant_id = d.tenant_id AND x.destination_id = d.id AND x.state = 'pending' \
+             AND x.next_at <= CASE WHEN d.resume_at > ? THEN d.created_at ELSE ? END LIMIT 1) IS NOT NULL ORDER BY d.tenant_id, d.id")
         .bind(true)
         .bind(now)
         .bind(now)
@@ -84,23 +131,34 @@ impl Store {
         Ok(rows.into_iter().map(|row| (TenantId(row.tenant_id), row.id)).collect())
     }
 
-    /// Claims up to `most` messages for a destination, the longest due first. What is not finished when the lease ends is due again.
+    /// Claims up to `most` messages for a destination, the longest due first. What is not finished when the lease ends is due again. Where
+    /// order counts, what waits behind an earlier message about the same thing is due after that one.
     pub async fn claim_deliveries(
         &self,
         tenant: TenantId,
-        destination: &str,
+        destination: &Destination,
         (owner, lease): (&str, TimeDelta),
         most: u16,
     ) -> Result<Vec<ClaimedDelivery>> {
         let now = self.now();
+        let is_left_alone = destination.resume_at.is_some_and(|at| at > now);
+        let due_by = if is_left_alone { destination.created_at } else { now };
         let tx = self.begin().await?;
+        let in_turn = if destination.kind.is_in_order() {
+            wait_in_turn(&tx, tenant, destination, (now, most)).await?;
+            IN_TURN
+        } else {
+            ""
+        };
         let mut claimed = sql(
-            "WITH due AS MATERIALIZED (SELECT id FROM delivery WHERE tenant_id = ? AND destination_id = ? \
-             AND state = 'pending' AND next_at <= ? ORDER BY next_at, id LIMIT ?",
+            "WITH due AS MATERIALIZED (SELECT id FROM delivery x WHERE tenant_id = ? AND destination_id = ? \
+             AND state = 'pending' AND next_at <= ?",
         )
         .bind(tenant.0)
-        .bind(destination)
-        .bind(now)
+        .bind(&destination.id)
+        .bind(due_by)
+        .then(in_turn)
+        .then(" ORDER BY next_at, id LIMIT ?")
         .bind(i64::from(most))
         .then(skip_locked(self.backend()))
         .then(
@@ -125,7 +183,10 @@ impl Store {
         let given_up = sql("UPDATE delivery SET state = 'failed', last_error = ?, finished_at = ?, lease_owner = NULL \
              WHERE tenant_id = ? AND id IN (SELECT id FROM delivery WHERE tenant_id = ? AND state = 'pending' AND created_at < ? \
              AND next_at <= ? ORDER BY created_at LIMIT ?)")
-        .bind("it did not arrive within 80 hours and is given up; it can be sent again")
+        .bind(format!(
+            "it did not arrive within {} hours and is given up; it can be sent again",
+            GIVEN_UP_AFTER.num_hours()
+        ))
         .bind(now)
         .bind(tenant.0)
         .bind(tenant.0)

@@ -11,13 +11,17 @@ use crate::outbox::{self, Caused};
 use crate::statement::{for_update, pieces, sql};
 use crate::{Result, Store, TenantId};
 
-/// How long after a failed try the next follows, in seconds: ten tries in three days, as Standard Webhooks propose.
+/// How long after a failed try the next follows, in seconds: ten tries in three days, as Standard Webhooks propose. Each is later by up to
+/// [`SPREAD`] of it.
 const RETRY_AFTER: [i64; 9] = [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400];
+const SPREAD: f64 = 0.3;
 /// A destination that fails is left alone for this long at first, twice as long each time, and at most [`PAUSE_MOST`].
 const PAUSE_FIRST: TimeDelta = TimeDelta::seconds(5);
 const PAUSE_MOST: TimeDelta = TimeDelta::minutes(30);
-/// A destination that fails for this long without a break is switched off.
+/// A destination that nothing reaches for this long is switched off.
 const SWITCHED_OFF_AFTER: TimeDelta = TimeDelta::days(5);
+/// So many refusals in a row say something of the destination; fewer may be the messages'.
+pub const REFUSED_OFTEN: i64 = 3;
 
 /// What became of one try.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +34,8 @@ pub enum Sent {
     Throttled(TimeDelta, String),
     /// This message is nothing the receiver takes, now or later.
     Refused(String),
+    /// It is not to be sent, now or later: what it told of was erased, may not be seen there, or is nothing for this kind of receiver.
+    Withheld(String),
     /// The receiver is no more, or does not want us: the destination is switched off.
     Gone(String),
     /// It was not sent at all: there was no time left.
@@ -43,6 +49,7 @@ impl Sent {
             Self::Failed(_) => "failed",
             Self::Throttled(..) => "throttled",
             Self::Refused(_) => "refused",
+            Self::Withheld(_) => "withheld",
             Self::Gone(_) => "gone",
             Self::Untried => "untried",
         }
@@ -50,7 +57,11 @@ impl Sent {
 
     fn error(&self) -> Option<&str> {
         match self {
-            Self::Failed(why) | Self::Throttled(_, why) | Self::Refused(why) | Self::Gone(why) => Some(why),
+            Self::Failed(why)
+            | Self::Throttled(_, why)
+            | Self::Refused(why)
+            | Self::Withheld(why)
+            | Self::Gone(why) => Some(why),
             Self::Delivered | Self::Untried => None,
         }
     }
@@ -69,7 +80,7 @@ pub struct FinishedDelivery {
     pub began_at: DateTime<Utc>,
     /// How long it took, in milliseconds.
     pub millis: i64,
-    /// A number from 0 to 1 that spreads the next try by 15 % either way.
+    /// A number from 0 to 1 that spreads the next try.
     pub chance: f64,
 }
 
@@ -81,7 +92,7 @@ fn next_try(
     chance: f64,
 ) -> Option<DateTime<Utc>> {
     let after = RETRY_AFTER.get(usize::try_from(attempts - 1).unwrap_or(usize::MAX))?;
-    let spread = 0.85 + 0.3 * chance.clamp(0.0, 1.0);
+    let spread = 1.0 + SPREAD * chance.clamp(0.0, 1.0);
     let next = now + TimeDelta::milliseconds((*after as f64 * 1000.0 * spread) as i64);
     (next - created_at <= GIVEN_UP_AFTER).then_some(next)
 }
@@ -109,7 +120,7 @@ impl Store {
         for done in finished {
             let (state, next_at, attempts) = match &done.sent {
                 Sent::Delivered => ("delivered", now, 0),
-                Sent::Refused(_) | Sent::Gone(_) => ("failed", now, 0),
+                Sent::Refused(_) | Sent::Withheld(_) | Sent::Gone(_) => ("failed", now, 0),
                 Sent::Untried => ("pending", now, -1),
                 Sent::Throttled(after, _) => ("pending", now + *after, -1),
                 Sent::Failed(_) => {
@@ -164,44 +175,71 @@ impl Store {
             _ => None,
         });
         let throttled_until = throttled.max();
-        let answered = finished.iter().any(|done| matches!(done.sent, Sent::Delivered | Sent::Refused(_)));
-        let failed = finished.iter().find(|done| matches!(done.sent, Sent::Failed(_)));
-        if answered || (throttled_until.is_some() && failed.is_none()) {
-            let delivered = finished.iter().any(|done| done.sent == Sent::Delivered).then_some(now);
-            // Most of the time there is nothing to change but a moment nobody needs to the second.
-            let is_news = destination.failures > 0
-                || throttled_until != destination.resume_at
-                || destination.last_delivered_at.is_none_or(|last| now - last > TimeDelta::seconds(10));
-            if is_news {
-                sql("UPDATE destination SET failures = 0, failing_since = NULL, resume_at = ?, last_delivered_at = COALESCE(?, last_delivered_at) \
-                     WHERE tenant_id = ? AND id = ?")
-                .bind(throttled_until)
-                .bind(delivered)
-                .bind(tenant.0)
-                .bind(&destination.id)
-                .run(tx)
-                .await?;
-            }
-            return Ok(());
+        if finished.iter().any(|done| done.sent == Sent::Delivered) {
+            return self.is_reached(tx, tenant, destination, throttled_until).await;
         }
-        let Some(failed) = failed else { return Ok(()) };
-        let since = destination.failing_since.unwrap_or(failed.began_at);
-        if now - since >= SWITCHED_OFF_AFTER {
+        // What was not sent says nothing of the receiver.
+        let failed = finished.iter().find(|done| matches!(done.sent, Sent::Failed(_)));
+        let throttled = finished.iter().find(|done| matches!(done.sent, Sent::Throttled(..)));
+        let refused = finished.iter().find(|done| matches!(done.sent, Sent::Refused(_)));
+        let Some(told) = failed.or(throttled).or(refused) else { return Ok(()) };
+        // Whoever refuses messages is there: it is not left alone, and has no time to resume.
+        let was_refusing = destination.failing_since.is_some() && destination.resume_at.is_none();
+        let before = destination.failures;
+        let (failed_before, refused_before) = if was_refusing { (0, before) } else { (before, 0) };
+        let (failures, resume_at) = match told.sent {
+            Sent::Failed(_) => {
+                let failures = failed_before + 1;
+                (failures, Some(now + pause(failures)).max(throttled_until))
+            }
+            Sent::Throttled(..) => (failed_before, throttled_until),
+            _ => {
+                let refused = finished.iter().filter(|done| matches!(done.sent, Sent::Refused(_))).count();
+                (refused_before + refused as i64, None)
+            }
+        };
+        let since = destination.failing_since.unwrap_or(told.began_at);
+        if now - since >= SWITCHED_OFF_AFTER && (resume_at.is_some() || failures >= REFUSED_OFTEN) {
             let why = format!(
                 "nothing reached it for five days; the last try said: {}",
-                failed.sent.error().unwrap_or_default()
+                told.sent.error().unwrap_or_default()
             );
             return self.switch_off(tx, tenant, destination, &why).await;
         }
-        let failures = destination.failures + 1;
         sql("UPDATE destination SET failures = ?, failing_since = ?, resume_at = ? WHERE tenant_id = ? AND id = ?")
             .bind(failures)
             .bind(since)
-            .bind(Some(now + pause(failures)).max(throttled_until))
+            .bind(resume_at)
             .bind(tenant.0)
             .bind(&destination.id)
             .run(tx)
             .await?;
+        Ok(())
+    }
+
+    /// Something reached it just now; it may still want to be left alone until then.
+    async fn is_reached(
+        &self,
+        tx: &DatabaseTransaction,
+        tenant: TenantId,
+        destination: &Destination,
+        throttled_until: Option<DateTime<Utc>>,
+    ) -> Result<()> {
+        let now = self.now();
+        // Most of the time there is nothing to change but a moment nobody needs to the second.
+        let is_news = destination.failing_since.is_some()
+            || throttled_until != destination.resume_at
+            || destination.last_delivered_at.is_none_or(|last| now - last > TimeDelta::seconds(10));
+        if is_news {
+            sql("UPDATE destination SET failures = 0, failing_since = NULL, resume_at = ?, last_delivered_at = ? \
+                 WHERE tenant_id = ? AND id = ?")
+            .bind(throttled_until)
+            .bind(now)
+            .bind(tenant.0)
+            .bind(&destination.id)
+            .run(tx)
+            .await?;
+        }
         Ok(())
     }
 
@@ -271,18 +309,21 @@ mod tests {
 
     #[test]
     fn ten_tries_take_three_days_and_the_last_is_before_it_is_given_up() {
-        for chance in [0.0, 0.5, 1.0] {
+        // A destination that fails is left alone for half an hour at most before each.
+        let waits = [TimeDelta::zero(), PAUSE_MOST];
+        for (chance, wait) in [0.0, 0.5, 1.0].into_iter().flat_map(|chance| waits.map(|wait| (chance, wait)))
+        {
             let begin = DateTime::UNIX_EPOCH;
             let (mut now, mut tries) = (begin, 1);
             while let Some(next) = next_try(now, begin, tries, chance) {
                 assert!(next > now);
-                (now, tries) = (next, tries + 1);
+                (now, tries) = (next + wait, tries + 1);
             }
-            assert!(tries >= 9, "{tries} tries with {chance}");
-            assert!(now - begin > TimeDelta::hours(43) && now - begin <= GIVEN_UP_AFTER, "{}", now - begin);
+            assert_eq!(tries, 10, "with {chance} and {wait}");
+            assert!(now - begin >= TimeDelta::hours(72) && now - begin <= GIVEN_UP_AFTER, "{}", now - begin);
         }
         let middle = next_try(DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH, 1, 0.5);
-        assert_eq!(middle, DateTime::from_timestamp(5, 0));
+        assert_eq!(middle, DateTime::from_timestamp_millis(5750));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use undertone_core::event::EventKind;
 
-use super::{delivery, insert, one};
+use super::{NewDelivery, insert, one};
 use crate::audit::{self, Act};
 use crate::outbox::{self, Caused};
 use crate::statement::sql;
@@ -78,7 +78,7 @@ pub struct Attempt {
     pub millis: i64,
     /// The HTTP status, where there was an answer.
     pub status: Option<i64>,
-    /// `delivered`, `failed`, `throttled`, `refused` or `gone`.
+    /// `delivered`, `failed`, `throttled`, `refused`, `withheld` or `gone`.
     pub outcome: String,
     /// What was wrong.
     pub error: Option<String>,
@@ -117,15 +117,16 @@ struct Old {
 }
 
 impl Old {
-    /// The event, as far as a delivery needs it.
-    fn again(self) -> outbox::Row {
-        outbox::Row {
+    /// The event, as far as a delivery needs it, and the how manieth replay the next one is.
+    fn again(self) -> (outbox::Row, i64) {
+        let event = outbox::Row {
             id: self.event_id,
             event: self.event,
             subject_id: self.subject_id,
             to_webhooks: true,
             created_at: self.created_at,
-        }
+        };
+        (event, self.last_replay + 1)
     }
 }
 
@@ -180,7 +181,7 @@ impl Store {
     /// Sends a message again, as it was, under the same message id; answers the new delivery's id.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] while it is still on its way, or where it was erased.
+    /// [`StoreError::Conflict`] while it is still on its way, where it was erased, or where somebody else does the same at this moment.
     pub async fn replay_delivery(&self, act: &Act<'_>, id: &str) -> Result<Option<String>> {
         let tx = self.begin().await?;
         let Some(found) = sql(COLUMNS)
@@ -208,15 +209,16 @@ impl Store {
                 "what it told of was erased, or is not kept any more; it can not be sent again".to_owned(),
             ));
         };
-        let replay = old.last_replay + 1;
-        let event = old.again();
-        let row = delivery(self, act.tenant, &found.destination_id, &event, replay, self.now());
-        insert(&tx, std::slice::from_ref(&row)).await?;
+        let (at, destination) = (self.now(), found.destination_id.as_str());
+        let (event, replay) = old.again();
+        let again = NewDelivery { id: self.new_id(at), destination, event: &event, replay, at };
+        if insert(&tx, act.tenant, std::slice::from_ref(&again)).await? == 0 {
+            return Err(StoreError::Conflict("somebody else is sending it again at this moment".to_owned()));
+        }
         audit::note(self, &tx, act, ("delivery_replayed", id), &json!({"destination": found.destination_id}))
             .await?;
         tx.commit().await?;
-        let [_, id, ..] = row;
-        Ok(<String as sea_orm::sea_query::ValueType>::try_from(id).ok())
+        Ok(Some(again.id))
     }
 
     /// Sends again what a destination was to get in a stretch of time and that ended so, each as it was, up to 1000 at a time.
@@ -241,20 +243,26 @@ impl Store {
         .all::<Old>(&tx)
         .await?;
         let next_from = found.get(MOST).map(|next| next.created_at);
-        let mut rows = Vec::new();
-        for old in found.into_iter().take(MOST) {
-            let replay = old.last_replay + 1;
-            let event = old.again();
-            rows.push(delivery(self, act.tenant, destination, &event, replay, self.now()));
-        }
-        let count = insert(&tx, &rows).await?;
+        let at = self.now();
+        let events: Vec<(outbox::Row, i64)> = found.into_iter().take(MOST).map(Old::again).collect();
+        let again: Vec<NewDelivery<'_>> = events
+            .iter()
+            .map(|(event, replay)| NewDelivery {
+                id: self.new_id(at),
+                destination,
+                event,
+                replay: *replay,
+                at,
+            })
+            .collect();
+        let count = insert(&tx, act.tenant, &again).await?;
         let payload = json!({"from": from, "to": to, "state": state, "count": count});
         audit::note(self, &tx, act, ("deliveries_replayed", destination), &payload).await?;
         tx.commit().await?;
         Ok(Replayed { count, next_from })
     }
 
-    /// Makes a test message for a destination; answers the delivery's id.
+    /// Makes a test message for a destination, which goes at once and before all others; answers the delivery's id.
     pub async fn test_destination(&self, act: &Act<'_>, id: &str) -> Result<Option<String>> {
         let tx = self.begin().await?;
         let Some(destination) = one(&tx, act.tenant, id, "").await? else { return Ok(None) };
@@ -267,11 +275,17 @@ impl Store {
         let caused =
             Caused { kind: EventKind::Test, subject: id, payload, to_workflow: false, to_webhooks: false };
         let event = outbox::keep(self, &tx, act.tenant, at, caused).await?;
-        let row = delivery(self, act.tenant, id, &event, 0, at);
-        insert(&tx, std::slice::from_ref(&row)).await?;
+        let message = NewDelivery { id: self.new_id(at), destination: id, event: &event, replay: 0, at };
+        insert(&tx, act.tenant, std::slice::from_ref(&message)).await?;
+        // Somebody waits for it: it goes before all others, also while the destination is left alone.
+        sql("UPDATE delivery SET next_at = ? WHERE tenant_id = ? AND id = ?")
+            .bind(destination.created_at)
+            .bind(act.tenant.0)
+            .bind(&message.id)
+            .run(&tx)
+            .await?;
         audit::note(self, &tx, act, ("destination_tested", id), &json!({"name": destination.name})).await?;
         tx.commit().await?;
-        let [_, id, ..] = row;
-        Ok(<String as sea_orm::sea_query::ValueType>::try_from(id).ok())
+        Ok(Some(message.id))
     }
 }

@@ -33,19 +33,10 @@ impl Store {
             // Read again under its lock: somebody may have changed it meanwhile.
             let lock = for_update(self.backend());
             let Some(before) = one(&tx, act.tenant, &destination.id, lock).await? else { continue };
-            if before.key_id == current {
-                done.already += 1;
-                continue;
-            }
             let bound = bound_to(act.tenant, before.kind);
             let sealed = Sealed { key_id: before.key_id.clone(), text: before.secrets };
-            let sealed = match keyring.open_text("a destination's address", &bound, &sealed) {
-                Ok(secret) => keyring.seal_text(&bound, &secret)?,
-                Err(error) => {
-                    done.unopened.push(error);
-                    continue;
-                }
-            };
+            let open = |keyring: &Keyring| keyring.open_text("a destination's address", &bound, &sealed);
+            let Some(sealed) = keyring.reseal(&mut done, &bound, &before.key_id, open)? else { continue };
             sql("UPDATE destination SET secrets = ?, key_id = ? WHERE tenant_id = ? AND id = ?")
                 .bind(sealed.text)
                 .bind(sealed.key_id)

@@ -1,5 +1,8 @@
 //! What is held of one customer, read page by page for the copy that they may ask for.
 
+pub mod about;
+pub mod others;
+
 use chrono::{DateTime, Utc};
 use sea_orm::FromQueryResult;
 use serde::Serialize;
@@ -177,27 +180,4 @@ impl Store {
             .all(&self.reader)
             .await
     }
-
-    /// Names and addresses of people of the tenant's who are not the customer: agents and users, from after `after` on; with an id to go on after.
-    pub async fn staff(&self, tenant: TenantId, after: &str, limit: i64) -> Result<Vec<Staff>> {
-        sql("SELECT id, name, email FROM (SELECT 'a' || id AS id, name, email FROM agent WHERE tenant_id = ? \
-             UNION ALL SELECT 'u' || id, name, email FROM app_user WHERE tenant_id = ?) AS staff WHERE id > ? ORDER BY id LIMIT ?")
-            .bind(tenant.0)
-            .bind(tenant.0)
-            .bind(after)
-            .bind(limit)
-            .all(&self.reader)
-            .await
-    }
-}
-
-/// Somebody who works for the tenant.
-#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
-pub struct Staff {
-    /// To go on after.
-    pub id: String,
-    /// Name.
-    pub name: Option<String>,
-    /// E-mail address.
-    pub email: Option<String>,
 }

@@ -2,53 +2,22 @@
 //! is nothing but the receipt. Whoever does the slices may end between any two: the next one goes on where they were.
 
 mod slices;
+mod whom;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{DatabaseTransaction, FromQueryResult};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::Removed;
-use super::tombstone::{self, Key};
+use super::tombstone::Key;
+use super::{Removed, digits_of_number};
 use crate::audit::{self, Act};
 use crate::rows::as_word;
 use crate::statement::{for_update, sql};
 use crate::{Result, Store, StoreError, TenantId};
 
-/// Whom to erase.
-#[derive(Debug, Clone, Copy)]
-pub enum Whom<'a> {
-    /// The customer with this id, ours or the source's.
-    Id(&'a str),
-    /// Everybody with this address, in any spelling of its letters, as theirs or as an alias.
-    Email(&'a str),
-    /// Everybody with this number, however its digits are grouped, as theirs or as an alias.
-    Phone(&'a str),
-}
-
-impl Whom<'_> {
-    fn how(&self) -> How {
-        match self {
-            Self::Id(_) => How::Id,
-            Self::Email(_) => How::Email,
-            Self::Phone(_) => How::Phone,
-        }
-    }
-}
-
-/// How a customer to be erased was named.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum How {
-    /// By an id.
-    Id,
-    /// By an e-mail address.
-    Email,
-    /// By a phone number.
-    Phone,
-    /// By a tombstone, after a backup was restored.
-    Replay,
-}
+use whom::named;
+pub use whom::{How, Whom};
 
 /// An erasure: under way, or the receipt of one that is done. It holds nothing by which the customer could be known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -164,7 +133,7 @@ impl Identifiers {
         Ok(rows.into_iter().map(of).collect())
     }
 
-    /// A JSON text tells of them: a string in it is one of them, or holds their address.
+    /// A JSON text tells of them: a string in it is one of them, or holds their address, their number or their name in full.
     fn are_told_in(&self, json: &Json, key: &str) -> bool {
         match json {
             Json::String(text) => self.are_told_by(text, key),
@@ -180,6 +149,14 @@ impl Identifiers {
         // A short id, such as 5, says nothing unless it stands where a customer is named.
         const TELLING: usize = 4;
         let text = text.trim().to_lowercase();
+        let phones =
+            self.phone.iter().chain(self.aliases.iter().filter(|(kind, _)| kind == "phone").map(|(_, v)| v));
+        if phones.filter_map(|phone| digits_of_number(phone)).any(|digits| has_number(&text, &digits)) {
+            return true;
+        }
+        if self.name.as_ref().is_some_and(|name| has_name(&text, &name.trim().to_lowercase())) {
+            return true;
+        }
         let aliases = self.aliases.iter().map(|(_, value)| value);
         let known = [Some(&self.external_id), self.name.as_ref(), self.email.as_ref(), self.phone.as_ref()];
         known.into_iter().flatten().chain(aliases).any(|known| {
@@ -189,6 +166,24 @@ impl Identifiers {
             is_same || (known.contains('@') && known.len() > TELLING && text.contains(&known))
         })
     }
+}
+
+/// A number with these digits is in the text, however they are grouped.
+fn has_number(text: &str, digits: &str) -> bool {
+    text.split(|c: char| !c.is_ascii_digit() && !" +-()/.".contains(c)).any(|run| {
+        run.len() >= digits.len()
+            && run.chars().filter(char::is_ascii_digit).collect::<String>().contains(digits)
+    })
+}
+
+/// The name is in the text, not as a part of longer words. One word alone is too often something else.
+fn has_name(text: &str, name: &str) -> bool {
+    name.split_whitespace().nth(1).is_some()
+        && text.match_indices(name).any(|(at, found)| {
+            let (before, after) = (text.get(..at), text.get(at + found.len()..));
+            !before.is_some_and(|before| before.ends_with(char::is_alphanumeric))
+                && !after.is_some_and(|after| after.starts_with(char::is_alphanumeric))
+        })
 }
 
 impl Store {
@@ -221,15 +216,14 @@ impl Store {
     ) -> Result<Option<Erasure>> {
         let (tenant, at, id) = (act.tenant, self.now(), self.new_id(self.now()));
         // Whoever is taking in something of theirs holds the row; whoever comes later does not find it.
-        let there = sql("SELECT id FROM customer WHERE tenant_id = ? AND id = ? AND erased_at IS NULL")
-            .bind(tenant.0)
-            .bind(customer)
-            .then(for_update(self.backend()))
-            .value::<String>(tx)
-            .await?;
-        if there.is_none() {
-            return Ok(None);
-        }
+        let known = sql("SELECT id, created_at, external_id, name, email, phone FROM customer WHERE tenant_id = ? AND id = ? \
+             AND erased_at IS NULL")
+        .bind(tenant.0)
+        .bind(customer)
+        .then(for_update(self.backend()))
+        .one::<Known>(tx)
+        .await?;
+        let Some(Known { external_id, name, email, phone, .. }) = known else { return Ok(None) };
         let held = sql("SELECT customer_id FROM legal_hold WHERE tenant_id = ? AND customer_id = ?")
             .bind(tenant.0)
             .bind(customer)
@@ -240,18 +234,12 @@ impl Store {
                 "customer {customer} is under legal hold, so nothing of theirs may be removed; lift the hold first"
             )));
         }
-        let page = sql("SELECT id, created_at, external_id, name, email, phone FROM customer WHERE tenant_id = ? AND id = ?")
-            .bind(tenant.0)
-            .bind(customer)
-            .one::<Known>(tx)
-            .await?;
         let aliases: Vec<Alias> =
             sql("SELECT customer_id, kind, value FROM customer_alias WHERE tenant_id = ? AND customer_id = ? ORDER BY kind, value")
                 .bind(tenant.0)
                 .bind(customer)
                 .all(tx)
                 .await?;
-        let Some(Known { external_id, name, email, phone, .. }) = page else { return Ok(None) };
         let aliases: Vec<(String, String)> = aliases.into_iter().map(|a| (a.kind, a.value)).collect();
         let mut removed = Removed::default();
         removed.count("aliases", aliases.len() as u64);
@@ -328,50 +316,6 @@ impl Store {
     }
 }
 
-/// Our ids of those who were not erased yet and whom `whom` names, sorted.
-async fn named(tx: &DatabaseTransaction, tenant: TenantId, whom: &Whom<'_>) -> Result<Vec<String>> {
-    // As the columns are compared in their indexes.
-    const DIGITS: &str = "(replace(replace(replace(replace(replace(replace(phone, ' ', ''), '-', ''), '(', ''), ')', ''), '/', ''), '.', ''))";
-    let query = match whom {
-        // Ours before the source's, as everywhere.
-        Whom::Id(id) => sql("SELECT id FROM customer WHERE tenant_id = ? AND erased_at IS NULL AND (id = ? OR external_id = ?) \
-             ORDER BY CASE WHEN id = ? THEN 0 ELSE 1 END LIMIT 1")
-            .bind(tenant.0)
-            .bind(*id)
-            .bind(*id)
-            .bind(*id),
-        Whom::Email(email) => {
-            // As both databases do it.
-            let email = email.trim().to_ascii_lowercase();
-            sql("SELECT id FROM customer WHERE tenant_id = ? AND email IS NOT NULL AND lower(email) = ? AND erased_at IS NULL \
-                 UNION SELECT customer_id FROM customer_alias WHERE tenant_id = ? AND kind = 'email' AND lower(value) = ? ORDER BY 1")
-                .bind(tenant.0)
-                .bind(email.clone())
-                .bind(tenant.0)
-                .bind(email)
-        }
-        Whom::Phone(phone) => {
-            let digits = tombstone::digits(phone);
-            let bare = digits.strip_prefix('+').or_else(|| digits.strip_prefix("00"));
-            let spelled = match bare {
-                Some(bare) => vec![format!("+{bare}"), format!("00{bare}")],
-                None => vec![digits],
-            };
-            sql("SELECT id FROM customer WHERE tenant_id = ? AND phone IS NOT NULL AND ")
-                .bind(tenant.0)
-                .then(DIGITS)
-                .then(" IN ? AND erased_at IS NULL")
-                .list(spelled.iter().map(String::as_str))
-                .then(" UNION SELECT customer_id FROM (SELECT customer_id, value AS phone FROM customer_alias WHERE tenant_id = ? AND kind = 'phone') AS a WHERE ")
-                .bind(tenant.0)
-                .then(DIGITS)
-                .then(" IN ? ORDER BY 1")
-                .list(spelled.iter().map(String::as_str))
-        }
-    };
-    query.column(tx).await
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -382,7 +326,7 @@ mod tests {
             external_id: "5".to_owned(),
             name: Some("Ana Lopez".to_owned()),
             email: Some("ana@example.com".to_owned()),
-            phone: None,
+            phone: Some("+49 (170) 555-01".to_owned()),
             aliases: vec![("zendesk".to_owned(), "requester-77".to_owned())],
         };
         let told = |json: Json| ana.are_told_in(&json, "");
@@ -390,6 +334,11 @@ mod tests {
         assert!(told(json!({"note": "wrote to Ana@example.com twice"})));
         assert!(told(json!(["x", {"requester-77": 1}])));
         assert!(told(json!({"customer": "5"})));
+        assert!(told(json!({"note": "rang (Ana Lopez) back"})));
+        assert!(told(json!({"note": "rang 0049 170/55501 at 10.30"})));
+        for other in ["Mariana Lopez", "Ana Lopezosa", "rang 0170 55502", "order 4917 and 055501"] {
+            assert!(!told(json!({"note": other})), "{other}");
+        }
         assert!(!told(json!({"score": "5", "name": "Ana", "many": 5, "none": null})));
     }
 }

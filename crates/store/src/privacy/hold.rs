@@ -7,7 +7,10 @@ use serde_json::json;
 
 use crate::audit::{self, Act};
 use crate::statement::{for_update, sql};
-use crate::{Result, Store, TenantId};
+use crate::{Result, Store, StoreError, TenantId};
+
+/// The longest reason of a hold, in characters.
+const MOST_REASON: usize = 500;
 
 /// A customer under legal hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, FromQueryResult)]
@@ -26,7 +29,15 @@ const HOLD: &str = "SELECT customer_id, reason, placed_by, placed_at FROM legal_
 
 impl Store {
     /// Places a customer, by our id, under legal hold, or gives the hold another reason. `None`: there is no such customer, or they are being erased.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for a reason that is blank or longer than 500 characters.
     pub async fn place_hold(&self, act: &Act<'_>, customer: &str, reason: &str) -> Result<Option<Hold>> {
+        let reason = reason.trim();
+        if !(1..=MOST_REASON).contains(&reason.chars().count()) {
+            let told = format!("reason says why, in 1 to {MOST_REASON} characters");
+            return Err(StoreError::Invalid(told));
+        }
         let tx = self.begin().await?;
         // An erasure that begins at the same moment waits, or was first.
         let there = sql("SELECT id FROM customer WHERE tenant_id = ? AND id = ? AND erased_at IS NULL")

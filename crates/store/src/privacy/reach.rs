@@ -22,46 +22,15 @@ pub(super) enum Counters {
     Stand,
 }
 
-/// What is removed with an interaction, by its id, under the name it is counted under.
-const GOES_ALONG: [(&str, &str); 18] = [
-    ("texts", "DELETE FROM interaction_text WHERE tenant_id = ? AND interaction_id IN ?"),
-    ("verdicts", "DELETE FROM verdict WHERE tenant_id = ? AND interaction_id IN ?"),
-    ("corrections", "DELETE FROM sentiment_override WHERE tenant_id = ? AND interaction_id IN ?"),
-    ("sentiments", "DELETE FROM interaction_sentiment WHERE tenant_id = ? AND interaction_id IN ?"),
-    (
-        "events",
-        "DELETE FROM outbox WHERE tenant_id = ? AND subject_id IN (SELECT a.id FROM alert a \
-         WHERE a.tenant_id = outbox.tenant_id AND a.interaction_id IN ?)",
-    ),
+/// What is told of something and may quote what was written, by the id of what it is about: events, what receivers answered to them, and
+/// people's notices.
+const TOLD_OF: [(&str, &str); 6] = [
+    ("events", "DELETE FROM outbox WHERE tenant_id = ? AND subject_id IN ?"),
     // A delivery stays as a fact, and says nothing by itself; what a receiver answered may quote what it was told.
     (
         "answers",
         "UPDATE delivery_attempt SET error = NULL WHERE tenant_id = ? AND error IS NOT NULL AND delivery_id IN (SELECT d.id FROM delivery d \
-         JOIN alert a ON a.tenant_id = d.tenant_id AND a.id = d.subject_id WHERE d.tenant_id = delivery_attempt.tenant_id AND a.interaction_id IN ?)",
-    ),
-    (
-        "answers",
-        "UPDATE delivery SET last_error = NULL WHERE tenant_id = ? AND last_error IS NOT NULL AND subject_id IN (SELECT a.id FROM alert a \
-         WHERE a.tenant_id = delivery.tenant_id AND a.interaction_id IN ?)",
-    ),
-    (
-        "alert_steps",
-        "DELETE FROM alert_step WHERE tenant_id = ? AND alert_id IN (SELECT a.id FROM alert a \
-         WHERE a.tenant_id = alert_step.tenant_id AND a.interaction_id IN ?)",
-    ),
-    ("alerts", "DELETE FROM alert WHERE tenant_id = ? AND interaction_id IN ?"),
-    (
-        "review_labels",
-        "DELETE FROM review_label WHERE tenant_id = ? AND item_id IN (SELECT r.id FROM review_item r \
-         WHERE r.tenant_id = review_label.tenant_id AND r.interaction_id IN ?)",
-    ),
-    ("review_items", "DELETE FROM review_item WHERE tenant_id = ? AND interaction_id IN ?"),
-    ("backfill_items", "DELETE FROM backfill_item WHERE tenant_id = ? AND interaction_id IN ?"),
-    ("events", "DELETE FROM outbox WHERE tenant_id = ? AND subject_id IN ?"),
-    (
-        "answers",
-        "UPDATE delivery_attempt SET error = NULL WHERE tenant_id = ? AND error IS NOT NULL AND delivery_id IN (SELECT d.id FROM delivery d \
-         WHERE d.tenant_id = delivery_attempt.tenant_id AND d.subject_id IN ?)",
+         WHERE d.tenant_id = ? AND d.subject_id IN ?)",
     ),
     (
         "answers",
@@ -71,15 +40,142 @@ const GOES_ALONG: [(&str, &str); 18] = [
     (
         "notices",
         "DELETE FROM inbox_item WHERE tenant_id = ? AND position IN (SELECT n.position FROM notice n \
-         WHERE n.tenant_id = inbox_item.tenant_id AND n.interaction_id IN ?)",
+         WHERE n.tenant_id = ? AND n.subject_id IN ?)",
     ),
     (
         "notices",
         "DELETE FROM mail WHERE tenant_id = ? AND position IN (SELECT n.position FROM notice n \
-         WHERE n.tenant_id = mail.tenant_id AND n.interaction_id IN ?)",
+         WHERE n.tenant_id = ? AND n.subject_id IN ?)",
     ),
-    ("notices", "DELETE FROM notice WHERE tenant_id = ? AND interaction_id IN ?"),
+    ("notices", "DELETE FROM notice WHERE tenant_id = ? AND subject_id IN ?"),
 ];
+
+/// What else is removed with an interaction, by its id, under the name it is counted under.
+const GOES_ALONG: [(&str, &str); 9] = [
+    ("texts", "DELETE FROM interaction_text WHERE tenant_id = ? AND interaction_id IN ?"),
+    ("verdicts", "DELETE FROM verdict WHERE tenant_id = ? AND interaction_id IN ?"),
+    ("corrections", "DELETE FROM sentiment_override WHERE tenant_id = ? AND interaction_id IN ?"),
+    ("sentiments", "DELETE FROM interaction_sentiment WHERE tenant_id = ? AND interaction_id IN ?"),
+    (
+        "alert_steps",
+        "DELETE FROM alert_step WHERE tenant_id = ? AND alert_id IN (SELECT a.id FROM alert a \
+         WHERE a.tenant_id = ? AND a.interaction_id IN ?)",
+    ),
+    ("alerts", "DELETE FROM alert WHERE tenant_id = ? AND interaction_id IN ?"),
+    (
+        "review_labels",
+        "DELETE FROM review_label WHERE tenant_id = ? AND item_id IN (SELECT r.id FROM review_item r \
+         WHERE r.tenant_id = ? AND r.interaction_id IN ?)",
+    ),
+    ("review_items", "DELETE FROM review_item WHERE tenant_id = ? AND interaction_id IN ?"),
+    ("backfill_items", "DELETE FROM backfill_item WHERE tenant_id = ? AND interaction_id IN ?"),
+];
+
+/// What is kept of a customer beside their interactions and conversations, by their id.
+const GOES_WITH_CUSTOMER: [(&str, &str); 8] = [
+    ("aliases", "DELETE FROM customer_alias WHERE tenant_id = ? AND customer_id IN ?"),
+    ("customer_counters", "DELETE FROM customer_sentiment WHERE tenant_id = ? AND customer_id IN ?"),
+    ("conversation_guests", "DELETE FROM conversation_guest WHERE tenant_id = ? AND customer_id IN ?"),
+    ("cooldowns", "DELETE FROM alert_cooldown WHERE tenant_id = ? AND customer_id IN ?"),
+    ("surges", "DELETE FROM surge WHERE tenant_id = ? AND customer_id IN ?"),
+    ("agent_contacts", "DELETE FROM agent_contact WHERE tenant_id = ? AND customer_id IN ?"),
+    ("agent_contacts", "DELETE FROM agent_stale WHERE tenant_id = ? AND customer_id IN ?"),
+    ("customers", "DELETE FROM customer WHERE tenant_id = ? AND id IN ?"),
+];
+
+/// Runs statements about these ids. Their last `?` is the list of them, every other one the tenant: a subquery that took the tenant from the
+/// row around it would be asked for every row there is.
+pub(super) async fn each(
+    tx: &DatabaseTransaction,
+    tenant: TenantId,
+    statements: &'static [(&'static str, &'static str)],
+    ids: &[String],
+) -> Result<Removed> {
+    let mut removed = Removed::default();
+    for (what, statement) in statements {
+        let mut query = sql(statement);
+        for _ in 1..statement.matches('?').count() {
+            query = query.bind(tenant.0);
+        }
+        removed.count(what, query.list(ids.iter().map(String::as_str)).run(tx).await?);
+    }
+    Ok(removed)
+}
+
+/// Removes what is told of these subjects, by their ids.
+pub(super) async fn forget_told(
+    tx: &DatabaseTransaction,
+    tenant: TenantId,
+    subjects: &[String],
+) -> Result<Removed> {
+    each(tx, tenant, &TOLD_OF, subjects).await
+}
+
+/// Removes what is told of these interactions and of the alerts they raised: all of it may quote their texts.
+pub(super) async fn forget_quotes(
+    tx: &DatabaseTransaction,
+    tenant: TenantId,
+    ids: &[String],
+) -> Result<Removed> {
+    let mut subjects: Vec<String> =
+        sql("SELECT id FROM alert WHERE tenant_id = ? AND interaction_id IN ? ORDER BY id")
+            .bind(tenant.0)
+            .list(ids.iter().map(String::as_str))
+            .column(tx)
+            .await?;
+    subjects.extend_from_slice(ids);
+    forget_told(tx, tenant, &subjects).await
+}
+
+/// Removes alerts, with what became of them and what was told of them.
+pub(super) async fn forget_alerts(
+    tx: &DatabaseTransaction,
+    tenant: TenantId,
+    ids: &[String],
+) -> Result<Removed> {
+    const ALERTS: [(&str, &str); 2] = [
+        ("alert_steps", "DELETE FROM alert_step WHERE tenant_id = ? AND alert_id IN ?"),
+        ("alerts", "DELETE FROM alert WHERE tenant_id = ? AND id IN ?"),
+    ];
+    let mut removed = forget_told(tx, tenant, ids).await?;
+    removed.add(&each(tx, tenant, &ALERTS, ids).await?);
+    Ok(removed)
+}
+
+/// Removes incidents, with what was told of them.
+pub(super) async fn forget_incidents(
+    tx: &DatabaseTransaction,
+    tenant: TenantId,
+    ids: &[String],
+) -> Result<Removed> {
+    const INCIDENTS: [(&str, &str); 1] =
+        [("incidents", "DELETE FROM incident WHERE tenant_id = ? AND id IN ?")];
+    let mut removed = forget_told(tx, tenant, ids).await?;
+    removed.add(&each(tx, tenant, &INCIDENTS, ids).await?);
+    Ok(removed)
+}
+
+/// Removes the moments at which people were last told of somebody, by what the cooldown is kept by.
+pub(super) async fn forget_cooldowns(
+    tx: &DatabaseTransaction,
+    tenant: TenantId,
+    keys: &[String],
+) -> Result<Removed> {
+    const COOLDOWNS: [(&str, &str); 1] =
+        [("cooldowns", "DELETE FROM alert_cooldown WHERE tenant_id = ? AND customer_id IN ?")];
+    each(tx, tenant, &COOLDOWNS, keys).await
+}
+
+/// Removes customers of whom no interaction is left, with everything that is kept by their id.
+pub(super) async fn forget_people(
+    tx: &DatabaseTransaction,
+    tenant: TenantId,
+    ids: &[String],
+) -> Result<Removed> {
+    let mut removed = forget_told(tx, tenant, ids).await?;
+    removed.add(&each(tx, tenant, &GOES_WITH_CUSTOMER, ids).await?);
+    Ok(removed)
+}
 
 #[derive(FromQueryResult)]
 struct Text {
@@ -133,9 +229,8 @@ pub(super) async fn forget(
                 .await?;
         removed.count("audit_payloads", payloads);
     }
-    for (what, statement) in GOES_ALONG {
-        removed.count(what, sql(statement).bind(tenant.0).list(list()).run(tx).await?);
-    }
+    removed.add(&forget_quotes(tx, tenant, ids).await?);
+    removed.add(&each(tx, tenant, &GOES_ALONG, ids).await?);
     let gone = sql("DELETE FROM interaction WHERE tenant_id = ? AND id IN ?").bind(tenant.0).list(list());
     removed.count("interactions", gone.run(tx).await?);
     deltas.apply(tx, tenant).await?;
@@ -176,7 +271,7 @@ async fn leave_runs(store: &Store, tx: &DatabaseTransaction, tenant: TenantId, i
 }
 
 /// Texts that were labelled to teach the model are found by what they say.
-async fn forget_labels(tx: &DatabaseTransaction, tenant: TenantId, ids: &[String]) -> Result<u64> {
+pub(super) async fn forget_labels(tx: &DatabaseTransaction, tenant: TenantId, ids: &[String]) -> Result<u64> {
     let texts: Vec<Text> =
         sql("SELECT i.kind, t.body FROM interaction_text t JOIN interaction i ON i.tenant_id = t.tenant_id \
          AND i.id = t.interaction_id WHERE t.tenant_id = ? AND t.interaction_id IN ?")

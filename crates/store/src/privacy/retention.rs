@@ -1,7 +1,9 @@
-//! The clocks: texts go first, then everything else of an interaction, then customers and conversations of which nothing is left. A run does
+//! The clocks: texts go first, then alerts, then everything else of an interaction, then customers and conversations of which nothing is left. A run does
 //! it in slices, each of which finds anew what is due; so a run that ends halfway, or two at once, remove the same.
 
+mod due;
 mod slices;
+mod texts;
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, TimeDelta, Utc};
 use sea_orm::FromQueryResult;
@@ -23,6 +25,8 @@ pub struct Clocks {
     pub texts_before: DateTime<Utc>,
     /// Interactions with their verdicts and scores; then customers and conversations of which nothing was heard since.
     pub scores_before: DateTime<Utc>,
+    /// Alerts and incidents that were raised before.
+    pub alerts_before: DateTime<Utc>,
     /// Entries of the audit log.
     pub audit_before: DateTime<Utc>,
     /// Days before this one become counters only, before their scores go. The first of a month, so that it rarely moves.
@@ -43,6 +47,7 @@ impl Clocks {
         Self {
             texts_before: before(settings.retention_text_days),
             scores_before,
+            alerts_before: before(settings.retention_alerts_days),
             audit_before: before(settings.retention_audit_days),
             sealed_before: next_month.and_then(|day| day.with_day(1)).unwrap_or(day),
         }
@@ -86,20 +91,12 @@ impl Store {
         for stage in Stage::ALL {
             let mut cursor = String::new();
             loop {
-                let slice = self.purge_slice(tenant, clocks, stage, &cursor).await?;
+                let slice = self.purge_slice(tenant, act, clocks, (stage, &cursor)).await?;
                 removed.add(&slice.removed);
                 let Some(next) = slice.next else { break };
                 cursor = next;
                 tokio::time::sleep(rest).await;
             }
-        }
-        loop {
-            let slice = self.remove_old_audit(act, clocks.audit_before).await?;
-            removed.count("audit_entries", slice.entries);
-            if !slice.more {
-                break;
-            }
-            tokio::time::sleep(rest).await;
         }
         let run = PurgeRun { id: self.new_id(started_at), started_at, ended_at: self.now(), removed };
         if !run.removed.is_empty() {
@@ -121,9 +118,14 @@ impl Store {
         Ok(run)
     }
 
-    /// What a run would remove. Counts all of it, so that it takes longer the more is due.
+    /// What a run would remove, of what its stages are named for ([`Stage::what`]); what goes with those is not counted. It counts all of it, so
+    /// that it takes longer the more is due.
     pub async fn purge_preview(&self, tenant: TenantId, clocks: &Clocks) -> Result<Removed> {
-        slices::preview(self, tenant, clocks).await
+        let mut told = Removed::default();
+        for stage in Stage::ALL {
+            told.count(stage.what(), due::count(self, tenant, clocks, stage).await?);
+        }
+        Ok(told)
     }
 
     /// The latest runs that removed anything, the latest first; those before `before`.
@@ -186,17 +188,57 @@ impl Store {
 /// What a run removes, one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Texts.
+    /// Texts that were labelled to teach the model, by when they were.
+    Labels,
+    /// Texts, with what quotes them and what people noted of them.
     Texts,
+    /// What conversations are about, once no text is left in them.
+    Subjects,
+    /// Alerts, with what became of them and what was told of them.
+    Alerts,
+    /// Incidents that ended and of which no alert is left.
+    Incidents,
+    /// When people were last told of a customer.
+    Cooldowns,
     /// Interactions and what they left behind.
     Scores,
     /// Customers of whom nothing is left.
     Customers,
     /// Conversations of which nothing is left.
     Conversations,
+    /// Entries of the audit log.
+    Audit,
 }
 
 impl Stage {
     /// All of them, in their order.
-    pub const ALL: [Self; 4] = [Self::Texts, Self::Scores, Self::Customers, Self::Conversations];
+    pub const ALL: [Self; 10] = [
+        Self::Labels,
+        Self::Texts,
+        Self::Subjects,
+        Self::Alerts,
+        Self::Incidents,
+        Self::Cooldowns,
+        Self::Scores,
+        Self::Customers,
+        Self::Conversations,
+        Self::Audit,
+    ];
+
+    /// What it is there to remove, as it is counted. Other things go with it.
+    #[must_use]
+    pub fn what(self) -> &'static str {
+        match self {
+            Self::Labels => "old_labels",
+            Self::Texts => "texts",
+            Self::Subjects => "subjects",
+            Self::Alerts => "alerts",
+            Self::Incidents => "incidents",
+            Self::Cooldowns => "cooldowns",
+            Self::Scores => "interactions",
+            Self::Customers => "customers",
+            Self::Conversations => "conversations",
+            Self::Audit => "audit_entries",
+        }
+    }
 }

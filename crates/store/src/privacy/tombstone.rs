@@ -74,7 +74,7 @@ impl Key {
 }
 
 /// A phone number without what people put between its digits.
-pub(super) fn digits(phone: &str) -> String {
+pub(crate) fn digits(phone: &str) -> String {
     phone.chars().filter(|c| !" -()/.".contains(*c)).collect()
 }
 

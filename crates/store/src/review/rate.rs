@@ -265,8 +265,9 @@ impl Store {
         .bind(item)
         .run(tx)
         .await?;
-        let payload =
-            json!({"item": item, "before": null, "after": {"label": label.label, "score": label.score}});
+        // Who labelled is told apart from who did it: at the command line these are two.
+        let after = json!({"label": label.label, "score": label.score});
+        let payload = json!({"item": item, "rater": rater, "before": null, "after": after});
         audit::note(self, tx, act, ("review_label", &found.interaction_id), &payload).await?;
         Ok(Some((Labelled { done: settled.is_some() }, true)))
     }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::FromQueryResult;
 use serde::Serialize;
 use undertone_core::Score;
+use undertone_core::overview::Count;
 use undertone_core::review::Reason;
 use undertone_core::review::report::{Given, Rated};
 
@@ -85,6 +86,7 @@ struct Row {
     label: String,
     unsure: bool,
     disagreed: bool,
+    suspicious: bool,
     overridden: bool,
     called_positive: bool,
     random: bool,
@@ -92,14 +94,15 @@ struct Row {
     done_at: DateTime<Utc>,
 }
 
-const DONE: &str = "SELECT id, interaction_id, verdict_id, score, label, unsure, disagreed, overridden, called_positive, random, \
-    settled_label, done_at FROM review_item WHERE tenant_id = ? AND done_at IS NOT NULL";
+const DONE: &str = "SELECT id, interaction_id, verdict_id, score, label, unsure, disagreed, suspicious, overridden, \
+    called_positive, random, settled_label, done_at FROM review_item WHERE tenant_id = ? AND done_at IS NOT NULL";
 
 impl Row {
     fn reasons(&self) -> Vec<Reason> {
         let held = |reason: &Reason| match reason {
             Reason::Unsure => self.unsure,
             Reason::Disagreed => self.disagreed,
+            Reason::Suspicious => self.suspicious,
             Reason::Overridden => self.overridden,
             Reason::CalledPositive => self.called_positive,
             Reason::Random => self.random,
@@ -109,6 +112,12 @@ impl Row {
 }
 
 impl Store {
+    /// How many verdicts are suspicious and nobody labelled yet.
+    pub async fn suspicious(&self, tenant: TenantId) -> Result<Count> {
+        let waiting = "SELECT COUNT(*) FROM (SELECT 1 FROM review_item WHERE tenant_id = ? AND suspicious AND done_at IS NULL LIMIT ?) AS counted";
+        self.count(waiting, tenant).await
+    }
+
     /// Items that are done, the latest to enter first.
     pub async fn review_outcomes(&self, tenant: TenantId, wanted: Outcomes<'_>) -> Result<Vec<Outcome>> {
         let mut query = sql(DONE).bind(tenant.0);

@@ -36,19 +36,9 @@ impl Store {
             after = last.user_id.clone();
             let before = done.resealed;
             for factor in rows.into_iter().map(SecondFactor::from) {
-                if factor.sealed.key_id == current {
-                    done.already += 1;
-                    continue;
-                }
-                let bound = bound_to(factor.tenant, &factor.user_id);
-                let seed = match keyring.open_text("the seed of a second factor", &bound, &factor.sealed) {
-                    Ok(seed) => seed,
-                    Err(error) => {
-                        done.unopened.push(error);
-                        continue;
-                    }
-                };
-                let sealed = keyring.seal_text(&bound, &seed)?;
+                let (bound, kept) = (bound_to(factor.tenant, &factor.user_id), &factor.sealed);
+                let open = |keyring: &Keyring| keyring.open_text("the seed of a second factor", &bound, kept);
+                let Some(sealed) = keyring.reseal(&mut done, &bound, &kept.key_id, open)? else { continue };
                 // Whoever set another one up meanwhile sealed it with the current key.
                 done.resealed +=
                     sql("UPDATE second_factor SET key_id = ?, sealed = ? WHERE user_id = ? AND sealed = ?")

@@ -7,7 +7,7 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use zeroize::Zeroize;
 
 use super::master_key::unhex;
-use super::{Credentials, KeptKey, MasterKey, Provider, Secret};
+use super::{Credentials, KeptKey, MasterKey, Provider, Resealed, Secret};
 use crate::audit::hex;
 use crate::{StoreError, TenantId};
 
@@ -148,8 +148,7 @@ impl Keyring {
     /// [`KeyError::OtherMasterKey`] and [`KeyError::Damaged`].
     pub fn open(&self, kept: &KeptKey) -> Result<Secret, KeyError> {
         let provider = kept.provider;
-        let bound = bound_to(kept.tenant, provider, kept.base_url.as_deref());
-        self.unseal(&bound, &kept.key_id, &kept.sealed).map_err(|shut| match shut {
+        self.unseal(&kept.bound(), &kept.key_id, &kept.sealed).map_err(|shut| match shut {
             Shut::OtherMasterKey => KeyError::OtherMasterKey { provider, key_id: kept.key_id.clone() },
             Shut::Damaged => KeyError::Damaged { provider },
         })
@@ -166,6 +165,32 @@ impl Keyring {
         })
     }
 
+    /// A secret sealed anew with the current master key, while one is replaced: `open` opens it, sealed as it is now with the master key
+    /// `key_id`. `None` where nothing is to be written, which `done` counts.
+    ///
+    /// # Errors
+    /// [`KeyError::NoMasterKey`] where there is nothing to seal it with. One that does not open is told in [`Resealed::unopened`].
+    pub(crate) fn reseal(
+        &self,
+        done: &mut Resealed,
+        bound: &str,
+        key_id: &str,
+        open: impl FnOnce(&Self) -> Result<Secret, KeyError>,
+    ) -> Result<Option<Sealed>, KeyError> {
+        let current = self.current().ok_or(KeyError::NoMasterKey)?;
+        if key_id == current {
+            done.already += 1;
+            return Ok(None);
+        }
+        match open(self) {
+            Ok(secret) => self.seal_text(bound, &secret).map(Some),
+            Err(error) => {
+                done.unopened.push(error);
+                Ok(None)
+            }
+        }
+    }
+
     fn unseal(&self, bound: &str, key_id: &str, sealed: &str) -> Result<Secret, Shut> {
         let fits = |master: &&Arc<MasterKey>| master.id() == key_id;
         let master = [&self.current, &self.previous].into_iter().flatten().find(fits);
@@ -178,6 +203,13 @@ impl Keyring {
             error.into_bytes().zeroize();
             Shut::Damaged
         })
+    }
+}
+
+impl KeptKey {
+    /// What it is sealed for.
+    pub(super) fn bound(&self) -> String {
+        bound_to(self.tenant, self.provider, self.base_url.as_deref())
     }
 }
 

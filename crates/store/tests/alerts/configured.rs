@@ -20,11 +20,7 @@ async fn postgres() {
 }
 
 async fn suite(url: String) {
-    let clock = Arc::new(SetClock::new(Utc.with_ymd_and_hms(2026, 11, 30, 10, 0, 0).unwrap()));
-    let options = Options { url, connections: 16 };
-    let store = Store::open(&options, clock.clone(), Arc::new(CountedIds::default())).await.unwrap();
-    let bench = Bench { store, clock };
-    bench.store.migrate().await.unwrap();
+    let bench = Bench::open(url).await;
     what_is_asked_together_is_changed_together(&bench).await;
     destinations_are_sealed_anew(&bench).await;
     alerts_are_found_around_interactions(&bench).await;

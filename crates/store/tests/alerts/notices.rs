@@ -1,17 +1,14 @@
 //! What people are told: once, through their channels, and nothing of what was erased.
 
-use std::sync::Arc;
-
-use chrono::{TimeDelta, TimeZone, Utc};
+use chrono::TimeDelta;
 use serde_json::json;
-use undertone_core::clock::SetClock;
 use undertone_core::notification::{Category, Channels, Preferences, When};
 use undertone_store::notices::{FinishedMail, InboxItem, Mail, MailEnd, Part, Telling};
 use undertone_store::privacy::erase::Whom;
-use undertone_store::{Options, Store, StoreError, Tenant, TenantId};
+use undertone_store::{StoreError, Tenant, TenantId};
 use undertone_testkit::postgres::Postgres;
 
-use super::{Bench, CountedIds, act};
+use super::{Bench, act};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite() {
@@ -26,11 +23,7 @@ async fn postgres() {
 }
 
 async fn suite(url: String) {
-    let clock = Arc::new(SetClock::new(Utc.with_ymd_and_hms(2026, 11, 30, 10, 0, 0).unwrap()));
-    let options = Options { url, connections: 16 };
-    let store = Store::open(&options, clock.clone(), Arc::new(CountedIds::default())).await.unwrap();
-    let bench = Bench { store, clock };
-    bench.store.migrate().await.unwrap();
+    let bench = Bench::open(url).await;
     each_event_is_told_once_whoever_comes_at_once(&bench).await;
     mail_is_sent_by_one_and_tried_again(&bench).await;
     what_is_erased_is_told_to_nobody(&bench).await;

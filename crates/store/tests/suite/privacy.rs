@@ -1,18 +1,21 @@
-//! The rights of customers: what is erased is gone everywhere and the counters are right, holds hold, and clocks remove exactly what is due.
+//! The rights of customers: what is erased is gone everywhere and the counters are right, and holds hold.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};
 use undertone_core::backfill::{Asked, Mode};
+use undertone_store::privacy::REACHED;
+use undertone_store::privacy::copy::Alias;
 use undertone_store::privacy::erase::{Erasure, Whom};
-use undertone_store::privacy::retention::Clocks;
 use undertone_store::privacy::tombstone::Tombstone;
 
 use super::*;
 
+#[path = "privacy/retention.rs"]
+pub mod retention;
+
 /// Tables in which nothing of a customer stands, whatever is in them, and why.
-const NOTHING_OF_CUSTOMERS: [(&str, &str); 47] = [
+const NOTHING_OF_CUSTOMERS: [(&str, &str); 48] = [
     ("schema_migration", "names of steps"),
     ("tenant", "the tenant"),
     ("tenant_modules", "settings"),
@@ -57,40 +60,10 @@ const NOTHING_OF_CUSTOMERS: [(&str, &str); 47] = [
     ("published_group", "sums over groups of customers"),
     ("agent_numbers", "whether they are on"),
     ("incident", "sums about a category"),
+    ("surge_daily", "sums over days"),
     ("notice_cursor", "a number"),
     ("notification_preference", "what people chose"),
     ("notification_key", "keys"),
-];
-
-/// Tables that an erasure reaches: the tests plant a word in each and look for it.
-const REACHED: [&str; 27] = [
-    "customer",
-    "customer_alias",
-    "conversation",
-    "interaction",
-    "interaction_text",
-    "verdict",
-    "sentiment_override",
-    "interaction_sentiment",
-    "customer_sentiment",
-    "labelled_text",
-    "backfill_item",
-    "outbox",
-    "delivery",
-    "delivery_attempt",
-    "audit_log",
-    "alert",
-    "alert_step",
-    "alert_cooldown",
-    "surge",
-    "notice",
-    "inbox_item",
-    "mail",
-    "review_item",
-    "review_label",
-    "conversation_guest",
-    "agent_stale",
-    "agent_contact",
 ];
 
 /// Every table with everything in it, as text.
@@ -417,6 +390,10 @@ pub async fn who_is_meant_and_who_is_held(bench: &Bench) {
     let (ana, bo) = (id("ana").await.unwrap(), id("bo").await.unwrap());
     assert_eq!(bench.store.place_hold(&act(&tenant), "nobody", "a suit").await.unwrap(), None);
     assert_eq!(bench.store.place_hold(&act(&other), &ana, "a suit").await.unwrap(), None, "another tenant's");
+    for reason in [" ", &"x".repeat(501)] {
+        let refused = bench.store.place_hold(&act(&tenant), &ana, reason).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Invalid(_)), "{refused}");
+    }
     let hold = bench.store.place_hold(&act(&tenant), &ana, "a suit").await.unwrap().unwrap();
     assert_eq!(bench.store.legal_hold(tenant.id, &ana).await.unwrap(), Some(hold.clone()));
     assert_eq!(bench.store.legal_holds(tenant.id, None, 10).await.unwrap(), [hold]);
@@ -431,6 +408,53 @@ pub async fn who_is_meant_and_who_is_held(bench: &Bench) {
     assert!(id("cy").await.is_some(), "a national number is not known to be the same");
     assert!(bench.store.customer(other.id, "ana").await.unwrap().is_some(), "another tenant's");
     assert_eq!(bench.store.erase(&act(&tenant), &Whom::Id("nobody")).await.unwrap(), []);
+    for (tenant, erasure) in bench.store.open_erasures().await.unwrap() {
+        while bench.store.continue_erasure(tenant, &erasure).await.unwrap().unwrap().done_at.is_none() {}
+    }
+}
+
+pub async fn an_alias_belongs_to_one(bench: &Bench) {
+    let tenant = bench.tenant("aliasing").await;
+    let other = bench.tenant("aliasing-too").await;
+    let alias = |kind: &str, value: &str| Alias { kind: kind.to_owned(), value: value.to_owned() };
+    let none = CustomerDetails::default();
+    let save = async |tenant: &Tenant, id: &str, aliases: Option<&[Alias]>| {
+        bench.store.save_customer(tenant.id, id, (&none, Some("acme")), aliases).await
+    };
+    let found = async |id: &str| bench.store.customer(tenant.id, id).await.unwrap().map(|c| c.external_id);
+    let all = [alias("email", " Ana@Home.example"), alias("phone", "+49 (170) 1-2"), alias("zendesk", "77")];
+    let ana = save(&tenant, "ana", Some(&all)).await.unwrap();
+    assert_eq!(save(&tenant, "ana", None).await.unwrap(), ana, "what is not told stays");
+    save(&other, "bo", Some(&all)).await.unwrap();
+    for taken in [alias("email", "ana@home.EXAMPLE"), alias("phone", "+49170 12"), alias("zendesk", "77")] {
+        let refused = save(&tenant, "bo", Some(&[alias("crm", "1"), taken])).await.unwrap_err();
+        assert!(matches!(&refused, StoreError::Conflict(_)), "{refused}");
+        assert_eq!((found("bo").await, found("crm:1").await), (None, None), "nothing is saved");
+    }
+    // Several who want the same at once: one gets it.
+    let won = futures_of(4, async |n| {
+        save(&tenant, &format!("racer-{n}"), Some(&[alias("crm", "9"), alias("shop", "9")])).await.is_ok()
+    })
+    .await;
+    assert_eq!(won.iter().filter(|won| **won).count(), 1);
+    assert_eq!(found("zendesk:77").await.as_deref(), Some("ana"));
+    for nobody in ["77", "zendesk", "zendesk:7", "email:ana@home.example", "phone:+4917012", ":77"] {
+        assert_eq!(found(nobody).await, None, "{nobody}");
+    }
+    // The source's own id comes first.
+    save(&tenant, "zendesk:77", None).await.unwrap();
+    assert_eq!(found("zendesk:77").await.as_deref(), Some("zendesk:77"));
+    assert_eq!(bench.store.aliases(tenant.id, &ana).await.unwrap().len(), 3);
+    save(&tenant, "ana", Some(&[alias("shop", "5")])).await.unwrap();
+    assert_eq!(
+        bench.store.aliases(tenant.id, &ana).await.unwrap(),
+        [alias("shop", "5")],
+        "the list is all of them"
+    );
+    save(&tenant, "bo", Some(&all)).await.unwrap();
+    let erased = bench.store.erase(&act(&tenant), &Whom::Id("shop:5")).await.unwrap();
+    assert_eq!((erased.len(), erased[0].customer_id.as_str()), (1, ana.as_str()));
+    assert_eq!(found("shop:5").await, None);
     for (tenant, erasure) in bench.store.open_erasures().await.unwrap() {
         while bench.store.continue_erasure(tenant, &erasure).await.unwrap().unwrap().done_at.is_none() {}
     }
@@ -478,104 +502,4 @@ pub async fn a_restored_backup_is_erased_again(bench: &Bench) {
     for erasure in replayed {
         to_the_end(bench, &tenant, &erasure).await;
     }
-}
-
-pub async fn clocks_remove_what_is_due_and_nothing_else(bench: &Bench) {
-    let tenant = bench.tenant("expiring").await;
-    // From noon to noon, whatever the clock was: so that summer time changes no day.
-    let noon = bench.store.now().date_naive().and_hms_opt(12, 0, 0).unwrap().and_utc() + TimeDelta::days(1);
-    bench.clock.advance(noon - bench.store.now());
-    let word = "numbat55";
-    let arrive = async |id: &str, customer: &str, score: i64| {
-        let accepted = bench.store.accept(tenant.id, &[planted(id, customer, score, word)]).await.unwrap();
-        bench.score_all(&tenant, score_of).await;
-        accepted[0].id().to_owned()
-    };
-    let first = arrive("1", "ana", -60).await;
-    let held = arrive("2", "bo", 50).await;
-    let waiting =
-        bench.store.accept(tenant.id, &[planted("3", "ana", 1, word)]).await.unwrap()[0].id().to_owned();
-    bench.advance(24 * 3600);
-    let young = arrive("4", "cy", 30).await;
-    let bo = bench.store.customer(tenant.id, "bo").await.unwrap().unwrap().id;
-    bench.store.place_hold(&act(&tenant), &bo, "a suit").await.unwrap().unwrap();
-    let settings = bench.store.module(tenant.id).await.unwrap().settings;
-    let purge = async || {
-        let clocks = Clocks::of(&tenant, &settings, bench.store.now());
-        let due = bench.store.purge_preview(tenant.id, &clocks).await.unwrap();
-        let run = bench.store.purge(&tenant, &clocks, &act(&tenant), Duration::ZERO).await.unwrap();
-        for what in ["texts", "interactions"] {
-            assert_eq!(due.of(what), run.removed.of(what), "what was told before: {what}");
-        }
-        bench.assert_verified(&tenant).await;
-        run.removed
-    };
-    // The last moment of the last day that texts are kept.
-    bench.advance(89 * 24 * 3600);
-    assert!(purge().await.is_empty());
-    bench.advance(24 * 3600);
-    let removed = purge().await;
-    assert_eq!(
-        (removed.of("texts"), removed.of("interactions")),
-        (2, 0),
-        "first and, scored meanwhile, the third: {removed:?}"
-    );
-    assert!(purge().await.is_empty(), "a second time there is nothing");
-    assert_eq!(bench.store.text(tenant.id, &first).await.unwrap(), None);
-    for id in [&held, &young] {
-        assert!(bench.store.text(tenant.id, id).await.unwrap().is_some());
-    }
-    let sentiment = bench.store.sentiment(tenant.id, &first).await.unwrap().unwrap();
-    assert_eq!((sentiment.score, sentiment.summary.as_str(), &sentiment.keywords), (-60, "", &json!([])));
-    let verdict = bench.store.revisions(tenant.id, &first).await.unwrap().remove(0).verdict;
-    assert!(verdict.evidence.is_empty() && verdict.summary.is_empty());
-    assert_eq!(bench.store.purge_runs(tenant.id, None, 10).await.unwrap().len(), 1);
-
-    // Then their scores; the sums over days stay, those of the customer go.
-    let ana = bench.store.customer(tenant.id, "ana").await.unwrap().unwrap().id;
-    let whole = async || bench.store.overview(&tenant, 30).await.unwrap().all_time.totals;
-    let before = whole().await;
-    bench.advance((760 - 90) * 24 * 3600);
-    let removed = purge().await;
-    assert_eq!(removed.of("interactions"), 2, "{removed:?}");
-    assert_eq!(removed.of("customers"), 1, "of ana nothing is left, and nothing was heard: {removed:?}");
-    assert_eq!(whole().await, before);
-    assert_eq!(bench.store.customer_sentiment(tenant.id, &ana).await.unwrap().totals, Totals::default());
-    assert_eq!(bench.store.interaction(tenant.id, &waiting).await.unwrap(), None);
-    assert!(bench.store.interaction(tenant.id, &held).await.unwrap().is_some(), "held");
-    assert!(bench.store.text(tenant.id, &held).await.unwrap().is_some(), "held");
-    assert!(bench.store.lift_hold(&act(&tenant), &bo).await.unwrap());
-    bench.advance(24 * 3600);
-    let removed = purge().await;
-    assert_eq!(removed.of("interactions"), 2, "the one that was held and the young one: {removed:?}");
-    assert_eq!(whole().await, before);
-    // Whoever is erased later leaves the sums of sealed days right too.
-    let late = {
-        let mut late = planted("5", "dot", -20, word);
-        late.arrival.interaction.occurred_at = Some(Utc.with_ymd_and_hms(2026, 11, 20, 12, 0, 0).unwrap());
-        late
-    };
-    bench.store.accept(tenant.id, &[late]).await.unwrap();
-    bench.score_all(&tenant, score_of).await;
-    bench.assert_verified(&tenant).await;
-    let erasure = bench.store.erase(&act(&tenant), &Whom::Id("dot")).await.unwrap().remove(0);
-    to_the_end(bench, &tenant, &erasure).await;
-    bench.assert_verified(&tenant).await;
-    assert_eq!(whole().await, before);
-}
-
-pub async fn upkeep_is_done_by_one(bench: &Bench) {
-    let tenant = bench.tenant("upkept").await;
-    let patience = TimeDelta::minutes(10);
-    let taken =
-        futures_of(4, async |_| bench.store.take_upkeep(tenant.id, "retention", patience).await.unwrap())
-            .await;
-    assert_eq!(taken.iter().filter(|taken| **taken).count(), 1);
-    bench.advance(601);
-    assert!(bench.store.take_upkeep(tenant.id, "retention", patience).await.unwrap(), "whoever had it died");
-    bench.store.end_upkeep(tenant.id, "retention", TimeDelta::days(1)).await.unwrap();
-    bench.advance(3600);
-    assert!(!bench.store.take_upkeep(tenant.id, "retention", patience).await.unwrap());
-    bench.advance(24 * 3600);
-    assert!(bench.store.take_upkeep(tenant.id, "retention", patience).await.unwrap());
 }

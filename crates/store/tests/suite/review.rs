@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use undertone_core::cascade::{Cascaded, FirstReading, WhyAsked};
 use undertone_core::review::Reason;
+use undertone_core::verdict::Suspicion;
+use undertone_store::lessons::LabelCount;
 use undertone_store::review::{Handed, Label as Rating, Outcomes, Page};
 
 use super::*;
@@ -98,6 +101,75 @@ pub(crate) async fn verdicts_are_drawn_into_the_queue(bench: &Bench) {
     assert!((60..140).contains(&drawn), "{drawn}");
 }
 
+/// What the scorer was not sure of, and where the cascade's two scorers contradict each other: each for its own share, and told as such.
+pub(crate) async fn what_is_unsure_or_contradicted_is_checked(bench: &Bench) {
+    let sure = |score: i64, confidence: u8| Verdict {
+        confidence: Confidence::try_from(confidence).unwrap(),
+        ..verdict(score, "It broke again")
+    };
+    let contradicted = || {
+        let first = Some(FirstReading::of(&sure(-50, 65)));
+        let cascade = Cascaded { threshold: 70, why: Some(WhyAsked::Unsure), first, unanswered: None };
+        Verdict { cascade: Some(cascade), ..sure(60, 90) }
+    };
+    let none = json!({"unsure": 0, "disagreed": 0, "overridden": 0, "called_positive": 0, "random": 0, "labelled_twice": 0});
+    for (reason, slug) in [(Reason::Unsure, "unsure"), (Reason::Disagreed, "contradicted")] {
+        let mut shares = none.clone();
+        shares[reason.as_str()] = json!(100);
+        let tenant = bench.tenant(slug).await;
+        bench.store.change_settings(&act(&tenant), &json!({"review": shares})).await.unwrap();
+        let texts = ["at the bound", "under it", "contradicted"];
+        let items: Vec<Incoming> = texts.iter().map(|text| item(text, text, text)).collect();
+        bench.store.accept(tenant.id, &items).await.unwrap();
+        let verdict_of = |text: &str| match text {
+            "at the bound" => sure(-50, Confidence::REVIEW_BELOW),
+            "under it" => sure(-50, Confidence::REVIEW_BELOW - 1),
+            _ => contradicted(),
+        };
+        let claimed = bench.claim(&tenant, "worker").await;
+        let scored = |claimed: Claimed| {
+            let verdict = verdict_of(&claimed.interaction.text);
+            Finished { claimed, outcome: Outcome::Scored(Box::new(verdict)) }
+        };
+        let finished: Vec<Finished> = claimed.into_iter().map(scored).collect();
+        bench.store.record(tenant.id, "worker", EVENTS, &finished).await.unwrap();
+        let queued = queue(bench, &tenant, "r").await;
+        let [one] = queued.as_slice() else { panic!("{reason:?}: {queued:?}") };
+        assert_eq!(one.text, if reason == Reason::Unsure { "under it" } else { "contradicted" });
+        assert_eq!(label(bench, &tenant, ("r", &one.id), Label::Negative).await.unwrap(), Some(true));
+        let outcomes = bench.store.review_outcomes(tenant.id, EVERYTHING).await.unwrap();
+        assert_eq!(&*outcomes[0].reasons, &[reason][..]);
+    }
+}
+
+pub(crate) async fn what_is_suspicious_is_always_checked(bench: &Bench) {
+    let off = json!({"unsure": 0, "disagreed": 0, "overridden": 0, "called_positive": 0, "random": 0, "labelled_twice": 0});
+    let (tenant, ids) = with(bench, "suspicious", off, &["-60", "-70"]).await;
+    assert_eq!(queue(bench, &tenant, "r").await, []);
+    let verdict_with = async |suspicions: Vec<Suspicion>| {
+        let mut update = item("1", "c1", &format!("-71 {}", suspicions.len()));
+        update.arrival.update = true;
+        bench.store.accept(tenant.id, &[update]).await.unwrap();
+        let claimed = bench.claim(&tenant, "w").await.remove(0);
+        let verdict = Verdict { suspicions, ..verdict(-71, &claimed.interaction.text) };
+        let finished = Finished { claimed, outcome: Outcome::Scored(Box::new(verdict)) };
+        bench.store.record(tenant.id, "w", EVENTS, &[finished]).await.unwrap();
+    };
+    verdict_with(vec![Suspicion::Instructions, Suspicion::InventedQuotes]).await;
+    let waiting = queue(bench, &tenant, "r").await;
+    assert_eq!(waiting.len(), 1);
+    let told = bench.store.sentiment(tenant.id, &ids[1]).await.unwrap().unwrap();
+    assert_eq!(told.suspicions, [Suspicion::Instructions, Suspicion::InventedQuotes]);
+    assert!(told.needs_review, "however sure the model was");
+    assert_eq!(bench.store.sentiment(tenant.id, &ids[0]).await.unwrap().unwrap().suspicions, []);
+    let count = async || bench.store.suspicious(tenant.id).await.unwrap().count;
+    assert_eq!(count().await, 1);
+    label(bench, &tenant, ("r", &waiting[0].id), Label::Negative).await.unwrap();
+    assert_eq!(count().await, 0, "somebody looked");
+    let outcomes = bench.store.review_outcomes(tenant.id, EVERYTHING).await.unwrap();
+    assert_eq!(outcomes[0].reasons, [Reason::Suspicious]);
+}
+
 pub(crate) async fn raters_work_apart_until_it_is_settled(bench: &Bench) {
     let all = json!({"random": 100, "labelled_twice": 100});
     let (tenant, _) = with(bench, "raters", all, &["70", "-60", "5"]).await;
@@ -154,6 +226,10 @@ pub(crate) async fn raters_work_apart_until_it_is_settled(bench: &Bench) {
     // What was settled is a label to learn from, and agreement is counted from it.
     let learnt = bench.store.labelled_texts(tenant.id).await.unwrap();
     assert_eq!(learnt.iter().map(|t| t.label).collect::<Vec<_>>(), [Label::Negative]);
+    let counts = bench.store.label_counts(tenant.id).await.unwrap();
+    let negative = counts.iter().find(|count| count.label == Label::Negative).unwrap();
+    assert_eq!((negative.reviewed, negative.texts(), negative.handed_in), (1, 1, 0));
+    assert_eq!(counts.iter().map(LabelCount::texts).sum::<u64>(), 1);
     let now = bench.store.now();
     let span = (now - TimeDelta::hours(1), now + TimeDelta::seconds(1));
     let rated = bench.store.rated(tenant.id, span, 10).await.unwrap();

@@ -86,6 +86,33 @@ pub async fn a_conversation_is_open_until_it_is_closed(bench: &Bench) {
     assert!(!close(bench, &other, "talk-1", false).await);
 }
 
+pub async fn two_who_open_conversations_again_do_not_lock_each_other_out(bench: &Bench) {
+    const MANY: usize = 60;
+    let tenant = bench.tenant("opened-again").await;
+    let written = |round: &str, name: &str, talk: usize| {
+        let mut incoming = item(&format!("{round}-{name}-{talk}"), name, "It is still broken");
+        incoming.arrival.interaction.conversation = Some(format!("talk-{talk}"));
+        incoming
+    };
+    let first: Vec<Incoming> = (0..MANY).map(|talk| written("first", "ana", talk)).collect();
+    bench.store.accept(tenant.id, &first).await.unwrap();
+    bench.store.accept(tenant.id, &[item("bob", "bob", "Hello")]).await.unwrap();
+    for round in ["second", "third", "fourth"] {
+        bench.advance(60);
+        for talk in 0..MANY {
+            close(bench, &tenant, &format!("talk-{talk}"), true).await;
+        }
+        bench.advance(60);
+        let ana: Vec<Incoming> = (0..MANY).map(|talk| written(round, "ana", talk)).collect();
+        let bob: Vec<Incoming> = (0..MANY).rev().map(|talk| written(round, "bob", talk)).collect();
+        let (ana, bob) =
+            futures::future::join(bench.store.accept(tenant.id, &ana), bench.store.accept(tenant.id, &bob))
+                .await;
+        assert_eq!((ana.unwrap().len(), bob.unwrap().len()), (MANY, MANY));
+        assert_eq!(standing_of(bench, &tenant, "ana").await, Standing::Open);
+    }
+}
+
 pub async fn viewers_are_who_they_are_now(bench: &Bench) {
     let tenant = bench.tenant("viewers").await;
     let user =

@@ -150,6 +150,7 @@ pub fn verdict(text: &str, phrases: &[(&str, f32)]) -> Latest {
         category: "late_delivery".into(),
         summary: "The customer is angry about repeated export failures and wants a call.".into(),
         scorer: ScorerKind::Local,
+        read_instead: None,
         text: Some(text.into()),
         evidence: found.collect(),
     }

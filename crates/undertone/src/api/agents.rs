@@ -147,9 +147,8 @@ pub async fn show(
     let numbers = Numbers::read(&app, &caller, asked.days).await?;
     let agent = app.store.agent_by_external_id(caller.tenant_id(), &id).await?;
     let agent = agent.filter(|agent| numbers.leads(agent)).ok_or_else(|| ApiError::not_found("agent"))?;
-    let told = numbers.told_of_one(agent);
-    numbers.note(&app, &caller, [told.agent.id.as_str()].into_iter()).await?;
-    Ok(axum::Json(told.json))
+    numbers.note(&app, &caller, [agent.id.as_str()].into_iter()).await?;
+    Ok(axum::Json(numbers.told_of_one(&agent)))
 }
 
 /// The numbers of the agent that the caller is.
@@ -164,9 +163,8 @@ pub async fn mine(
         let told = "you are no agent: an administrator links your user to one";
         ApiError { detail: told.to_owned(), ..ApiError::not_found("agent") }
     })?;
-    let told = numbers.told_of_one(agent);
-    numbers.note(&app, &caller, [told.agent.id.as_str()].into_iter()).await?;
-    Ok(axum::Json(told.json))
+    numbers.note(&app, &caller, [agent.id.as_str()].into_iter()).await?;
+    Ok(axum::Json(numbers.told_of_one(&agent)))
 }
 
 /// Days as they may be asked for.

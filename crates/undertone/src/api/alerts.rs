@@ -4,13 +4,15 @@ use axum::extract::{Path, State};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use undertone_core::visibility::Reason;
 use undertone_store::alerts::{Alert, AlertState, Move, Wanted};
 
-use super::body::{Json, Query, after};
+use super::body::{Json, Query, cut};
 use super::caller::{By, Caller};
+use super::interactions::place;
 use super::problem::ApiError;
 use crate::app::App;
-use crate::visibility::Eyes;
+use crate::visibility::{self, Eyes};
 
 /// Alerts on a page, unless asked otherwise, and at most.
 const PAGE: u16 = 50;
@@ -27,7 +29,7 @@ pub struct Which {
     incident_id: Option<String>,
     /// A user's id, or `me`.
     assigned_to: Option<String>,
-    before: Option<String>,
+    cursor: Option<String>,
     limit: Option<u16>,
 }
 
@@ -43,18 +45,19 @@ pub async fn list(
         Some("me") => Some(me.unwrap_or_default()),
         other => other,
     };
+    let before = place(which.cursor.as_deref())?;
     let wanted = Wanted {
         state: which.state,
         customer: which.customer_id.as_deref(),
         incident: which.incident_id.as_deref(),
         assigned_to,
-        before: which.before.as_deref(),
-        most,
+        before: before.as_deref(),
+        most: most + 1,
     };
-    let found = app.store.alerts(caller.tenant_id(), &wanted).await?;
-    let next = after(&found, most, |last| &last.id);
+    let mut found = app.store.alerts(caller.tenant_id(), &wanted).await?;
+    let next = cut(&mut found, most, |last| &last.id);
     let shown = shown(&app, &caller, found).await?;
-    Ok(axum::Json(json!({"alerts": shown, "next": next})))
+    Ok(axum::Json(json!({"alerts": shown, "next_cursor": next})))
 }
 
 fn user_of(caller: &Caller) -> Option<&str> {
@@ -185,40 +188,58 @@ pub async fn act(
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Page {
-    before: Option<String>,
+    cursor: Option<String>,
     limit: Option<u16>,
 }
 
-/// Incidents, the youngest first.
+/// Why the caller sees no incident; `None` where they see them all. Many customers who turn low at once are a group that is told as it
+/// happens, so that it is for who sees each score.
+async fn hidden(app: &App, caller: &Caller) -> Result<Option<Reason>, ApiError> {
+    let eyes = Eyes::of(&app.store, caller).await?;
+    Ok(if eyes.sees_incidents() { None } else { eyes.reserve() })
+}
+
+/// Whoever sees no incident guesses no id either.
+async fn may_see_incidents(app: &App, caller: &Caller) -> Result<(), ApiError> {
+    hidden(app, caller).await?.map_or(Ok(()), |_| Err(ApiError::not_found("incident")))
+}
+
+/// Incidents, the youngest first; none for whoever does not see each score, with the reason.
 pub async fn incidents(
     State(app): State<App>,
     caller: Caller,
     Query(page): Query<Page>,
 ) -> Result<axum::Json<Value>, ApiError> {
     let most = page.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
-    let found = app.store.incidents(caller.tenant_id(), page.before.as_deref(), most).await?;
-    let next = after(&found, most, |last| &last.id);
-    Ok(axum::Json(json!({"incidents": found, "next": next})))
+    let before = place(page.cursor.as_deref())?;
+    if let Some(reason) = hidden(&app, &caller).await? {
+        let hidden = visibility::why(reason);
+        return Ok(axum::Json(json!({"incidents": [], "next_cursor": null, "hidden": hidden})));
+    }
+    let mut found = app.store.incidents(caller.tenant_id(), before.as_deref(), most + 1).await?;
+    let next = cut(&mut found, most, |last| &last.id);
+    Ok(axum::Json(json!({"incidents": found, "next_cursor": next, "hidden": null})))
 }
 
-/// One incident; its members are the alerts with its id.
+/// One incident with its alerts, the youngest first: those that people were told of before it was seen, and those that it holds or held.
 pub async fn incident(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
+    Query(page): Query<Page>,
 ) -> Result<axum::Json<Value>, ApiError> {
+    may_see_incidents(&app, &caller).await?;
+    let most = page.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
+    let before = place(page.cursor.as_deref())?;
     let found =
         app.store.incident(caller.tenant_id(), &id).await?.ok_or_else(|| ApiError::not_found("incident"))?;
-    let held = Wanted {
-        state: Some(AlertState::Held),
-        incident: Some(&id),
-        most: LONGEST_PAGE,
-        ..Wanted::default()
-    };
-    let members = app.store.alerts(caller.tenant_id(), &held).await?;
-    let members = shown(&app, &caller, members).await?;
+    let wanted =
+        Wanted { incident: Some(&id), before: before.as_deref(), most: most + 1, ..Wanted::default() };
+    let mut members = app.store.alerts(caller.tenant_id(), &wanted).await?;
+    let next = cut(&mut members, most, |last| &last.id);
     let mut answer = json!(found);
-    answer["held"] = json!(members);
+    answer["alerts"] = json!(shown(&app, &caller, members).await?);
+    answer["next_cursor"] = json!(next);
     Ok(axum::Json(answer))
 }
 
@@ -228,6 +249,7 @@ pub async fn close_incident(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<axum::Json<Value>, ApiError> {
+    may_see_incidents(&app, &caller).await?;
     let closed = app.store.close_incident(&caller.act(), &id).await?;
     Ok(axum::Json(json!(closed.ok_or_else(|| ApiError::not_found("incident"))?)))
 }

@@ -15,7 +15,8 @@ use super::body::Query;
 use super::caller::Caller;
 use super::problem::{ApiError, BUSY, INVALID_QUERY};
 use crate::app::App;
-use crate::audit::{Export, Format, Given, Wanted, told};
+use crate::audit::{Export, Format, Given, Wanted, hidden, told};
+use crate::visibility::Eyes;
 
 /// Entries in an answer, where nothing is said.
 const ENTRIES: u16 = 50;
@@ -69,7 +70,9 @@ pub async fn list(
     // Before they are shown, so that nobody sees them unnoted.
     app.store.note(&caller.act(), ("audit_read", "audit_log"), &json!({"wanted": wanted})).await?;
     let next = entries.last().filter(|_| more).map(|entry| cursor_of(entry.at, &entry.id));
-    let items: Vec<Value> = entries.iter().map(|entry| told(entry, &names)).collect();
+    let hidden = hidden(&app.store, &Eyes::of(&app.store, &caller).await?, &entries).await?;
+    let items: Vec<Value> =
+        entries.iter().map(|entry| told(entry, &names, hidden.get(&entry.id).copied())).collect();
     Ok(axum::Json(json!({"items": items, "next_cursor": next})))
 }
 
@@ -135,7 +138,8 @@ pub async fn export(
     let ExportQuery { actor, action, subject, since, until, format } = query;
     let format = format.unwrap_or(Format::Jsonl);
     let wanted = wanted(&caller, Given { actor, action, subject, since, until })?;
-    let export = Export::begin(&app.store, &caller.act(), wanted, format).await?;
+    let eyes = Eyes::of(&app.store, &caller).await?;
+    let export = Export::begin(&app.store, &caller.act(), wanted, format, Some(eyes)).await?;
     let pieces = stream::try_unfold(export, async |mut export| {
         let piece = export.next().await;
         // The answer has begun; it is cut off, and the reason is in the log.

@@ -82,8 +82,11 @@ fn accepted(run: &Run, told: Value) -> Response {
 
 /// How far a run is, and what came of it as far as the caller sees it.
 async fn told(app: &App, caller: &Caller, run: &Run) -> Result<Value, StoreError> {
+    told_to(app, caller, &Eyes::of(&app.store, caller).await?, run).await
+}
+
+async fn told_to(app: &App, caller: &Caller, eyes: &Eyes, run: &Run) -> Result<Value, StoreError> {
     let mut told = backfill::progress(&app.store, &caller.tenant, run).await?;
-    let eyes = Eyes::of(&app.store, caller).await?;
     if eyes.see_everything() || !told["report"].is_object() {
         return Ok(told);
     }
@@ -125,9 +128,10 @@ pub async fn list(
     }
     let single = page.single.unwrap_or_default();
     let runs = app.store.backfills(caller.tenant_id(), single, page.before.as_deref(), limit).await?;
+    let eyes = Eyes::of(&app.store, &caller).await?;
     let mut items = Vec::with_capacity(runs.len());
     for run in &runs {
-        items.push(told(&app, &caller, run).await?);
+        items.push(told_to(&app, &caller, &eyes, run).await?);
     }
     Ok(axum::Json(json!({"items": items})))
 }

@@ -5,6 +5,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
+use super::interactions::cursor_of;
 use super::problem::{ApiError, INVALID, INVALID_JSON, INVALID_QUERY, TOO_LARGE, UNSUPPORTED};
 
 /// A JSON body.
@@ -43,9 +44,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// After which id a list goes on that has `most` at most on a page; none where this page was the last.
-pub fn after<T>(page: &[T], most: u16, id: impl Fn(&T) -> &String) -> Option<String> {
-    page.last().filter(|_| page.len() == usize::from(most)).map(|last| id(last).clone())
+/// Cuts what was found down to `most`, where one more was asked for; answers the cursor of the next page, if there is one.
+pub fn cut<T>(found: &mut Vec<T>, most: u16, id: impl Fn(&T) -> &str) -> Option<String> {
+    let more = found.len() > usize::from(most);
+    found.truncate(most.into());
+    found.last().filter(|_| more).map(|last| cursor_of(id(last)))
 }
 
 /// What the innermost error says; the outer ones only say that there is one.

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
 use serde_json::{Value, json};
+use undertone_core::Permission;
 
 use super::caller::Caller;
 use super::problem::{ApiError, CONFLICT, INTERNAL, TOO_LARGE, UNSUPPORTED};
@@ -11,10 +12,15 @@ use crate::app::App;
 use crate::calibrate::{self, CalibrationError, MOST_BYTES};
 use crate::error::CliError;
 
-/// How many labels there are, how many are missing, and every lesson.
+/// How many labels there are, how many are missing, and every lesson. The labels are told to who may teach: they are counted over
+/// corrections and reviewed verdicts too.
 pub async fn show(State(app): State<App>, caller: Caller) -> Result<axum::Json<Value>, ApiError> {
     let standing = calibrate::standing(&app.store, &app.reader, caller.tenant_id()).await?;
-    Ok(axum::Json(json!(standing)))
+    let mut told = json!(standing);
+    if !caller.may(Permission::Calibrate) {
+        told["labels"] = Value::Null;
+    }
+    Ok(axum::Json(told))
 }
 
 /// Takes in a file of labelled texts: `text/csv`, or JSON Lines. Rows that can not be used are told, the others kept.

@@ -27,6 +27,23 @@ pub enum Access {
     Needs(Permission),
     /// People who are logged in; others are sent to the log-in page.
     Page,
+    /// People who are logged in and permitted this; who is not logged in is sent to the log-in page.
+    PageFor(Permission),
+}
+
+impl Access {
+    /// What a caller has to be permitted.
+    pub fn permission(self) -> Option<Permission> {
+        match self {
+            Self::Public | Self::Page => None,
+            Self::Needs(permission) | Self::PageFor(permission) => Some(permission),
+        }
+    }
+
+    /// It is a page, or what a form of one does: for people only.
+    pub fn is_page(self) -> bool {
+        matches!(self, Self::Page | Self::PageFor(_))
+    }
 }
 
 /// How a caller showed who they are.
@@ -43,6 +60,17 @@ pub enum By {
         /// What their forms bring along.
         csrf: String,
     },
+}
+
+/// A person who calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Person<'a> {
+    /// Their id.
+    pub user: &'a str,
+    /// Their address.
+    pub email: &'a str,
+    /// What their forms bring along.
+    pub csrf: &'a str,
 }
 
 /// Who calls.
@@ -88,14 +116,16 @@ impl Caller {
     }
 
     /// As whom they look at what customers feel: with the role, agent, teams and accounts of this moment, also while a stream lasts. Who may
-    /// not log in any more sees nothing.
+    /// not log in any more sees nothing, nor does whoever holds a key that was revoked or has ended.
     pub async fn viewer(&self, store: &Store) -> Result<Viewer, StoreError> {
         match (&self.by, &self.rights) {
             (By::Session { user, .. }, _) => {
                 Ok(store.viewer(self.tenant.id, user).await?.unwrap_or_default())
             }
-            (By::Key(_), Rights::Scopes(scopes)) => Ok(Viewer::of_scopes(scopes)),
-            (By::Key(_), Rights::Role(_)) => Ok(Viewer::default()),
+            (By::Key(id), Rights::Scopes(scopes)) if store.key_works(self.tenant.id, id).await? => {
+                Ok(Viewer::of_scopes(scopes))
+            }
+            (By::Key(_), _) => Ok(Viewer::default()),
         }
     }
 
@@ -104,8 +134,16 @@ impl Caller {
     /// # Errors
     /// For a key: a person has to answer for it.
     pub fn person(&self) -> Result<&str, ApiError> {
+        self.session().map(|person| person.user)
+    }
+
+    /// The person who calls, with what their pages show.
+    ///
+    /// # Errors
+    /// For a key: a person has to answer for it.
+    pub fn session(&self) -> Result<Person<'_>, ApiError> {
         match &self.by {
-            By::Session { user, .. } => Ok(user),
+            By::Session { user, email, csrf } => Ok(Person { user, email, csrf }),
             By::Key(_) => Err(ApiError::new(FORBIDDEN, "a person has to do this: log in")),
         }
     }
@@ -161,7 +199,7 @@ pub async fn authorize(
             }
             response
         }
-        Err(error) if access == Access::Page && error.code == UNAUTHENTICATED => {
+        Err(error) if access.is_page() && error.code == UNAUTHENTICATED => {
             let wanted = request.uri().path_and_query().map_or("/", |p| p.as_str());
             let next = if request.method() == Method::GET { wanted } else { "/" };
             Redirect::to(&format!("/login?next={}", encode(next))).into_response()
@@ -201,13 +239,13 @@ async fn check(app: &App, access: Access, request: &mut Request) -> Result<Optio
     }
     let from = request.extensions().get::<ClientAddress>().and_then(|address| address.text());
     let caller = Caller { from, ..caller(app, request.headers()).await? };
-    if let Access::Needs(permission) = access
+    if access.is_page() && matches!(caller.by, By::Key(_)) {
+        return Err(ApiError::new(FORBIDDEN, "pages are for people; log in"));
+    }
+    if let Some(permission) = access.permission()
         && !caller.may(permission)
     {
         return Err(ApiError::new(FORBIDDEN, refusal(&caller, permission)));
-    }
-    if access == Access::Page && matches!(caller.by, By::Key(_)) {
-        return Err(ApiError::new(FORBIDDEN, "pages are for people; log in"));
     }
     if let By::Session { csrf, .. } = &caller.by
         && !request.method().is_safe()

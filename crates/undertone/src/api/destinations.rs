@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use undertone_core::destination::DestinationKind;
 use undertone_store::destinations::{DeliveryState, Destination, Which};
 
-use super::body::{Json, Query, after};
+use super::body::{Json, Query, cut};
 use super::caller::Caller;
+use super::interactions::place;
 use super::problem::{ApiError, CONFLICT, FieldError};
 use crate::app::App;
 use crate::deliver::{Draft, Secrets, Wrong, new_signing_key};
@@ -126,7 +127,7 @@ pub async fn test(
 #[serde(deny_unknown_fields)]
 pub struct Page {
     state: Option<DeliveryState>,
-    before: Option<String>,
+    cursor: Option<String>,
     limit: Option<u16>,
 }
 
@@ -139,10 +140,11 @@ pub async fn deliveries(
 ) -> Result<axum::Json<Value>, ApiError> {
     existing(&app, &caller, &id).await?;
     let most = page.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
-    let which = Which { state: page.state, before: page.before.as_deref(), most };
-    let found = app.store.deliveries(caller.tenant_id(), &id, which).await?;
-    let next = after(&found, most, |last| &last.id);
-    Ok(axum::Json(json!({"deliveries": found, "next": next})))
+    let before = place(page.cursor.as_deref())?;
+    let which = Which { state: page.state, before: before.as_deref(), most: most + 1 };
+    let mut found = app.store.deliveries(caller.tenant_id(), &id, which).await?;
+    let next = cut(&mut found, most, |last| &last.id);
+    Ok(axum::Json(json!({"deliveries": found, "next_cursor": next})))
 }
 
 /// One delivery with every try.

@@ -91,10 +91,8 @@ async fn shown(app: &App, caller: &Caller, events: Vec<Told>) -> Result<Option<V
     if viewer.role.is_none() {
         return Ok(None);
     }
-    let about = |told: &Told| told.payload["interaction_id"].as_str().map(str::to_owned);
-    let asked = events.iter().map(|told| (told.event.as_str(), about(told), told.payload.clone())).collect();
-    let seen = visibility::payloads(&app.store, caller.tenant_id(), viewer, asked).await?;
-    let shown =
-        events.iter().zip(seen).filter_map(|(told, seen)| Some(Told { payload: seen?, ..told.clone() }));
+    let asked: Vec<_> = events.iter().map(|told| (told.event.as_str(), &told.payload)).collect();
+    let seen = visibility::payloads(&app.store, caller.tenant_id(), viewer, &asked).await?;
+    let shown = events.into_iter().zip(seen).filter_map(|(told, seen)| Some(Told { payload: seen?, ..told }));
     Ok(Some(shown.collect()))
 }

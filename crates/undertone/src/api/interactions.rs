@@ -1,17 +1,20 @@
 //! Handing in interactions, and looking them up.
 
+mod export;
 mod file;
 
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use undertone_core::visibility::Sight;
 use undertone_core::{Arrival, SkipReason};
 use undertone_store::accept::Accepted;
 use undertone_store::interactions::{Filter, Listed};
+
+pub use export::export;
 
 use super::body::Query;
 use super::caller::Caller;
@@ -130,38 +133,75 @@ pub struct ListQuery {
     limit: Option<i64>,
 }
 
+/// Which interactions are wanted, by a list or an export.
+#[derive(Debug, Serialize)]
+struct Wanted {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<String>,
+    /// Our id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    customer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    external_id: Option<String>,
+}
+
+impl Wanted {
+    /// Reads state, customer (our id or the source's), source and id at the source.
+    async fn read(
+        app: &App,
+        caller: &Caller,
+        (state, customer, source, external_id): (
+            Option<String>,
+            Option<String>,
+            Option<String>,
+            Option<String>,
+        ),
+    ) -> Result<Self, ApiError> {
+        let wrong = |told: &str| ApiError::new(INVALID_QUERY, told);
+        if state.as_deref().is_some_and(|s| !matches!(s, "pending" | "scored" | "skipped" | "failed")) {
+            return Err(wrong("state must be pending, scored, skipped or failed"));
+        }
+        if source.is_some() && external_id.is_none() {
+            return Err(wrong("source goes with external_id"));
+        }
+        // The index of ids begins with the source.
+        let source = external_id.is_some().then(|| source.unwrap_or_else(|| SOURCE.to_owned()));
+        let customer = match &customer {
+            Some(id) => Some(super::customers::find(app, caller, id).await?.id),
+            None => None,
+        };
+        Ok(Self { state, customer, source, external_id })
+    }
+
+    /// For the store: `limit` of them after `before`.
+    fn filter<'a>(&'a self, before: Option<&'a str>, limit: i64) -> Filter<'a> {
+        Filter {
+            state: self.state.as_deref(),
+            customer_id: self.customer.as_deref(),
+            source: self.source.as_deref(),
+            external_id: self.external_id.as_deref(),
+            before,
+            limit,
+        }
+    }
+}
+
 /// Interactions, the latest arrival first.
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
     Query(query): Query<ListQuery>,
 ) -> Result<axum::Json<Value>, ApiError> {
-    let wrong = |told: &str| ApiError::new(INVALID_QUERY, told);
     let limit = query.limit.unwrap_or(50);
     if !(1..=500).contains(&limit) {
-        return Err(wrong("limit must be 1 to 500"));
+        return Err(ApiError::new(INVALID_QUERY, "limit must be 1 to 500"));
     }
-    if query.state.as_deref().is_some_and(|s| !matches!(s, "pending" | "scored" | "skipped" | "failed")) {
-        return Err(wrong("state must be pending, scored, skipped or failed"));
-    }
-    // The index of ids begins with the source.
-    let source = query.external_id.as_ref().map(|_| query.source.as_deref().unwrap_or(SOURCE));
-    if query.source.is_some() && query.external_id.is_none() {
-        return Err(wrong("source goes with external_id"));
-    }
-    let customer = match &query.customer {
-        Some(id) => Some(super::customers::find(&app, &caller, id).await?.id),
-        None => None,
-    };
-    let before = place(query.cursor.as_deref())?;
-    let filter = Filter {
-        state: query.state.as_deref(),
-        customer_id: customer.as_deref(),
-        source,
-        external_id: query.external_id.as_deref(),
-        before: before.as_deref(),
-        limit: limit + 1,
-    };
+    let ListQuery { state, customer, source, external_id, cursor, .. } = query;
+    let wanted = Wanted::read(&app, &caller, (state, customer, source, external_id)).await?;
+    let before = place(cursor.as_deref())?;
+    let filter = wanted.filter(before.as_deref(), limit + 1);
     let mut items = app.store.interactions(caller.tenant_id(), &filter).await?;
     let more = items.len() > limit as usize;
     items.truncate(limit as usize);
@@ -174,7 +214,7 @@ pub async fn list(
 
 /// A place in a list, as it is handed out. It means nothing to whoever holds it.
 pub fn cursor_of(id: &str) -> String {
-    id.bytes().filter(|b| *b != b'-').map(|b| char::from(b ^ 1)).collect()
+    id.chars().filter_map(turned).collect()
 }
 
 /// The id after which a list goes on.
@@ -187,8 +227,13 @@ pub fn place(cursor: Option<&str>) -> Result<Option<String>, ApiError> {
 }
 
 fn id_of(cursor: &str) -> Option<String> {
-    let hex: String = cursor.bytes().map(|b| char::from(b ^ 1)).collect();
+    let hex: String = cursor.chars().map(turned).collect::<Option<_>>()?;
     uuid::Uuid::try_parse(&hex).ok().map(|id| id.to_string())
+}
+
+/// Another digit in place of a hexadecimal one, and back: a cursor is copied into addresses and shells as it is.
+fn turned(digit: char) -> Option<char> {
+    char::from_digit(digit.to_digit(16)? ^ 5, 16)
 }
 
 /// An interaction with the reason in words a person reads, without what is not to be seen.
@@ -242,6 +287,7 @@ mod tests {
     fn cursors_come_back_as_what_they_were() {
         let id = "019c1234-5678-7abc-8def-0123456789ab";
         assert_eq!(id_of(&cursor_of(id)).as_deref(), Some(id));
+        assert!(cursor_of(id).chars().all(|sign| sign.is_ascii_alphanumeric()), "{}", cursor_of(id));
         for none in ["", "x", "019c", "ü", &"0".repeat(40)] {
             assert_eq!(id_of(none), None, "{none}");
         }

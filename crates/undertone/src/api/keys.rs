@@ -22,10 +22,10 @@ const KEYS: u64 = 50;
 const MOST_KEYS: u64 = 200;
 
 fn told(key: &Key, now: DateTime<Utc>) -> Value {
-    let state = match (key.revoked_at, key.expires_at) {
-        (Some(_), _) => "revoked",
-        (None, Some(end)) if end <= now => "expired",
-        _ => "working",
+    let state = match key.revoked_at {
+        _ if key.works(now) => "working",
+        Some(_) => "revoked",
+        None => "expired",
     };
     json!({
         "id": key.id,

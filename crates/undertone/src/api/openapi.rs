@@ -1,12 +1,14 @@
 //! The OpenAPI document, and the pages that show it and the table of failures.
 
-use axum::Router;
-use axum::http::header;
-use axum::response::{Html, IntoResponse};
-use utoipa_swagger_ui::{Config, SwaggerUi};
+use std::sync::Arc;
 
-use super::problem::CODES;
-use crate::app::App;
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::{HeaderValue, header};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use utoipa_swagger_ui::{Config, serve};
+
+use super::problem::{ApiError, CODES, INTERNAL};
 
 /// The document, written by hand and compared with the route table and with real answers by the tests.
 pub const DOCUMENT: &str = include_str!("openapi.json");
@@ -16,9 +18,31 @@ pub async fn document() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], DOCUMENT)
 }
 
-/// A page to browse it, with nothing from elsewhere.
-pub fn browser() -> Router<App> {
-    SwaggerUi::new("/api/docs").config(Config::from("/api/openapi.json").try_it_out_enabled(true)).into()
+/// To the page to browse it.
+pub async fn to_browser() -> Redirect {
+    Redirect::to("/api/docs/")
+}
+
+/// The page to browse it, with nothing from elsewhere.
+pub async fn browser() -> Result<Response, ApiError> {
+    shipped("index.html")
+}
+
+/// A file of that page.
+pub async fn browser_file(Path(file): Path<String>) -> Result<Response, ApiError> {
+    shipped(&file)
+}
+
+fn shipped(file: &str) -> Result<Response, ApiError> {
+    let config = Arc::new(Config::from("/api/openapi.json").try_it_out_enabled(true));
+    let found = serve(file, config).map_err(|error| ApiError::new(INTERNAL, error.to_string()))?;
+    let found = found.ok_or_else(|| ApiError::not_found("file"))?;
+    let kind = [(header::CONTENT_TYPE, found.content_type)];
+    let mut response = (kind, Body::from(found.bytes.into_owned())).into_response();
+    if found.gzpipped {
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    Ok(response)
 }
 
 /// Every kind of failure, and what to do about it.

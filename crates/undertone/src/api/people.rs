@@ -35,18 +35,22 @@ async fn save(app: &App, caller: &Caller, id: &str, person: Person) -> Result<ax
     Ok(axum::Json(json!({"id": ours, "external_id": id})))
 }
 
-/// Creates a customer or fills in what is told.
+/// Creates a customer or fills in what is told; aliases, where told, are all of them.
 pub async fn save_customer(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<axum::Json<Value>, ApiError> {
-    let fields = ["account", "name", "email", "phone", "segment", "attributes"];
-    let (id, person) = read((&id, &body), fields, |check, [account, told @ ..]| {
-        Person::Customer(check.customer_details("", told), check.id("account", account))
-    })?;
-    save(&app, &caller, &id, person).await
+    let fields = ["account", "aliases", "name", "email", "phone", "segment", "attributes"];
+    let (id, (aliases, details, company)) =
+        read((&id, &body), fields, |check, [account, aliases, told @ ..]| {
+            let aliases = check.aliases("aliases", aliases);
+            (aliases, check.customer_details("", told), check.id("account", account))
+        })?;
+    let told = (&details, company.as_deref());
+    let ours = app.store.save_customer(caller.tenant_id(), &id, told, aliases.as_deref()).await?;
+    Ok(axum::Json(json!({"id": ours, "external_id": id})))
 }
 
 /// Creates an account or fills in what is told.

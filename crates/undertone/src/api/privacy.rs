@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use undertone_core::notice::{Facts, Language};
+use undertone_store::StoreError;
 use undertone_store::privacy::erase::{Erasure, Whom};
 use undertone_store::privacy::retention::Clocks;
 
@@ -21,8 +22,6 @@ use crate::customer_copy::{CustomerCopy, Format};
 const SLICES: usize = 8;
 /// Default and most of a page.
 const PAGE: (i64, i64) = (20, 100);
-/// The longest reason of a hold, in characters.
-const MOST_REASON: usize = 500;
 
 /// A page of a list.
 #[derive(Debug, Deserialize)]
@@ -55,19 +54,7 @@ pub struct Asked {
 
 impl Asked {
     fn whom(&self) -> Result<Whom<'_>, ApiError> {
-        let given = |value: &'_ Option<String>| value.as_ref().is_some_and(|text| !text.trim().is_empty());
-        match (&self.id, &self.email, &self.phone) {
-            (Some(id), None, None) if given(&self.id) => Ok(Whom::Id(id)),
-            (None, Some(email), None) if given(&self.email) => Ok(Whom::Email(email)),
-            // Fewer digits would mean too many people.
-            (None, None, Some(phone)) if phone.chars().filter(char::is_ascii_digit).count() >= 6 => {
-                Ok(Whom::Phone(phone))
-            }
-            _ => Err(ApiError::invalid_field(
-                "",
-                "give one of id, email and phone; a phone number has six digits or more",
-            )),
-        }
+        Ok(Whom::of(self.id.as_deref(), self.email.as_deref(), self.phone.as_deref())?)
     }
 }
 
@@ -187,15 +174,12 @@ pub async fn place_hold(
     Path(id): Path<String>,
     Json(given): Json<Reason>,
 ) -> Result<axum::Json<Value>, ApiError> {
-    let reason = given.reason.trim();
-    if !(1..=MOST_REASON).contains(&reason.chars().count()) {
-        return Err(ApiError::invalid_field(
-            "reason",
-            format!("reason says why, in 1 to {MOST_REASON} characters"),
-        ));
-    }
     let customer = find(&app, &caller, &id).await?;
-    let hold = app.store.place_hold(&caller.act(), &customer.id, reason).await?;
+    let hold = app.store.place_hold(&caller.act(), &customer.id, &given.reason).await;
+    let hold = hold.map_err(|error| match error {
+        StoreError::Invalid(told) => ApiError::invalid_field("reason", told),
+        error => error.into(),
+    })?;
     Ok(axum::Json(json!(hold.ok_or_else(|| ApiError::not_found("customer"))?)))
 }
 
@@ -244,6 +228,7 @@ pub async fn retention(
     Ok(axum::Json(json!({
         "text_days": settings.retention_text_days,
         "scores_days": settings.retention_scores_days,
+        "alerts_days": settings.retention_alerts_days,
         "audit_days": settings.retention_audit_days,
         "clocks": Clocks::of(&caller.tenant, &settings, app.store.now()),
         "runs": runs,

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use undertone_store::users::Authority;
 
 use super::body::Json;
-use super::caller::{By, Caller};
-use super::problem::{ApiError, CONFLICT, FORBIDDEN, FieldError};
+use super::caller::Caller;
+use super::problem::{ApiError, CONFLICT, FieldError};
 use super::secrets::{self, SESSION_COOKIE};
 use crate::app::App;
 use crate::passwords;
@@ -30,16 +30,13 @@ pub struct Code {
 }
 
 /// The id and address of the person who calls.
-pub fn person(caller: &Caller) -> Result<(&str, &str), ApiError> {
-    match &caller.by {
-        By::Session { user, email, .. } => Ok((user, email)),
-        By::Key(_) => Err(ApiError::new(FORBIDDEN, "a person has to do this: log in")),
-    }
+fn person(caller: &Caller) -> Result<(&str, &str), ApiError> {
+    caller.session().map(|person| (person.user, person.email))
 }
 
 /// How it stands.
 pub async fn show(State(app): State<App>, caller: Caller) -> Result<axum::Json<Value>, ApiError> {
-    let (user, _) = person(&caller)?;
+    let user = caller.person()?;
     Ok(axum::Json(factor::told(&app, caller.tenant_id(), user, caller.role()).await?))
 }
 

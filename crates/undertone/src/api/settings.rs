@@ -3,12 +3,14 @@
 use axum::extract::State;
 use serde_json::{Value, json};
 use undertone_core::Settings;
-use undertone_store::secrets::KeyError;
+use undertone_core::verdict::ScorerKind;
+use undertone_store::secrets::{KeyError, Provider};
 
 use super::body::Json;
 use super::caller::Caller;
 use super::problem::ApiError;
 use crate::app::App;
+use crate::llm::provider;
 
 /// Settings as they are told: those in force, and the names of those that were changed from their default.
 pub fn told(settings: &Settings) -> Value {
@@ -50,13 +52,46 @@ pub async fn save(
 /// Changes settings for whoever calls.
 ///
 /// # Errors
-/// A conflict where a second factor is asked of people who could not set one up.
+/// A conflict where a second factor is asked of people who could not set one up; invalid where the scorer's provider has not the model.
 pub async fn change(app: &App, caller: &Caller, changes: &Value) -> Result<Settings, ApiError> {
     let asked = changes["second_factor_roles"].as_array().is_some_and(|roles| !roles.is_empty());
     if asked && app.provider_keys.keyring().current().is_none() {
         return Err(KeyError::NoMasterKey.into());
     }
+    if let Some(why) = not_served(app, caller, changes).await? {
+        return Err(ApiError::invalid_field("model", why));
+    }
     Ok(app.store.change_settings(&caller.act(), changes).await?)
+}
+
+/// Why the provider that is the scorer after `changes` has not the model of then; asked where one of the two changes.
+async fn not_served(app: &App, caller: &Caller, changes: &Value) -> Result<Option<String>, ApiError> {
+    let (scorer, model) = (changes.get("scorer"), changes.get("model"));
+    if scorer.is_none() && model.is_none() {
+        return Ok(None);
+    }
+    let now = app.store.module(caller.tenant_id()).await?.settings;
+    let default = Settings::default();
+    let scorer = match scorer {
+        None => now.scorer,
+        Some(Value::Null) => default.scorer,
+        // A word that is none is told of where all settings are read.
+        Some(word) => match serde_json::from_value(word.clone()) {
+            Ok(scorer) => scorer,
+            Err(_) => return Ok(None),
+        },
+    };
+    let model = match model {
+        None => now.model.as_deref(),
+        Some(model) => model.as_str(),
+    };
+    let provider = match scorer {
+        ScorerKind::Claude => Provider::Claude,
+        ScorerKind::Openai => Provider::Openai,
+        ScorerKind::Local | ScorerKind::Cascade => return Ok(None),
+    };
+    let address = app.provider_keys.address(caller.tenant_id(), provider).await?;
+    Ok(provider::not_served(scorer, model, address.as_deref()))
 }
 
 /// Puts every setting back to its default.

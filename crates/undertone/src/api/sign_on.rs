@@ -10,7 +10,7 @@ use super::body::Json;
 use super::caller::Caller;
 use super::problem::{ApiError, FORBIDDEN};
 use crate::app::App;
-use crate::sign_on::{Draft, SignOnError};
+use crate::sign_on::{Draft, SignOnError, redirect_address};
 
 /// A provider as it is told, by the API and on the command line.
 pub fn told(app_address: &str, slug: &str, provider: &SignOnProvider) -> Value {
@@ -26,7 +26,7 @@ pub fn told(app_address: &str, slug: &str, provider: &SignOnProvider) -> Value {
         "version": provider.version,
         "set_at": provider.set_at,
         "set_by": provider.set_by,
-        "redirect_address": format!("{base}/login/sign-on/callback"),
+        "redirect_address": redirect_address(base),
         "log_in_address": format!("{base}/login?tenant={slug}"),
     })
 }

@@ -7,10 +7,14 @@ mod alerts;
 mod answers;
 mod audit;
 mod calibration;
+mod copy;
 mod destinations;
+mod doctor;
 mod document;
 mod events;
+mod export;
 mod guide;
+mod headers;
 mod limits;
 mod llm;
 mod notices;
@@ -249,12 +253,13 @@ fn given() -> Given {
 
 /// The address with an id that means nothing to anybody.
 fn address(route: &Route, id: &str) -> String {
-    route.path.replace("{id}", id).replace("{name}", id).replace("{provider}", id)
+    let names = ["{id}", "{name}", "{provider}", "{*file}"];
+    names.iter().fold(route.path.to_owned(), |path, name| path.replace(name, id))
 }
 
 fn scoped() -> impl Iterator<Item = (&'static Route, Permission)> {
     ROUTES.iter().filter_map(|route| match route.access {
         Access::Needs(permission) => Some((route, permission)),
-        Access::Public | Access::Page => None,
+        Access::Public | Access::Page | Access::PageFor(_) => None,
     })
 }

@@ -1,7 +1,8 @@
 //! What a run will take, told before it begins.
 //!
 //! Tokens and cost of a verdict are what this tenant's verdicts took in the last 30 days, by the ledger. Where there are fewer than
-//! [`ENOUGH`], they are guessed: four bytes a token, [`ANSWER`] tokens of answer, nothing from a cache. The most is what is set aside for
+//! [`ENOUGH`], they are guessed: four bytes a token, [`ANSWER`] tokens of answer, nothing from a cache; for the cascade, of the share of texts
+//! that it would ask about by what the embedded model read so far. The most is what is set aside for
 //! such requests, which no answer exceeds; texts that are asked about a second time come on top.
 
 use chrono::TimeDelta;
@@ -17,6 +18,7 @@ use undertone_scoring::{Knowledge, Utterance};
 use undertone_store::{StoreError, Tenant, TenantId};
 
 use super::{LeftOut, Means, Sorted};
+use crate::llm::provider::not_kept;
 use crate::llm::{CLAUDE_MODEL, Chosen};
 
 /// So many texts with a verdict are enough to go by.
@@ -79,6 +81,9 @@ pub struct Estimate {
     pub seconds: Option<u64>,
     /// Days of the tenant over which the daily token cap spreads it, the expected tokens against what a whole day allows; `None` without a cap.
     pub days_by_token_cap: Option<u64>,
+    /// What makes it dearer than it need be.
+    #[serde(default)]
+    pub remark: Option<String>,
     /// Why it can not begin.
     pub problem: Option<String>,
 }
@@ -115,7 +120,9 @@ impl Means<'_> {
             (nothing, nothing, Basis::Free)
         };
         let count = rows.max(0) as f64;
-        let ((tokens, micros), (most_tokens, most_micros)) = (expected.times(count), most.times(count));
+        let ((tokens, _), (most_tokens, _)) = (expected.times(count), most.times(count));
+        let paid = count + self.dearer(asked, &settings, model.as_deref(), count);
+        let (micros, most_micros) = (expected.times(paid).1, most.times(paid).1);
         let cost_micros =
             micros.zip(most_micros).map(|(expected, most)| Amount { expected, most: most.max(expected) });
         let cap = settings.daily_token_cap;
@@ -124,14 +131,24 @@ impl Means<'_> {
             by_reason: sorted.taken,
             stays_skipped: sorted.stays_skipped,
             scorer: settings.scorer,
-            model,
             tokens: Amount { expected: tokens, most: most_tokens.max(tokens) },
             cost_micros,
             basis,
             seconds: (!asked.via_batches).then(|| seconds(rows, asked, &settings)),
             days_by_token_cap: (llm && cap > 0).then(|| tokens.div_ceil(cap).max(1)),
+            remark: model.as_deref().and_then(|model| not_kept(&Knowledge::of(&settings), model)),
             problem: self.problem(tenant.id, &settings).await?,
+            model,
         })
+    }
+
+    /// For how many texts more than `count` a run through batches pays: its first request goes at once, at the full price.
+    fn dearer(&self, asked: &Asked, settings: &Settings, model: Option<&str>, count: f64) -> f64 {
+        let price = model.and_then(|model| self.prices.of(model, self.store.now().date_naive()));
+        let Some(price) = price.filter(|price| asked.via_batches && price.batch_percent > 0) else {
+            return 0.0;
+        };
+        f64::from(settings.llm_together.max(1)).min(count) * (100.0 / f64::from(price.batch_percent) - 1.0)
     }
 
     /// Why the scorer that `settings` name can not be used, where it can not.
@@ -181,11 +198,23 @@ impl Means<'_> {
             output: ANSWER * together as u64,
             ..Usage::default()
         };
+        let asked = self.share_asked(tenant, settings).await?;
         let guessed = PerText {
-            tokens: share(usage.total()),
-            micros: price.map(|price| share(price.cost(usage, batched))),
+            tokens: share(usage.total()) * asked,
+            micros: price.map(|price| share(price.cost(usage, batched)) * asked),
         };
         Ok((guessed, most, Basis::Guessed))
+    }
+
+    /// About which share of the texts an LLM is asked: of the cascade's, those of the tenant's texts so far of which the embedded model was less
+    /// sure than it has to be. All, where it has read none.
+    async fn share_asked(&self, tenant: &Tenant, settings: &Settings) -> Result<f64, StoreError> {
+        if settings.scorer != ScorerKind::Cascade {
+            return Ok(1.0);
+        }
+        let readings = self.store.readings(tenant).await?;
+        let total = readings.total();
+        Ok(if total == 0 { 1.0 } else { readings.asked(settings.cascade_threshold) as f64 / total as f64 })
     }
 
     /// What a text took lately, where there are enough to go by.

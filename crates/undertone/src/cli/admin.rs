@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Read, Write};
 
 use chrono_tz::Tz;
 use clap::{Args, Subcommand};
+use undertone_core::visibility::{Choice, Policy};
 use undertone_core::{Role, Settings};
 use undertone_store::tenants::NewTenant;
 use undertone_store::users::{Authority, Change};
@@ -37,6 +38,9 @@ enum TenantAction {
         /// Where its days begin, such as Europe/Berlin
         #[arg(long, default_value = "UTC")]
         zone: Tz,
+        #[arg(long, value_name = "POLICY", value_parser = str::parse::<Policy>, help = "Who sees single scores: full_transparency, \
+            supervisor_overlay, post_conversation, aggregate_only or threshold_rules. Asked for on a terminal; else full_transparency")]
+        visibility: Option<Policy>,
         #[command(flatten)]
         config: ConfigArguments,
     },
@@ -154,10 +158,24 @@ pub fn say(text: &str) -> Result<(), CliError> {
 /// Runs `undertone tenant`.
 pub fn run_tenant(arguments: TenantArguments) -> Result<Outcome, CliError> {
     match arguments.action {
-        TenantAction::Create { slug, name, zone, config } => with_store(&config, async |store| {
+        TenantAction::Create { slug, name, zone, visibility, config } => with_store(&config, async |store| {
             let new = NewTenant { slug: &slug, name: name.as_deref().unwrap_or(&slug), zone, actor: ACTOR };
-            let made = store.create_tenant(&new).await?;
+            let chosen = match visibility {
+                None if std::io::stdin().is_terminal() => Some(ask_who_sees()?),
+                given => given,
+            };
+            let settings = chosen.map_or_else(
+                || serde_json::json!({}),
+                |policy| serde_json::json!({"visibility": {"policy": policy}}),
+            );
+            let policy = chosen.unwrap_or(Choice::default().policy);
+            let made = store.create_tenant_with(&new, &settings).await?;
             say(&format!("Tenant {} made; its days are those of {}.", made.slug, made.zone))?;
+            say(&format!(
+                "Visibility: {}, {}; the setting `visibility` changes it.",
+                policy.as_str(),
+                policy.meaning()
+            ))?;
             say(&format!(
                 "Next: undertone key create {slug} --scope ingest --scope read, undertone tenant user {slug} you@example.com"
             ))?;
@@ -197,6 +215,37 @@ pub fn run_tenant(arguments: TenantArguments) -> Result<Outcome, CliError> {
                 }
                 Ok(Outcome::Done)
             })
+        }
+    }
+}
+
+/// Asks on the terminal who sees single scores: deliberately, not by default.
+fn ask_who_sees() -> Result<Policy, CliError> {
+    let default = Choice::default().policy;
+    let mut out = anstream::stderr();
+    writeln!(out, "Who sees single scores?")?;
+    for (number, policy) in Policy::ALL.iter().enumerate() {
+        writeln!(out, "  {}  {:<20} {}", number + 1, policy.as_str(), policy.meaning())?;
+    }
+    loop {
+        write!(out, "A number or a word; Enter for {}: ", default.as_str())?;
+        out.flush()?;
+        let mut answer = String::new();
+        let ended = std::io::stdin().read_line(&mut answer)? == 0;
+        let answer = answer.trim();
+        if ended {
+            return Err(CliError::Failed(
+                "nothing was chosen, and no tenant made; give --visibility".to_owned(),
+            ));
+        }
+        if answer.is_empty() {
+            return Ok(default);
+        }
+        let by_number =
+            answer.parse::<usize>().ok().and_then(|n| Policy::ALL.get(n.checked_sub(1)?).copied());
+        match by_number.map_or_else(|| answer.parse(), Ok) {
+            Ok(policy) => return Ok(policy),
+            Err(told) => writeln!(out, "{told}")?,
         }
     }
 }

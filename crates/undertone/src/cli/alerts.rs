@@ -1,25 +1,33 @@
-//! `undertone alerts` and `undertone incidents`: what is open, for whoever operates the service.
+//! `undertone alerts`: what is open, and what is done about it, for whoever operates the service.
 
 use std::io::Write;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
-use undertone_store::alerts::incidents::Incident;
-use undertone_store::alerts::{Alert, AlertState, Step, Wanted};
+use undertone_store::Act;
+use undertone_store::alerts::{Alert, AlertState, Move, Step, Wanted};
 
-use super::admin::{say, tenant, with_store};
+use super::admin::{ACTOR, say, tenant, with_store};
+use super::listing::{Listing, more};
+use super::user::person;
 use crate::config::ConfigArguments;
 use crate::error::{CliError, Outcome};
 use crate::output::clean;
 
-/// List alerts, and tell what became of one.
+/// Characters of a note, as in the API.
+const LONGEST_NOTE: usize = 1000;
+
+/// List alerts, tell what became of one, and look after one.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   undertone alerts list acme                       the youngest first
   undertone alerts list acme --state open --format json
   undertone alerts show acme 01945f…               with every step it took
+  undertone alerts assign acme 01945f… ana@example.com
+  undertone alerts snooze acme 01945f… --until 2026-12-01T09:00:00Z
+  undertone alerts resolve acme 01945f… --note \"called them\"
 
 Why nobody was told of something: undertone doctor --tenant acme, or undertone doctor with the interaction's id.")]
 pub struct AlertsArguments {
@@ -37,7 +45,7 @@ enum AlertsAction {
         #[arg(long, value_enum)]
         state: Option<State>,
         #[command(flatten)]
-        page: Page,
+        page: Listing,
         #[command(flatten)]
         config: ConfigArguments,
     },
@@ -53,39 +61,45 @@ enum AlertsAction {
         #[command(flatten)]
         config: ConfigArguments,
     },
-}
-
-/// List incidents.
-#[derive(Debug, Args)]
-pub struct IncidentsArguments {
-    #[command(subcommand)]
-    action: IncidentsAction,
-}
-
-#[derive(Debug, Subcommand)]
-enum IncidentsAction {
-    /// List incidents, the youngest first
-    List {
-        /// The tenant's short name
-        slug: String,
+    /// Somebody saw it and looks after it
+    Acknowledge {
         #[command(flatten)]
-        page: Page,
+        which: Which,
+    },
+    /// Make somebody responsible
+    Assign {
         #[command(flatten)]
-        config: ConfigArguments,
+        which: Which,
+        /// Who: the e-mail address they log in with
+        email: String,
+    },
+    /// Leave it quiet for a while; it tells again if the customer is still low then
+    Snooze {
+        #[command(flatten)]
+        which: Which,
+        /// Until when, such as 2026-12-01T09:00:00Z
+        #[arg(long)]
+        until: DateTime<Utc>,
+    },
+    /// It is done with
+    Resolve {
+        #[command(flatten)]
+        which: Which,
+        /// Why, in 1000 characters at most
+        #[arg(long)]
+        note: Option<String>,
     },
 }
 
+/// The alert that something is done with.
 #[derive(Debug, Args)]
-struct Page {
-    /// How many at most
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    limit: u16,
-    /// Only those older than this id, which is how the next page is read
-    #[arg(long, value_name = "ID")]
-    before: Option<String>,
-    /// How to write it
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+struct Which {
+    /// The tenant's short name
+    slug: String,
+    /// The alert's id
+    id: String,
+    #[command(flatten)]
+    config: ConfigArguments,
 }
 
 /// How a list is written.
@@ -125,15 +139,17 @@ pub fn run_alerts(arguments: &AlertsArguments) -> Result<Outcome, CliError> {
     match &arguments.action {
         AlertsAction::List { slug, state, page, config } => with_store(config, async |store| {
             let tenant = tenant(&store, slug).await?;
+            let before = page.before()?;
             let wanted = Wanted {
                 state: state.map(AlertState::from),
-                before: page.before.as_deref(),
-                most: page.limit,
+                before: before.as_deref(),
+                most: page.and_one(),
                 ..Wanted::default()
             };
-            let found = store.alerts(tenant.id, &wanted).await?;
+            let mut found = store.alerts(tenant.id, &wanted).await?;
+            let next = page.next(&mut found, |alert| &alert.id);
             if page.format == Format::Json {
-                return as_json(&json!({"alerts": found}));
+                return as_json(&json!({"alerts": found, "next_cursor": next}));
             }
             if found.is_empty() {
                 say("There is no such alert. Why not? See: undertone doctor")?;
@@ -141,16 +157,12 @@ pub fn run_alerts(arguments: &AlertsArguments) -> Result<Outcome, CliError> {
             for alert in &found {
                 say(&line(alert))?;
             }
-            more(found.len(), page, found.last().map(|last| last.id.as_str()))
+            more(next)
         }),
         AlertsAction::Show { slug, id, format, config } => with_store(config, async |store| {
             let tenant = tenant(&store, slug).await?;
             let found = store.alert(tenant.id, id).await?;
-            let (alert, steps) = found.ok_or_else(|| {
-                CliError::Failed(format!(
-                    "{slug} has no alert {id}; list them with: undertone alerts list {slug}"
-                ))
-            })?;
+            let (alert, steps) = found.ok_or_else(|| missing(slug, id))?;
             if *format == Format::Json {
                 let mut told = json!(alert);
                 told["steps"] = json!(steps);
@@ -158,36 +170,47 @@ pub fn run_alerts(arguments: &AlertsArguments) -> Result<Outcome, CliError> {
             }
             show(&alert, &steps)
         }),
+        AlertsAction::Acknowledge { which } => act(which, Doing::Plain(Move::Acknowledge)),
+        AlertsAction::Assign { which, email } => act(which, Doing::Assign(email)),
+        AlertsAction::Snooze { which, until } => act(which, Doing::Plain(Move::Snooze(*until))),
+        AlertsAction::Resolve { which, note } => {
+            if note.as_ref().is_some_and(|note| note.chars().count() > LONGEST_NOTE) {
+                return Err(CliError::Failed(format!("the note has {LONGEST_NOTE} characters at most")));
+            }
+            act(which, Doing::Plain(Move::Resolve(note.as_deref())))
+        }
     }
 }
 
-/// Runs `undertone incidents`.
-pub fn run_incidents(arguments: &IncidentsArguments) -> Result<Outcome, CliError> {
-    let IncidentsAction::List { slug, page, config } = &arguments.action;
+/// What is done with an alert.
+#[derive(Clone, Copy)]
+enum Doing<'a> {
+    Plain(Move<'a>),
+    /// Whoever has this e-mail address is responsible.
+    Assign(&'a str),
+}
+
+fn missing(slug: &str, id: &str) -> CliError {
+    CliError::Failed(format!("{slug} has no alert {id}; list them with: undertone alerts list {slug}"))
+}
+
+/// Does something with an alert and tells where it stands then.
+fn act(which: &Which, doing: Doing<'_>) -> Result<Outcome, CliError> {
+    let Which { slug, id, config } = which;
     with_store(config, async |store| {
         let tenant = tenant(&store, slug).await?;
-        let found = store.incidents(tenant.id, page.before.as_deref(), page.limit).await?;
-        if page.format == Format::Json {
-            return as_json(&json!({"incidents": found}));
-        }
-        if found.is_empty() {
-            say("There was no incident.")?;
-        }
-        for incident in &found {
-            say(&incident_line(incident))?;
-        }
-        more(found.len(), page, found.last().map(|last| last.id.as_str()))
+        let user;
+        let what = match doing {
+            Doing::Plain(what) => what,
+            Doing::Assign(email) => {
+                user = person(&store, &tenant, email).await?.id;
+                Move::Assign(&user)
+            }
+        };
+        let after = store.move_alert(&Act::new(tenant.id, ACTOR), (id, None), what).await?;
+        say(&line(&after.ok_or_else(|| missing(slug, id))?))?;
+        Ok(Outcome::Done)
     })
-}
-
-/// Says how the next page is read, where there may be one.
-fn more(count: usize, page: &Page, last: Option<&str>) -> Result<Outcome, CliError> {
-    if count == usize::from(page.limit)
-        && let Some(last) = last
-    {
-        say(&format!("More: --before {last}"))?;
-    }
-    Ok(Outcome::Done)
 }
 
 /// Writes a document for programs.
@@ -201,7 +224,8 @@ pub fn moment(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M").to_string()
 }
 
-fn line(alert: &Alert) -> String {
+/// An alert on one line.
+pub fn line(alert: &Alert) -> String {
     let customer = alert.customer_id.as_deref().unwrap_or("nobody known");
     let more = match alert.state {
         AlertState::Open => format!("due {}", moment(alert.due_at)),
@@ -229,19 +253,6 @@ fn line(alert: &Alert) -> String {
         alert.category,
     );
     spaced(&text)
-}
-
-fn incident_line(incident: &Incident) -> String {
-    let until = incident.closed_at.map(|at| format!("until {}", moment(at))).unwrap_or_default();
-    spaced(&format!(
-        "{}  {}  {:<6}  {}  {} customers, {:.1} are usual  {until}",
-        incident.id,
-        moment(incident.opened_at),
-        incident.state,
-        incident.category,
-        incident.customers,
-        incident.usual,
-    ))
 }
 
 /// Columns stay apart, and each is clean.

@@ -196,7 +196,7 @@ async fn export(
         })?),
         None => Box::new(std::io::stdout()),
     };
-    let mut export = Export::begin(store, &Act::new(tenant.id, ACTOR), wanted, format).await?;
+    let mut export = Export::begin(store, &Act::new(tenant.id, ACTOR), wanted, format, None).await?;
     while let Some(piece) = export.next().await? {
         out.write_all(piece.as_bytes())?;
     }

@@ -23,7 +23,7 @@ use crate::output::clean;
 #[command(after_long_help = "\
 Examples:
   undertone calibrate acme labels.csv          keep these labels, learn, and use the lesson if it helps
-  undertone calibrate acme                     learn again from the labels and corrections that are there
+  undertone calibrate acme                     learn again from labels, review and corrections
   undertone calibrate acme --status            labels, what is missing, and every lesson
   undertone calibrate acme --use 2             put lesson 2 in force
   undertone calibrate acme --revert            the model as it came
@@ -175,13 +175,19 @@ fn capital(sentence: &str) -> String {
 }
 
 fn as_text(standing: &Standing) -> String {
-    let mut out = "\nLabels handed in\n".to_owned();
+    let mut out = "\nLabels to learn from\n".to_owned();
     for (label, counts) in &standing.labels {
         let missing = match counts["missing"].as_u64() {
             Some(n) if n > 0 => format!(", {n} missing of {}", standing.needed),
             _ => String::new(),
         };
-        out += &format!("  {label:<10}{:>7}{missing}\n", counts["texts"].to_string());
+        let [handed_in, reviewed, corrected] =
+            ["handed_in", "reviewed", "corrected"].map(|source| counts[source].as_u64().unwrap_or_default());
+        let sources = match (reviewed, corrected) {
+            (0, 0) => String::new(),
+            _ => format!(" ({handed_in} handed in, {reviewed} of the review, {corrected} corrected)"),
+        };
+        out += &format!("  {label:<10}{:>7}{sources}{missing}\n", counts["texts"].to_string());
     }
     if standing.lessons.is_empty() {
         return out + "No lesson yet: the model is in force as it came.\n";

@@ -200,12 +200,7 @@ async fn customer(config: &Config, slug: &str, id: &str) -> Result<(Store, Tenan
 async fn erase(config: &Config, slug: &str, who: &Who) -> Result<Outcome, CliError> {
     let store = opened(config).await?;
     let tenant = find_tenant(&store, slug).await?;
-    let whom = match (&who.id, &who.email, &who.phone) {
-        (Some(id), ..) => Whom::Id(id),
-        (_, Some(email), _) => Whom::Email(email),
-        (.., Some(phone)) if phone.chars().filter(char::is_ascii_digit).count() >= 6 => Whom::Phone(phone),
-        _ => return Err(CliError::Failed("a phone number has six digits or more".to_owned())),
-    };
+    let whom = Whom::of(who.id.as_deref(), who.email.as_deref(), who.phone.as_deref())?;
     let begun = store.erase(&Act::new(tenant.id, ACTOR), &whom).await?;
     if begun.is_empty() {
         return told("nothing is held of anybody with that; nothing was removed");

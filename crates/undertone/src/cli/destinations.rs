@@ -1,14 +1,17 @@
-//! `undertone destinations`: where events go, how that fares, and a test message.
+//! `undertone destinations`: where events go, how that fares, what was sent, and sending it again.
+
+mod sent;
 
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use undertone_store::destinations::Destination;
+use undertone_store::destinations::{Destination, REFUSED_OFTEN};
 use undertone_store::{Act, Store, TenantId};
 
 use super::admin::{ACTOR, say, tenant, with_store};
 use super::alerts::{Format, as_json, moment};
+use super::listing::Listing;
 use crate::config::ConfigArguments;
 use crate::error::{CliError, Outcome};
 use crate::output::clean;
@@ -17,12 +20,15 @@ use crate::output::clean;
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// List destinations of events, and send a test message.
+/// List destinations of events and what was sent to them, send it again, and send a test message.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   undertone destinations list acme
   undertone destinations test acme \"On call\"       sends a test message, and tells what was answered
+  undertone destinations log acme \"On call\" --state failed
+  undertone destinations replay acme \"On call\" 01945f…
+  undertone destinations replay acme \"On call\" --from 2026-11-29T08:00:00Z --to 2026-11-29T12:00:00Z
 
 Destinations are made and changed with undertone apply, or with the API.
 
@@ -53,6 +59,36 @@ enum DestinationsAction {
         #[command(flatten)]
         config: ConfigArguments,
     },
+    /// List what was sent to a destination or waits for it, the youngest first; or tell of one message, with every try
+    Log {
+        /// The tenant's short name
+        slug: String,
+        /// The destination's name or id
+        destination: String,
+        /// One delivery, by its id
+        delivery: Option<String>,
+        /// Only those in this state
+        #[arg(long, value_enum, conflicts_with = "delivery")]
+        state: Option<sent::State>,
+        #[command(flatten)]
+        page: Listing,
+        #[command(flatten)]
+        config: ConfigArguments,
+    },
+    /// Send a message again, or all that failed in a time, as they were and under the ids they had
+    Replay {
+        /// The tenant's short name
+        slug: String,
+        /// The destination's name or id
+        destination: String,
+        /// One delivery, by its id
+        #[arg(required_unless_present = "from", conflicts_with_all = ["from", "to"])]
+        delivery: Option<String>,
+        #[command(flatten)]
+        range: sent::Range,
+        #[command(flatten)]
+        config: ConfigArguments,
+    },
 }
 
 /// Runs `undertone destinations`.
@@ -74,24 +110,54 @@ pub fn run(arguments: &DestinationsArguments) -> Result<Outcome, CliError> {
         }),
         DestinationsAction::Test { slug, destination, config } => with_store(config, async |store| {
             let tenant = tenant(&store, slug).await?;
-            let all = store.destinations(tenant.id).await?;
-            let mut fitting = all.iter().filter(|one| one.name == *destination || one.id == *destination);
-            let found = fitting.next().ok_or_else(|| {
-                let told = format!(
-                    "{slug} has no destination “{destination}”; see: undertone destinations list {slug}"
-                );
-                CliError::Failed(told)
-            })?;
-            if !found.active {
-                let told = format!(
-                    "“{}” is switched off, and nothing is sent to it; switch it on first",
-                    found.name
-                );
-                return Err(CliError::Failed(told));
-            }
-            test(&store, tenant.id, found).await
+            let found = named(&store, (tenant.id, slug), destination).await?;
+            is_on(&found)?;
+            test(&store, tenant.id, &found).await
         }),
+        DestinationsAction::Log { slug, destination, delivery, state, page, config } => {
+            with_store(config, async |store| {
+                let tenant = tenant(&store, slug).await?;
+                let found = named(&store, (tenant.id, slug), destination).await?;
+                match delivery {
+                    Some(id) => sent::show(&store, (tenant.id, &found), id, page.format).await,
+                    None => sent::list(&store, (tenant.id, &found), *state, page).await,
+                }
+            })
+        }
+        DestinationsAction::Replay { slug, destination, delivery, range, config } => {
+            with_store(config, async |store| {
+                let tenant = tenant(&store, slug).await?;
+                let found = named(&store, (tenant.id, slug), destination).await?;
+                is_on(&found)?;
+                match delivery {
+                    Some(id) => sent::replay(&store, (tenant.id, &found), id).await,
+                    None => sent::replay_range(&store, (tenant.id, &found), range).await,
+                }
+            })
+        }
     }
+}
+
+/// A tenant's destination, by its name or id.
+async fn named(
+    store: &Store,
+    (tenant, slug): (TenantId, &str),
+    named: &str,
+) -> Result<Destination, CliError> {
+    let mut all = store.destinations(tenant).await?.into_iter();
+    all.find(|one| one.name == named || one.id == named).ok_or_else(|| {
+        CliError::Failed(format!(
+            "{slug} has no destination “{named}”; see: undertone destinations list {slug}"
+        ))
+    })
+}
+
+fn is_on(destination: &Destination) -> Result<(), CliError> {
+    if destination.active {
+        return Ok(());
+    }
+    let name = &destination.name;
+    Err(CliError::Failed(format!("“{name}” is switched off, and nothing is sent to it; switch it on first")))
 }
 
 /// How a destination fares, in words; `Err` where something is wrong.
@@ -100,15 +166,22 @@ pub fn standing(destination: &Destination) -> Result<String, String> {
         let why = destination.inactive_reason.as_deref().unwrap_or("somebody switched it off");
         return Err(format!("is switched off: {why}"));
     }
-    match destination.failing_since {
-        Some(since) => {
-            let next = destination
-                .resume_at
-                .map(|at| format!(", tried again at {}", moment(at)))
-                .unwrap_or_default();
-            Err(format!("fails since {}: {} tries in a row{next}", moment(since), destination.failures))
+    let failures = destination.failures;
+    match (destination.failing_since, destination.resume_at) {
+        (Some(since), Some(at)) if failures > 0 => {
+            let (since, at) = (moment(since), moment(at));
+            Err(format!("fails since {since}: {failures} tries in a row, tried again at {at}"))
         }
-        None => Ok(destination.last_delivered_at.map_or_else(
+        (Some(since), Some(at)) => Err(format!(
+            "took nothing since {} and wants to be left alone until {}",
+            moment(since),
+            moment(at)
+        )),
+        (Some(since), None) => {
+            let told = format!("refused {failures} messages in a row since {}", moment(since));
+            if failures >= REFUSED_OFTEN { Err(told) } else { Ok(told) }
+        }
+        (None, _) => Ok(destination.last_delivered_at.map_or_else(
             || "nothing was sent to it yet".to_owned(),
             |at| format!("last reached at {}", moment(at)),
         )),

@@ -1,7 +1,7 @@
 //! `undertone doctor`: what is wrong, why is this not scored, and why was nobody told?
 
 mod alerts;
-mod examine;
+pub mod examine;
 mod people;
 
 use std::io::Write;
@@ -56,7 +56,7 @@ enum Format {
 /// What of the service a finding is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Check {
+pub enum Check {
     Database,
     Configuration,
     Tenants,
@@ -75,6 +75,7 @@ enum Check {
     Days,
     Waiting,
     Failed,
+    Suspicious,
     Recent,
     Interaction,
 }

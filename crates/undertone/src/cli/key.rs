@@ -2,9 +2,10 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, Days, NaiveDate, TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use undertone_core::Scope;
+use undertone_core::usage::calendar::{begins, day_of};
 use undertone_store::keys::{Key, NewKey};
 use undertone_store::{Act, Tenant};
 
@@ -85,16 +86,13 @@ impl Expires {
             Self::In(days) => return Ok(now + TimeDelta::days(days.into())),
             Self::On(day) => day,
         };
-        // Where clocks skip midnight, the day begins at the first moment it has.
-        let begins = (0..24)
-            .filter_map(|hour| day.and_hms_opt(hour, 0, 0))
-            .find_map(|time| tenant.zone.from_local_datetime(&time).earliest());
-        let begins = begins.map(|begins| begins.with_timezone(&Utc)).filter(|begins| *begins > now);
-        begins.ok_or_else(|| {
-            let tomorrow = now.with_timezone(&tenant.zone).date_naive().checked_add_days(Days::new(1));
-            let first = tomorrow.map_or_else(String::new, |day| format!(": {day} or later"));
-            CliError::Failed(format!("a key ends in the future{first}"))
-        })
+        let begins = begins(tenant.zone, day);
+        if begins > now {
+            return Ok(begins);
+        }
+        let tomorrow = day_of(tenant.zone, now).checked_add_days(Days::new(1));
+        let first = tomorrow.map_or_else(String::new, |day| format!(": {day} or later"));
+        Err(CliError::Failed(format!("a key ends in the future{first}")))
     }
 }
 
@@ -104,8 +102,8 @@ fn state(key: &Key, now: DateTime<Utc>) -> String {
         key.last_used_at.map_or_else(|| "never used".to_owned(), |at| format!("last used {}", day(at)));
     match (key.revoked_at, key.expires_at) {
         (Some(at), _) => format!("revoked {}", day(at)),
-        (None, Some(end)) if end <= now => format!("expired {}, {used}", day(end)),
-        (None, Some(end)) => format!("until {}, {used}", day(end)),
+        (None, Some(end)) if key.works(now) => format!("until {}, {used}", day(end)),
+        (None, Some(end)) => format!("expired {}, {used}", day(end)),
         (None, None) => used,
     }
 }

@@ -16,7 +16,7 @@ use crate::error::{CliError, Outcome};
 use crate::llm::Web;
 use crate::output::clean;
 use crate::secrets::Given;
-use crate::sign_on::{Draft, SignOn};
+use crate::sign_on::{Draft, SignOn, redirect_address};
 
 /// Set, show and remove a tenant's single sign-on.
 #[derive(Debug, Args)]
@@ -189,7 +189,7 @@ fn tell(config: &Config, slug: &str, provider: &SignOnProvider) -> Result<Outcom
         format!("Signs in         everybody whom {} may appoint", provider.vouched_by.as_str()),
         format!("Set              {} by {}", provider.set_at.format("%Y-%m-%d %H:%M UTC"), provider.set_by),
         String::new(),
-        format!("Redirect address, for the provider:  {base}/login/sign-on/callback"),
+        format!("Redirect address, for the provider:  {}", redirect_address(base)),
         format!("Log-in page, for people:             {base}/login?tenant={slug}"),
     ] {
         say(&clean(&line))?;

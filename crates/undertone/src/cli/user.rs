@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use undertone_core::Role;
-use undertone_store::users::{Authority, Change, Filter, NewUser, Profile};
+use undertone_store::users::{Authority, Change, Filter, NewUser, Profile, User};
 use undertone_store::{Act, Store, Tenant};
 
 use super::admin::{ACTOR, say, tenant, with_store};
@@ -191,15 +191,22 @@ fn line(profile: &Profile) -> String {
 
 async fn found(store: &Store, who: &Who) -> Result<(Tenant, String), CliError> {
     let tenant = tenant(store, &who.slug).await?;
-    let user = store.user_by_email(&who.email).await?.filter(|user| user.tenant_id == tenant.id.0);
-    user.map(|user| (tenant, user.id)).ok_or_else(|| missing(who))
+    let user = person(store, &tenant, &who.email).await?;
+    Ok((tenant, user.id))
+}
+
+/// Somebody of the tenant, by their address.
+pub async fn person(store: &Store, tenant: &Tenant, email: &str) -> Result<User, CliError> {
+    let user = store.user_by_email(email).await?.filter(|user| user.tenant_id == tenant.id.0);
+    user.ok_or_else(|| nobody(&tenant.slug, email))
 }
 
 fn missing(who: &Who) -> CliError {
-    CliError::Failed(format!(
-        "{} has nobody with the address {}; see: undertone user list {}",
-        who.slug, who.email, who.slug
-    ))
+    nobody(&who.slug, &who.email)
+}
+
+fn nobody(slug: &str, email: &str) -> CliError {
+    CliError::Failed(format!("{slug} has nobody with the address {email}; see: undertone user list {slug}"))
 }
 
 fn apply(who: &Who, change: &Change) -> Result<Outcome, CliError> {

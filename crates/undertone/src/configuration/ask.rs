@@ -127,14 +127,17 @@ impl Reader<'_> {
                 self.wrong.push(Wrong::new(*line, no_setting(name)));
                 continue;
             }
-            let value = if name == "recipients" { self.recipients(value) } else { value.to_json() };
+            let value = match name.as_str() {
+                "recipients" | "escalate_to" => self.people(name, value),
+                _ => value.to_json(),
+            };
             self.asked.settings.insert(name.clone(), value);
             self.asked.setting_lines.push((name.clone(), *line));
         }
     }
 
-    /// Recipients with people by their ids, as the settings keep them.
-    fn recipients(&mut self, value: &Located) -> Value {
+    /// The value of the setting `name`, with people by their ids, as the settings keep them.
+    fn people(&mut self, name: &str, value: &Located) -> Value {
         let mut json = value.to_json();
         let Content::Fields(fields) = &value.content else { return json };
         let users = fields.iter().find(|(name, ..)| name == "users");
@@ -146,7 +149,9 @@ impl Reader<'_> {
             if let Some(user) = found {
                 ids.push(Value::from(user.id.as_str()));
             } else {
-                let told = "recipients: users: nobody of this tenant has this e-mail address; see undertone user list, or invite them first";
+                let told = format!(
+                    "{name}: users: nobody of this tenant has this e-mail address; see undertone user list, or invite them first"
+                );
                 self.wrong.push(Wrong::new(one.line, told));
             }
         }

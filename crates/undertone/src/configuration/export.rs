@@ -1,8 +1,8 @@
 //! What is there, as a file. JSON is YAML, so every value is written as such: nothing in it can be read as anything else.
 
 use serde_json::{Value, json};
+use undertone_core::Settings;
 use undertone_core::destination::DestinationKind;
-use undertone_core::{Settings, settings::Recipients};
 use undertone_store::Tenant;
 use undertone_store::destinations::Destination;
 use undertone_store::users::User;
@@ -23,7 +23,7 @@ pub fn export(tenant: &Tenant, settings: &Settings, destinations: &[Destination]
             Value::Object(fields) => {
                 out += &format!("  {key}:\n");
                 for (name, value) in fields {
-                    let value = if name == "users" { people(settings, users) } else { value.clone() };
+                    let value = if name == "users" { people(value, users) } else { value.clone() };
                     out += &format!("    {name}: {value}\n");
                 }
             }
@@ -52,9 +52,10 @@ pub fn export(tenant: &Tenant, settings: &Settings, destinations: &[Destination]
 }
 
 /// The selected people, by e-mail address; whoever is gone is left out.
-fn people(settings: &Settings, users: &[User]) -> Value {
-    let Recipients::SpecificUsers { users: selected } = &settings.recipients else { return json!([]) };
-    let found = users.iter().filter(|user| selected.contains(&user.id));
+fn people(selected: &Value, users: &[User]) -> Value {
+    let is_selected =
+        |user: &&User| selected.as_array().is_some_and(|ids| ids.iter().any(|id| *id == user.id));
+    let found = users.iter().filter(is_selected);
     found.map(|user| user.email.as_str()).collect()
 }
 

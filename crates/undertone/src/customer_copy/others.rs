@@ -1,12 +1,15 @@
-//! Names and addresses of other people, left out of a customer's copy: everybody who works for the tenant. Whom else the customer wrote about
-//! in their own words stays: the words are theirs.
+//! Names, addresses and numbers of other people, left out of a customer's copy: everybody who works for the tenant, customers of the same
+//! company, and whoever else takes part in their conversations. Whom else the customer wrote about in their own words stays: the words are
+//! theirs.
 
 use serde_json::Value;
 use undertone_scoring::redact::{Kind, Known, Redactor};
 use undertone_store::people::Customer;
+use undertone_store::privacy::copy::others::Other;
+use undertone_store::privacy::digits_of_number;
 use undertone_store::{Store, StoreError, TenantId};
 
-/// Staff read together.
+/// People read together.
 const PAGE: i64 = 500;
 /// What stands in place of somebody.
 const SOMEBODY: &str = "[somebody else]";
@@ -15,27 +18,39 @@ const SOMEBODY: &str = "[somebody else]";
 pub struct Others {
     redactor: Redactor,
     emails: Vec<String>,
+    numbers: Vec<String>,
 }
 
 impl Others {
-    /// Everybody who works for the tenant; but nobody who goes by the customer's own name or address.
+    /// All of them; but nobody who goes by the customer's own name, address or number.
     pub async fn of(store: &Store, tenant: TenantId, customer: &Customer) -> Result<Self, StoreError> {
         let mut known = Known::default();
-        let is_own = |value: &String, own: &Option<String>| {
-            own.as_ref().is_some_and(|own| own.trim().eq_ignore_ascii_case(value.trim()))
-        };
-        let mut after = String::new();
-        loop {
-            let page = store.staff(tenant, &after, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            after.clone_from(&last.id);
+        let mut add = |page: Vec<Other>| {
+            let last = page.last().map(|last| last.id.clone());
             for person in page {
-                known.names.extend(person.name.filter(|name| !is_own(name, &customer.name)));
-                known.emails.extend(person.email.filter(|email| !is_own(email, &customer.email)));
+                known.names.extend(person.name.filter(|name| !is_own(name, customer.name.as_deref())));
+                known.emails.extend(person.email.filter(|email| !is_own(email, customer.email.as_deref())));
+                known.phones.extend(person.phone.filter(|phone| !is_own_number(phone, customer)));
             }
+            last
+        };
+        let mut after = Some(String::new());
+        while let Some(last) = after {
+            after = add(store.staff(tenant, &last, PAGE).await?);
         }
-        let emails = known.emails.iter().map(|email| email.to_lowercase()).collect();
-        Ok(Self { redactor: Redactor::new(&known), emails })
+        let mut after = Some(String::new());
+        while let Some(last) = after {
+            after = add(store.customers_beside(tenant, customer, &last, PAGE).await?);
+        }
+        Ok(Self::new(&known))
+    }
+
+    fn new(known: &Known) -> Self {
+        Self {
+            redactor: Redactor::new(known),
+            emails: known.emails.iter().map(|email| email.to_lowercase()).collect(),
+            numbers: known.phones.iter().filter_map(|phone| digits_of_number(phone)).collect(),
+        }
     }
 
     /// Leaves them out of every text in `json`.
@@ -64,6 +79,9 @@ impl Others {
                 Kind::Email => {
                     text.get(start..end).is_some_and(|found| self.emails.contains(&found.to_lowercase()))
                 }
+                Kind::Phone => text.get(start..end).and_then(digits_of_number).is_some_and(|found| {
+                    self.numbers.iter().any(|number| number.ends_with(&found) || found.ends_with(number))
+                }),
                 _ => false,
             };
             if is_other {
@@ -80,6 +98,15 @@ impl Others {
     }
 }
 
+fn is_own(value: &str, own: Option<&str>) -> bool {
+    own.is_some_and(|own| own.trim().eq_ignore_ascii_case(value.trim()))
+}
+
+fn is_own_number(phone: &str, customer: &Customer) -> bool {
+    let own = customer.phone.as_deref().and_then(digits_of_number);
+    own.is_some_and(|own| digits_of_number(phone).is_some_and(|phone| phone == own))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,16 +116,15 @@ mod tests {
         let known = Known {
             names: vec!["Berta Baumann".to_owned()],
             emails: vec!["berta@acme.example".to_owned()],
-            ..Known::default()
+            phones: vec!["+49 170 5550999".to_owned()],
         };
-        let mut others =
-            Others { redactor: Redactor::new(&known), emails: vec!["berta@acme.example".to_owned()] };
+        let mut others = Others::new(&known);
         let mut told = serde_json::json!({"texts": [{"body":
-            "Berta Baumann (Berta@Acme.example) promised it. Reach me at ana@example.com, +49 170 5550123."}], "score": -60});
+            "Berta Baumann (Berta@Acme.example) promised it, on 0170 / 555 09 99. Reach me at ana@example.com, +49 170 5550123."}], "score": -60});
         others.leave_out_of(&mut told);
         assert_eq!(
             told["texts"][0]["body"],
-            "[somebody else] ([somebody else]) promised it. Reach me at ana@example.com, +49 170 5550123."
+            "[somebody else] ([somebody else]) promised it, on [somebody else]. Reach me at ana@example.com, +49 170 5550123."
         );
         assert_eq!(told["score"], -60);
     }

@@ -85,7 +85,56 @@ pub fn head(head: &Value) -> String {
         let _ = writeln!(out, "\n**{}** {}", plain(&section["title"]), plain(&section["text"]));
     }
     happened(&mut out, "\n## What was done about you\n\n", head);
+    let guest: Vec<String> = items(&head["conversations_of_others"])
+        .map(|talk| format!("- {}, begun {}", plain(&talk["external_id"]), plain(&talk["opened_at"])))
+        .collect();
+    if !guest.is_empty() {
+        let _ = writeln!(out, "\n## Conversations of others in which you wrote\n\n{}", guest.join("\n"));
+    }
     out
+}
+
+/// What raters said, what the model learnt, and alerts with what became of them.
+fn made_of(out: &mut String, interaction: &Value) {
+    for said in items(&interaction["reviews"]) {
+        let _ = writeln!(
+            out,
+            "- A person read it at {}: {} {} {}",
+            plain(&said["given_at"]),
+            plain(&said["label"]),
+            plain(&said["score"]),
+            plain(&said["note"])
+        );
+    }
+    for learnt in items(&interaction["learnt_from"]) {
+        let _ = writeln!(
+            out,
+            "- The model learns from it as {}, since {}",
+            plain(&learnt["label"]),
+            plain(&learnt["labelled_at"])
+        );
+    }
+    for alert in items(&interaction["alerts"]) {
+        let _ = writeln!(
+            out,
+            "- An alert was raised at {}: {} ({}), about {}; now {} {}",
+            plain(&alert["raised_at"]),
+            plain(&alert["label"]),
+            plain(&alert["score"]),
+            plain(&alert["category"]),
+            plain(&alert["state"]),
+            plain(&alert["note"])
+        );
+        for step in items(&alert["steps"]) {
+            let _ = writeln!(
+                out,
+                "  - {}: {} {}",
+                plain(&step["at"]),
+                plain(&step["step"]),
+                plain(&step["detail"])
+            );
+        }
+    }
 }
 
 /// What was done, and who was told.
@@ -101,7 +150,28 @@ fn happened(out: &mut String, title: &str, of: &Value) {
         };
         format!("- {}: {} told to {whom}", plain(&event["created_at"]), plain(&event["event"]))
     });
-    let lines: Vec<String> = done.into_iter().chain(told).collect();
+    let people = items(&of["people_told"]).map(|notice| {
+        format!(
+            "- {}: people told of {}, {} in the inbox and {} by e-mail",
+            plain(&notice["happened_at"]),
+            plain(&notice["event"]),
+            plain(&notice["in_app"]),
+            plain(&notice["by_email"])
+        )
+    });
+    let sent = items(&of["sent_to"]).map(|sent| {
+        let whom = match (plain(&sent["name"]), plain(&sent["kind"])) {
+            (name, _) if name.is_empty() => "a destination that is gone".to_owned(),
+            (name, kind) => format!("{name} ({kind})"),
+        };
+        format!(
+            "- {}: {} to {whom}, {}",
+            plain(&sent["created_at"]),
+            plain(&sent["event"]),
+            plain(&sent["state"])
+        )
+    });
+    let lines: Vec<String> = done.into_iter().chain(told).chain(people).chain(sent).collect();
     if !lines.is_empty() {
         let _ = writeln!(out, "{title}{}", lines.join("\n"));
     }
@@ -168,6 +238,7 @@ pub fn interaction(interaction: &Value) -> String {
         };
         let _ = writeln!(out, "- Corrected by a person at {}: {what}", plain(&correction["made_at"]));
     }
+    made_of(&mut out, interaction);
     happened(&mut out, "\n", interaction);
     out
 }

@@ -56,15 +56,20 @@ const METADATA: [IpAddr; 3] = [
 ];
 
 /// The operator allows this address by a network of their configuration.
-pub(super) fn is_named(address: IpAddr, allowed: &[IpNet]) -> bool {
+fn is_named(address: IpAddr, allowed: &[IpNet]) -> bool {
     let address = address.to_canonical();
     let is_whole = |net: &IpNet| net.prefix_len() == net.max_prefix_len();
     let mut naming = allowed.iter().filter(|net| net.contains(&address));
     if METADATA.contains(&address) { naming.any(is_whole) } else { naming.next().is_some() }
 }
 
-/// Messages may go to this address.
-pub(super) fn is_open(address: IpAddr, allowed: &[IpNet]) -> bool {
+/// Messages may go to this address: without TLS only where the operator allows it by name.
+pub(super) fn may_go(address: IpAddr, is_plain: bool, allowed: &[IpNet]) -> bool {
+    if is_plain { is_named(address, allowed) } else { is_open(address, allowed) }
+}
+
+/// Messages may go to this address over TLS.
+fn is_open(address: IpAddr, allowed: &[IpNet]) -> bool {
     let address = address.to_canonical();
     let is_closed =
         || CLOSED.iter().filter_map(|net| net.parse::<IpNet>().ok()).any(|net| net.contains(&address));
@@ -93,12 +98,8 @@ pub fn check_address(given: &str, allowed: &[IpNet]) -> Result<Checked, String> 
     if port != 80 && port != 443 && port < 1024 {
         return Err(format!("port {port} belongs to another service; give 443, 80, or one from 1024 on"));
     }
-    if let Some(address) = literal(&url) {
-        let fits =
-            if url.scheme() == "http" { is_named(address, allowed) } else { is_open(address, allowed) };
-        if !fits {
-            return Err(not_open(&address.to_string()));
-        }
+    if let Some(address) = literal(&url).filter(|one| !may_go(*one, url.scheme() == "http", allowed)) {
+        return Err(not_open(&address.to_string()));
     }
     let host = url.host_str().unwrap_or_default();
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
+use reqwest::Url;
 use serde_json::{Map, Value};
 use undertone_core::Role;
 use undertone_core::destination::{DestinationConfig, DestinationKind, Detail};
@@ -134,6 +135,9 @@ impl Draft {
         } else if url.is_none() {
             wrong.push(("url", "give the address that messages go to".to_owned()));
         }
+        if let Some(why) = url.as_deref().and_then(|url| retired(kind, url)) {
+            wrong.push(("url", why));
+        }
         let made = (kind == DestinationKind::Webhook && self.key.is_none()).then(new_signing_key);
         let key = self.key.or_else(|| made.clone());
         if let Err(why) = check_key(kind, key.as_deref()) {
@@ -151,7 +155,7 @@ impl Draft {
             return Err(wrong);
         };
         let config = DestinationConfig {
-            events: self.events.unwrap_or_else(usual_events),
+            events: self.events.unwrap_or_else(|| usual_events(kind)),
             detail: self.detail.unwrap_or_default(),
             audience: self.audience.unwrap_or(Role::Agent),
             options,
@@ -186,6 +190,7 @@ impl Draft {
             }
         }
         if let Some(url) = self.url {
+            wrong.extend(retired(before.kind, &url).map(|why| ("url", why)));
             secrets.url = url;
         }
         let config = DestinationConfig {
@@ -212,10 +217,30 @@ impl Draft {
     }
 }
 
-/// What a destination gets where nothing is said: what people act on, and not every score.
-fn usual_events() -> Wanted {
-    let usual = ["alert.*", "incident.*", "customer.erased", "budget.threshold"];
-    Wanted::new(usual.map(str::to_owned).to_vec()).unwrap_or_else(|_| Wanted::all())
+/// What a destination gets where nothing is said: what people act on there, and not every score.
+fn usual_events(kind: DestinationKind) -> Wanted {
+    let usual: &[&str] = match kind {
+        DestinationKind::Webhook | DestinationKind::Slack | DestinationKind::Teams => {
+            &["alert.*", "incident.*", "customer.erased", "budget.threshold"]
+        }
+        // Everything else would call somebody out of bed.
+        DestinationKind::Pagerduty => &["alert.*", "incident.*"],
+        // Nothing else is about a ticket that people look after.
+        DestinationKind::Zendesk => &["alert.*"],
+    };
+    Wanted::new(usual.iter().map(|name| (*name).to_owned()).collect()).unwrap_or_else(|_| Wanted::all())
+}
+
+/// Why nothing arrives at this address any more, and what to do.
+fn retired(kind: DestinationKind, url: &str) -> Option<String> {
+    let url = Url::parse(url).ok()?;
+    let host = url.host_str()?;
+    let is_connector = host == "webhook.office.com" || host.ends_with(".webhook.office.com");
+    (kind == DestinationKind::Teams && is_connector).then(|| {
+        "Microsoft has retired these addresses; in Teams, make a workflow for the channel that begins “When a Teams webhook request is \
+         received”, and give its address"
+            .to_owned()
+    })
 }
 
 fn check_key(kind: DestinationKind, key: Option<&str>) -> Result<(), String> {

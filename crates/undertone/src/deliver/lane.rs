@@ -1,12 +1,13 @@
 //! One destination's lane: claims what is due, sends it, keeps what became of it, and goes on until nothing is due.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::watch;
 use undertone_core::visibility::Viewer;
 use undertone_store::destinations::{ClaimedDelivery, Destination, FinishedDelivery, Sent};
@@ -26,11 +27,13 @@ const MOST: u16 = 64;
 /// A batch within this time went fast.
 const FAST: Duration = Duration::from_secs(1);
 
-/// Sends what is due to a destination, until nothing is, it fails, or the service ends.
+/// Sends what is due to a destination, until nothing is, it fails, or the service ends. Nothing is begun before `turn`, which moves on with
+/// each message where the receiver wants a pause between them.
 pub(super) async fn serve(
     tools: &Tools,
     tenant: TenantId,
     id: &str,
+    turn: &mut Instant,
     ending: &watch::Receiver<bool>,
 ) -> Result<(), StoreError> {
     let owner = uuid::Uuid::new_v4().to_string();
@@ -44,23 +47,26 @@ pub(super) async fn serve(
             Ok(secrets) => secrets,
             Err(why) => return Err(StoreError::Invalid(why)),
         };
-        // While it fails, one message finds out whether it works again.
-        let fails = destination.failures > 0;
-        let claimed =
-            tools.store.claim_deliveries(tenant, id, (&owner, LEASE), if fails { 1 } else { most }).await?;
+        // While nothing reaches it, one message finds out whether it works again.
+        let most_now = if destination.failing_since.is_some() { 1 } else { most };
+        // Boxed here and below: the compiler can not tell futures that borrow to be sendable otherwise.
+        let claim = tools.store.claim_deliveries(tenant, &destination, (&owner, LEASE), most_now);
+        let claimed = claim.boxed().await?;
         if claimed.is_empty() {
             return Ok(());
         }
         let began = Instant::now();
         let told = told(tools, tenant, &destination, claimed).await?;
-        let finished = send_all(tools, &destination, &secrets, told, began, ending).await;
-        let ended_badly =
-            finished.iter().any(|done| !matches!(done.sent, Sent::Delivered | Sent::Refused(_)));
-        let delivered = finished.iter().filter(|done| done.sent == Sent::Delivered).count() as u64;
-        metrics::counter!("undertone_delivered_total").increment(delivered);
-        metrics::counter!("undertone_undelivered_total").increment(finished.len() as u64 - delivered);
-        tools.store.finish_deliveries(tenant, id, &owner, &finished).await?;
-        if ended_badly {
+        let batch = Batch {
+            tools: tools.clone(),
+            tenant,
+            destination,
+            secrets,
+            owner: owner.clone(),
+            began,
+            ending: ending.clone(),
+        };
+        if !batch.send(told, turn).boxed().await? {
             // The destination says when it is to be tried again.
             return Ok(());
         }
@@ -70,7 +76,7 @@ pub(super) async fn serve(
 }
 
 /// A message that is held, and what it says: the text, or why there is none.
-type Told = (ClaimedDelivery, Result<String, &'static str>);
+type Told = (ClaimedDelivery, Result<Arc<str>, &'static str>);
 
 /// What the messages say to whoever reads them there, at this moment.
 async fn told(
@@ -83,95 +89,128 @@ async fn told(
     const WITHHELD: &str = "the visibility policy shows this to nobody in the audience of the destination";
     let ids: Vec<&str> = claimed.iter().map(|one| one.event_id.as_str()).collect();
     let events = tools.store.events_of(tenant, &ids).await?;
-    let about = |payload: &Value| payload["interaction_id"].as_str().map(str::to_owned);
-    let asked = events
-        .iter()
-        .map(|event| (event.event.as_str(), about(&event.payload), event.payload.clone()))
-        .collect();
+    let asked: Vec<_> = events.iter().map(|event| (event.event.as_str(), &event.payload)).collect();
     let viewer = Viewer::of_role(destination.config.audience);
-    let seen = visibility::payloads(&tools.store, tenant, viewer, asked).await?;
-    let mut texts: HashMap<&str, Result<String, &'static str>> = HashMap::new();
+    let seen = visibility::payloads(&tools.store, tenant, viewer, &asked).await?;
+    let mut texts: HashMap<&str, Result<Arc<str>, &'static str>> = HashMap::new();
     for (event, seen) in events.iter().zip(seen) {
         let text = seen.ok_or(WITHHELD).map(|payload| {
             let mut data = destination.config.data(&payload);
             if let (Some(path), false) = (tell::place(&payload), tools.public_url.is_empty()) {
                 data["link"] = format!("{}{path}", tools.public_url).into();
             }
-            json!({"type": event.event, "timestamp": event.created_at, "data": data}).to_string()
+            json!({"type": event.event, "timestamp": event.created_at, "data": data}).to_string().into()
         });
         texts.insert(&event.id, text);
     }
-    let told = claimed
-        .iter()
-        .map(|one| texts.remove(one.event_id.as_str()).unwrap_or(Err(GONE)))
-        .collect::<Vec<_>>();
+    // An event may be due more than once: whoever replays it twice gets it twice.
+    let told: Vec<_> =
+        claimed.iter().map(|one| texts.get(one.event_id.as_str()).cloned().unwrap_or(Err(GONE))).collect();
     Ok(claimed.into_iter().zip(told).collect())
 }
 
-async fn send_all(
-    tools: &Tools,
-    destination: &Destination,
-    secrets: &Secrets,
-    told: Vec<Told>,
-    began: Instant,
-    ending: &watch::Receiver<bool>,
-) -> Vec<FinishedDelivery> {
-    let pace = Pace::of(destination.kind);
-    // Boxed: the compiler can not tell a stream of borrowing futures to be sendable otherwise.
-    let sends: Vec<BoxFuture<'_, FinishedDelivery>> = told
-        .into_iter()
-        .enumerate()
-        .map(|(place, told)| {
-            async move {
-                if !pace.gap.is_zero() {
-                    let turn = pace.gap * u32::try_from(place).unwrap_or(u32::MAX);
-                    tokio::time::sleep_until((began + turn).into()).await;
-                }
-                let untried = began.elapsed() > BEGUN_WITHIN || *ending.borrow();
-                one(tools, destination, secrets, told, untried).await
-            }
-            .boxed()
-        })
-        .collect();
-    futures::stream::iter(sends).buffered(pace.together).collect().await
+/// After this another message may follow at once.
+fn goes_on(sent: &Sent) -> bool {
+    matches!(sent, Sent::Delivered | Sent::Refused(_) | Sent::Withheld(_))
 }
 
-async fn one(
-    tools: &Tools,
-    destination: &Destination,
-    secrets: &Secrets,
-    (claimed, told): Told,
-    untried: bool,
-) -> FinishedDelivery {
-    let began_at = tools.store.now();
-    let clock = Instant::now();
-    let Outcome { sent, status } = match &told {
-        _ if untried => Outcome { sent: Sent::Untried, status: None },
-        Err(why) => Outcome { sent: Sent::Refused((*why).to_owned()), status: None },
-        Ok(body) => {
-            let message = Message {
-                id: &claimed.event_id,
-                event: &claimed.event,
-                subject: &claimed.subject_id,
-                body,
-                at: began_at,
-                options: &destination.config.options,
-                secrets,
-                public_url: &tools.public_url,
-            };
-            send(&tools.outward, destination.kind, &message).await
+/// Messages that were claimed together.
+struct Batch {
+    tools: Tools,
+    tenant: TenantId,
+    destination: Destination,
+    secrets: Secrets,
+    owner: String,
+    began: Instant,
+    ending: watch::Receiver<bool>,
+}
+
+impl Batch {
+    /// Sends them and keeps what became of each; answers whether the destination takes more.
+    async fn send(&self, told: Vec<Told>, turn: &mut Instant) -> Result<bool, StoreError> {
+        let pace = Pace::of(self.destination.kind);
+        if pace.together > 1 {
+            let sends: Vec<BoxFuture<'_, FinishedDelivery>> =
+                told.into_iter().map(|told| self.one(told).boxed()).collect();
+            let finished: Vec<_> = futures::stream::iter(sends).buffered(pace.together).collect().await;
+            return self.keep(&finished).await;
         }
-    };
-    if !matches!(sent, Sent::Delivered | Sent::Untried) {
-        tracing::debug!(
-            destination = destination.id,
-            delivery = claimed.id,
-            attempt = claimed.attempts,
-            "{sent:?}"
-        );
+        // Kept one by one: most of these receivers know no message again, and at worst one is there twice.
+        let mut told = told.into_iter();
+        while let Some(next) = told.next() {
+            if next.1.is_ok() {
+                tokio::time::sleep_until((*turn).into()).await;
+                *turn = Instant::now() + pace.gap;
+            }
+            let mut ended = vec![self.one(next).boxed().await];
+            if !goes_on(&ended[0].sent) {
+                // The others are given back: they would find the same.
+                ended.extend(told.by_ref().map(|(claimed, _)| self.untried(claimed)));
+            }
+            if !self.keep(&ended).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
-    let millis = i64::try_from(clock.elapsed().as_millis()).unwrap_or(i64::MAX);
-    FinishedDelivery { claimed, sent, status, began_at, millis, chance: rand::random() }
+
+    /// There is no time left to begin another.
+    fn is_over(&self) -> bool {
+        self.began.elapsed() > BEGUN_WITHIN || *self.ending.borrow()
+    }
+
+    /// Keeps what became of some; answers whether the destination takes more.
+    async fn keep(&self, finished: &[FinishedDelivery]) -> Result<bool, StoreError> {
+        let delivered = finished.iter().filter(|done| done.sent == Sent::Delivered).count() as u64;
+        metrics::counter!("undertone_delivered_total").increment(delivered);
+        metrics::counter!("undertone_undelivered_total").increment(finished.len() as u64 - delivered);
+        let Self { tools, tenant, destination, owner, .. } = self;
+        tools.store.finish_deliveries(*tenant, &destination.id, owner, finished).await?;
+        Ok(finished.iter().all(|done| goes_on(&done.sent)))
+    }
+
+    fn untried(&self, claimed: ClaimedDelivery) -> FinishedDelivery {
+        let (sent, began_at) = (Sent::Untried, self.tools.store.now());
+        FinishedDelivery { claimed, sent, status: None, began_at, millis: 0, chance: 0.0 }
+    }
+
+    async fn one(&self, (claimed, told): Told) -> FinishedDelivery {
+        if self.is_over() {
+            return self.untried(claimed);
+        }
+        let (tools, destination) = (&self.tools, &self.destination);
+        let began_at = tools.store.now();
+        let clock = Instant::now();
+        let Outcome { sent, status } = match &told {
+            Err(why) => Outcome { sent: Sent::Withheld((*why).to_owned()), status: None },
+            Ok(body) => {
+                let message = Message {
+                    id: &claimed.event_id,
+                    event: &claimed.event,
+                    subject: &claimed.subject_id,
+                    body,
+                    at: began_at,
+                    options: &destination.config.options,
+                    secrets: &self.secrets,
+                    public_url: &tools.public_url,
+                };
+                send(&tools.outward, destination.kind, &message).await
+            }
+        };
+        if sent != Sent::Delivered {
+            // What was answered may quote what was sent: it stands with the delivery, where an erasure reaches it, and in no log.
+            tracing::debug!(
+                destination = destination.id,
+                delivery = claimed.id,
+                attempt = claimed.attempts,
+                "the delivery {} did not arrive at attempt {}",
+                claimed.id,
+                claimed.attempts
+            );
+        }
+        let millis = i64::try_from(clock.elapsed().as_millis()).unwrap_or(i64::MAX);
+        FinishedDelivery { claimed, sent, status, began_at, millis, chance: rand::random() }
+    }
 }
 
 impl Pace {
@@ -191,7 +230,7 @@ mod tests {
 
     #[test]
     fn what_is_begun_ends_within_the_lease() {
-        let longest = BEGUN_WITHIN + super::super::outward::DEADLINE;
+        let longest = BEGUN_WITHIN + super::super::LONGEST;
         assert!(TimeDelta::from_std(longest).unwrap() < LEASE);
         for (kind, pace) in Pace::of_every_kind() {
             assert!(pace.together > 0, "{kind:?}");

@@ -13,9 +13,9 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Url};
 
-use super::address::{is_named, is_open, literal, not_open};
+use super::address::{literal, may_go, not_open};
 use crate::error::CliError;
-use crate::llm::web::{tls, trusted};
+use crate::llm::web::{tls, trusted, what_broke};
 
 /// From the beginning to the last byte of the answer.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
@@ -129,12 +129,8 @@ impl Outward {
         let url = Url::parse(&request.url)
             .map_err(|_| NoReply::NotAllowed("its address can not be read".to_owned()))?;
         let is_plain = url.scheme() != "https";
-        if let Some(address) = literal(&url) {
-            let fits =
-                if is_plain { is_named(address, &self.allowed) } else { is_open(address, &self.allowed) };
-            if !fits {
-                return Err(NoReply::NotAllowed(not_open(&address.to_string())));
-            }
+        if let Some(address) = literal(&url).filter(|one| !may_go(*one, is_plain, &self.allowed)) {
+            return Err(NoReply::NotAllowed(not_open(&address.to_string())));
         }
         let client = if is_plain { &self.plain } else { &self.secure };
         let sent =
@@ -175,9 +171,7 @@ impl Resolve for Filtered {
         let (allowed, only_named) = (self.allowed.clone(), self.only_named);
         Box::pin(async move {
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let fits = |address: &SocketAddr| {
-                if only_named { is_named(address.ip(), &allowed) } else { is_open(address.ip(), &allowed) }
-            };
+            let fits = |address: &SocketAddr| may_go(address.ip(), only_named, &allowed);
             let any = !found.is_empty();
             let open: Vec<SocketAddr> = found.into_iter().filter(fits).collect();
             if open.is_empty() && any {
@@ -189,20 +183,14 @@ impl Resolve for Filtered {
 }
 
 fn no_reply(error: &reqwest::Error) -> NoReply {
-    let mut deepest: &dyn Error = error;
-    while let Some(below) = deepest.source() {
-        if let Some(closed) = below.downcast_ref::<Closed>() {
+    let mut cause = error.source();
+    while let Some(one) = cause {
+        if let Some(closed) = one.downcast_ref::<Closed>() {
             return NoReply::NotAllowed(closed.to_string());
         }
-        deepest = below;
+        cause = one.source();
     }
-    let cause: String = crate::output::clean(&deepest.to_string()).chars().take(MOST_TOLD).collect();
-    NoReply::Failed(match (error.is_connect(), error.is_timeout()) {
-        (true, true) => format!("no connection within {} s", CONNECT.as_secs()),
-        (true, false) => format!("no connection: {cause}"),
-        (false, true) => format!("no answer within {} s", DEADLINE.as_secs()),
-        (false, false) => format!("the connection broke off: {cause}"),
-    })
+    NoReply::Failed(what_broke(error, CONNECT, DEADLINE))
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! `PagerDuty`, Events API v2: an alert triggers, is acknowledged and resolved under one key of ours.
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::{Value, json};
+use undertone_core::event::EventKind;
 use undertone_store::destinations::Sent;
 
 use super::note::{Note, cut};
-use super::webhook::patience;
-use super::{Message, OutRequest, Outcome, Outward, Reply};
+use super::webhook::asked_patience;
+use super::{Message, Outcome, Outward, Reply, post};
 
 /// `PagerDuty`'s bounds, in characters.
 const SUMMARY: usize = 1024;
@@ -14,18 +14,17 @@ const KEY: usize = 255;
 
 /// Sends a message.
 pub(super) async fn send(outward: &Outward, message: &Message<'_>) -> Outcome {
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let request = OutRequest::post(&message.secrets.url, headers, body(message).to_string());
-    match outward.exchange(request).await {
-        Ok(reply) => judge(&reply),
-        Err(none) => none.into(),
+    let outcome = post(outward, message, &body(message), judge).await;
+    if message.event != EventKind::Test.as_str() || outcome.sent != Sent::Delivered {
+        return outcome;
     }
+    // A test has an end too: what nobody ends stays open, and swallows the next one.
+    post(outward, message, &event(message, &message.data(), "resolve"), judge).await
 }
 
 fn action(event: &str) -> &'static str {
     match event {
-        "alert.acknowledged" | "alert.assigned" => "acknowledge",
+        "alert.acknowledged" | "alert.assigned" | "alert.snoozed" => "acknowledge",
         "alert.resolved" | "alert.withdrawn" | "incident.closed" => "resolve",
         _ => "trigger",
     }
@@ -52,14 +51,19 @@ fn severity<'a>(message: &'a Message<'_>) -> &'a str {
     }
 }
 
+/// What every event has.
+fn event(message: &Message<'_>, data: &Value, action: &str) -> Value {
+    json!({
+        "routing_key": message.secrets.key,
+        "event_action": action,
+        "dedup_key": dedup_key(message, data),
+    })
+}
+
 fn body(message: &Message<'_>) -> Value {
     let data = message.data();
     let action = action(message.event);
-    let mut body = json!({
-        "routing_key": message.secrets.key,
-        "event_action": action,
-        "dedup_key": dedup_key(message, &data),
-    });
+    let mut body = event(message, &data, action);
     if action != "trigger" {
         return body;
     }
@@ -102,15 +106,18 @@ fn judge(reply: &Reply) -> Outcome {
         200..=299 => {
             Sent::Failed(format!("{}, and no success: is this the address of the Events API v2?", told()))
         }
-        429 => Sent::Throttled(patience(reply), told()),
         400 => Sent::Refused(told()),
-        _ => Sent::Failed(told()),
+        _ => {
+            asked_patience(reply).map_or_else(|| Sent::Failed(told()), |after| Sent::Throttled(after, told()))
+        }
     };
     Outcome::of(sent, reply)
 }
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::HeaderMap;
+
     use super::super::test_message;
     use super::*;
 
@@ -121,6 +128,7 @@ mod tests {
             ("alert.raised", "trigger"),
             ("alert.escalated", "trigger"),
             ("alert.acknowledged", "acknowledge"),
+            ("alert.snoozed", "acknowledge"),
             ("alert.resolved", "resolve"),
             ("alert.withdrawn", "resolve"),
         ] {

@@ -1,12 +1,11 @@
 //! Slack's incoming webhooks: blocks out, a word of plain text back.
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use undertone_store::destinations::Sent;
 
 use super::note::{Note, cut};
-use super::webhook::patience;
-use super::{Message, OutRequest, Outcome, Outward, Reply};
+use super::webhook::asked_patience;
+use super::{Message, Outcome, Outward, Reply, post};
 
 /// Slack's bounds, in characters.
 const HEADER: usize = 150;
@@ -16,13 +15,7 @@ const FIELDS: usize = 10;
 
 /// Sends a message.
 pub(super) async fn send(outward: &Outward, message: &Message<'_>) -> Outcome {
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let request = OutRequest::post(&message.secrets.url, headers, body(message).to_string());
-    match outward.exchange(request).await {
-        Ok(reply) => judge(&reply),
-        Err(none) => none.into(),
-    }
+    post(outward, message, &body(message), judge).await
 }
 
 /// What customers wrote must not ring for a channel: these three signs begin everything that does.
@@ -70,7 +63,6 @@ fn judge(reply: &Reply) -> Outcome {
     let told = || format!("Slack answers {}{}", reply.status, reply.excerpt());
     let sent = match (reply.status, word.as_str()) {
         (200, "ok") => Sent::Delivered,
-        (429, _) => Sent::Throttled(patience(reply), told()),
         // Nothing of ours will ever be taken at this address.
         (403 | 404 | 410, _) => Sent::Gone(format!("{}; make another incoming webhook in Slack", told())),
         (400, _) => Sent::Refused(told()),
@@ -78,13 +70,17 @@ fn judge(reply: &Reply) -> Outcome {
         (200..=299, _) => {
             Sent::Failed(format!("{}, and not ok: is this the address of an incoming webhook?", told()))
         }
-        _ => Sent::Failed(told()),
+        _ => {
+            asked_patience(reply).map_or_else(|| Sent::Failed(told()), |after| Sent::Throttled(after, told()))
+        }
     };
     Outcome::of(sent, reply)
 }
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::HeaderMap;
+
     use super::super::test_message;
     use super::*;
 
@@ -133,5 +129,9 @@ mod tests {
         }
         assert!(matches!(judge(&reply(500, "rollup_error")).sent, Sent::Failed(_)));
         assert!(matches!(judge(&reply(429, "rate_limited")).sent, Sent::Throttled(..)));
+        let mut away = reply(503, "");
+        assert!(matches!(judge(&away).sent, Sent::Failed(_)));
+        away.headers.insert("retry-after", reqwest::header::HeaderValue::from_static("20"));
+        assert!(matches!(judge(&away).sent, Sent::Throttled(after, _) if after.num_seconds() == 20));
     }
 }

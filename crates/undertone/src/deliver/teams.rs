@@ -1,25 +1,18 @@
 //! Microsoft Teams through a workflow: an adaptive card in an envelope.
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use undertone_store::destinations::Sent;
 
 use super::note::{Note, cut};
-use super::webhook::patience;
-use super::{Message, OutRequest, Outcome, Outward, Reply};
+use super::webhook::{asked_patience, patience};
+use super::{Message, Outcome, Outward, Reply, post};
 
 /// A message has 28 KB at most; this leaves room for the card around it.
 const TEXT: usize = 4000;
 
 /// Sends a message.
 pub(super) async fn send(outward: &Outward, message: &Message<'_>) -> Outcome {
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let request = OutRequest::post(&message.secrets.url, headers, body(message).to_string());
-    match outward.exchange(request).await {
-        Ok(reply) => judge(&reply),
-        Err(none) => none.into(),
-    }
+    post(outward, message, &body(message), judge).await
 }
 
 /// A card's text is a subset of Markdown; what customers wrote is none.
@@ -67,18 +60,21 @@ fn judge(reply: &Reply) -> Outcome {
         200 if text.contains("HTTP error 429") => Sent::Throttled(patience(reply), told()),
         200 if text.contains("HTTP error") => Sent::Failed(told()),
         200..=299 => Sent::Delivered,
-        429 => Sent::Throttled(patience(reply), told()),
         400 | 413 => Sent::Refused(told()),
         401 | 403 | 404 | 410 => {
             Sent::Gone(format!("{}; the workflow was removed, or its address changed", told()))
         }
-        _ => Sent::Failed(told()),
+        _ => {
+            asked_patience(reply).map_or_else(|| Sent::Failed(told()), |after| Sent::Throttled(after, told()))
+        }
     };
     Outcome::of(sent, reply)
 }
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::HeaderMap;
+
     use super::super::test_message;
     use super::*;
 
@@ -103,5 +99,8 @@ mod tests {
         assert!(matches!(judge(&reply(200, refused)).sent, Sent::Throttled(..)));
         assert!(matches!(judge(&reply(404, "")).sent, Sent::Gone(_)));
         assert!(matches!(judge(&reply(502, "")).sent, Sent::Failed(_)));
+        let mut away = reply(503, "");
+        away.headers.insert("retry-after", reqwest::header::HeaderValue::from_static("20"));
+        assert!(matches!(judge(&away).sent, Sent::Throttled(after, _) if after.num_seconds() == 20));
     }
 }

@@ -58,19 +58,29 @@ fn judge(reply: &Reply) -> Outcome {
         300..=399 => Sent::Failed(format!(
             "it answers {status}: redirects are not followed; give the address it points to"
         )),
-        429 | 503 if status == 429 || reply.headers.contains_key(RETRY_AFTER) => {
-            let after = patience(reply);
-            Sent::Throttled(
-                after,
-                format!("it answers {status}: it wants to be left alone for {} s", after.num_seconds()),
-            )
-        }
-        _ => Sent::Failed(format!("it answers {status}{}", reply.excerpt())),
+        _ => match asked_patience(reply) {
+            Some(after) => {
+                let told =
+                    format!("it answers {status}: it wants to be left alone for {} s", after.num_seconds());
+                Sent::Throttled(after, told)
+            }
+            None => Sent::Failed(format!("it answers {status}{}", reply.excerpt())),
+        },
     };
     Outcome::of(sent, reply)
 }
 
-/// How long a receiver wants to be left alone.
+/// How long a receiver wants to be left alone, where it does. A 502, 503 or 504 that names no time is a failure, after which it is left alone
+/// longer each time.
+pub(super) fn asked_patience(reply: &Reply) -> Option<TimeDelta> {
+    match reply.status {
+        429 => Some(patience(reply)),
+        502..=504 => retry_after(&reply.headers),
+        _ => None,
+    }
+}
+
+/// How long a receiver is left alone that wants to be.
 pub(super) fn patience(reply: &Reply) -> TimeDelta {
     retry_after(&reply.headers).unwrap_or(PATIENCE)
 }
@@ -133,7 +143,9 @@ mod tests {
         );
         assert!(matches!(judge(&reply(404, &[])).sent, Sent::Failed(_)));
         assert!(matches!(judge(&reply(410, &[])).sent, Sent::Gone(_)));
-        assert!(matches!(judge(&reply(503, &[])).sent, Sent::Failed(_)));
+        for status in [502, 503, 504] {
+            assert!(matches!(judge(&reply(status, &[])).sent, Sent::Failed(_)));
+        }
     }
 
     #[test]
@@ -144,7 +156,9 @@ mod tests {
         };
         assert_eq!(after(reply(429, &[])), 60);
         assert_eq!(after(reply(429, &[("retry-after", "7")])), 7);
-        assert_eq!(after(reply(503, &[("retry-after", "0")])), 1);
+        for status in [502, 503, 504] {
+            assert_eq!(after(reply(status, &[("retry-after", "0")])), 1);
+        }
         assert_eq!(after(reply(429, &[("retry-after", "99999999")])), 86_400);
         let dated =
             [("retry-after", "Sun, 29 Nov 2026 10:01:30 GMT"), ("date", "Sun, 29 Nov 2026 10:00:00 GMT")];

@@ -5,10 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::{Value, json};
+use undertone_core::event::EventKind;
 use undertone_store::destinations::Sent;
 
 use super::note::{Note, cut};
-use super::webhook::patience;
+use super::webhook::asked_patience;
 use super::{Message, OutRequest, Outcome, Outward, Reply};
 
 /// The tag, unless another is set.
@@ -20,19 +21,26 @@ const LOOKS: usize = 4;
 /// Recent comments that are looked through for this message.
 const RECENT: usize = 25;
 
-/// Sends a message: adds the tag, and an internal comment with the priority.
+/// Sends a message: adds the tag and an internal comment with the priority, or the comment alone where an alert goes on. A test, which is
+/// about no ticket, asks the account who we are.
 pub(super) async fn send(outward: &Outward, message: &Message<'_>) -> Outcome {
-    let data = message.data();
-    let Some(ticket) = ticket(&data) else {
-        let why =
-            "the interaction belongs to no Zendesk ticket: its conversation's id is no number".to_owned();
-        return Outcome { sent: Sent::Refused(why), status: None };
-    };
-    let desk = Desk { outward, message, ticket };
-    match desk.update().await {
+    let desk = Desk { outward, message };
+    let done =
+        if message.event == EventKind::Test.as_str() { desk.log_in().await } else { desk.tell().await };
+    match done {
         Ok(reply) => Outcome::of(Sent::Delivered, &reply),
         Err(outcome) => outcome,
     }
+}
+
+/// The ticket is marked, and not only told, when somebody is to look after the customer.
+fn marks(event: &str) -> bool {
+    let marking = [EventKind::AlertRaised, EventKind::AlertReminded, EventKind::AlertEscalated];
+    marking.iter().any(|kind| kind.as_str() == event)
+}
+
+fn withheld(why: &str) -> Outcome {
+    Outcome { sent: Sent::Withheld(why.to_owned()), status: None }
 }
 
 /// The ticket's number: the conversation's id at the helpdesk.
@@ -47,11 +55,69 @@ fn ticket(data: &Value) -> Option<u64> {
 struct Desk<'a> {
     outward: &'a Outward,
     message: &'a Message<'a>,
-    ticket: u64,
+}
+
+struct Ticket<'a> {
+    desk: &'a Desk<'a>,
+    id: u64,
 }
 
 impl Desk<'_> {
-    /// One request to the ticket; anything but success is an outcome of the whole.
+    /// Whether the login works. Whoever has none is somebody too at Zendesk, without an id.
+    async fn log_in(&self) -> Result<Reply, Outcome> {
+        let (reply, said) = self.call(Method::GET, "/users/me.json", None).await?;
+        let (user, wrong) = (&said["user"], |why: String| Err(Outcome::of(Sent::Refused(why), &reply)));
+        if !user.is_object() {
+            let why = format!(
+                "Zendesk answers {} without a user: is this the address of the account?",
+                reply.status
+            );
+            return wrong(why);
+        }
+        if user["id"].as_u64().is_none() {
+            return wrong(
+                "Zendesk does not know the login: the e-mail address or the API token is wrong".to_owned(),
+            );
+        }
+        if !matches!(user["role"].as_str(), Some("agent" | "admin")) {
+            return wrong("the login is no agent's, and can not change tickets".to_owned());
+        }
+        Ok(reply)
+    }
+
+    async fn tell(&self) -> Result<Reply, Outcome> {
+        let Some(id) = ticket(&self.message.data()) else {
+            return Err(withheld(
+                "it is about no Zendesk ticket: there is no conversation, or its id is no number",
+            ));
+        };
+        if !marks(self.message.event) && !self.comments() {
+            return Err(withheld("there is nothing to do: the destination writes no comments"));
+        }
+        Ticket { desk: self, id }.update().await
+    }
+
+    /// Whether comments are written.
+    fn comments(&self) -> bool {
+        self.message.options.get("comment").and_then(Value::as_bool).unwrap_or(true)
+    }
+
+    /// The reference that stands under the comment of this message.
+    fn reference(&self) -> String {
+        format!("Undertone {}", self.message.id)
+    }
+
+    fn comment(&self) -> String {
+        let note = Note::of(self.message);
+        let mut lines = vec![note.title];
+        lines.extend(note.text.map(|text| cut(&text, COMMENT)));
+        lines.extend(note.facts.iter().map(|(name, value)| format!("{name}: {value}")));
+        lines.extend(note.link);
+        lines.push(format!("({})", self.reference()));
+        lines.join("\n")
+    }
+
+    /// One request to the account; anything but success is an outcome of the whole.
     async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<(Reply, Value), Outcome> {
         let mut headers = HeaderMap::new();
         let basic =
@@ -61,11 +127,7 @@ impl Desk<'_> {
             headers.insert(AUTHORIZATION, value);
         }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let url = format!(
-            "{}/api/v2/tickets/{}{path}",
-            self.message.secrets.url.trim_end_matches('/'),
-            self.ticket
-        );
+        let url = format!("{}/api/v2{path}", self.message.secrets.url.trim_end_matches('/'));
         let body = body.map(|body| body.to_string()).unwrap_or_default();
         let reply = self.outward.exchange(OutRequest { method, url, headers, body }).await?;
         if (200..300).contains(&reply.status) {
@@ -73,6 +135,13 @@ impl Desk<'_> {
             return Ok((reply, said));
         }
         Err(judge(&reply))
+    }
+}
+
+impl Ticket<'_> {
+    /// One request to the ticket.
+    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<(Reply, Value), Outcome> {
+        self.desk.call(method, &format!("/tickets/{}{path}", self.id), body).await
     }
 
     async fn update(&self) -> Result<Reply, Outcome> {
@@ -91,15 +160,10 @@ impl Desk<'_> {
         }
     }
 
-    /// The reference that stands under the comment of this message.
-    fn reference(&self) -> String {
-        format!("Undertone {}", self.message.id)
-    }
-
     async fn is_there(&self) -> Result<Option<Reply>, Outcome> {
         let path = format!("/comments.json?sort_order=desc&per_page={RECENT}");
         let (reply, said) = self.call(Method::GET, &path, None).await?;
-        let reference = self.reference();
+        let reference = self.desk.reference();
         let has = |comment: &Value| {
             ["plain_body", "body"]
                 .iter()
@@ -112,7 +176,7 @@ impl Desk<'_> {
     async fn change(&self) -> Result<Reply, Outcome> {
         let (reply, said) = self.call(Method::GET, ".json", None).await?;
         let ticket = &said["ticket"];
-        if ticket["id"].as_u64() != Some(self.ticket) {
+        if ticket["id"].as_u64() != Some(self.id) {
             let why = format!(
                 "Zendesk answers {} without the ticket: is this the address of the account?",
                 reply.status
@@ -125,12 +189,13 @@ impl Desk<'_> {
                 &reply,
             ));
         }
-        let options = self.message.options;
+        let options = self.desk.message.options;
+        let marks = marks(self.desk.message.event);
         let word = |name: &str| options.get(name).and_then(Value::as_str);
         let tag = word("tag").unwrap_or(TAG);
         let mut stamp = ticket["updated_at"].clone();
         let has_tag = ticket["tags"].as_array().is_some_and(|tags| tags.iter().any(|one| one == tag));
-        if !has_tag {
+        if marks && !has_tag {
             // PUT adds to the tags here; in the ticket it would replace them.
             let body = json!({"tags": [tag], "updated_stamp": stamp, "safe_update": "true"});
             self.call(Method::PUT, "/tags.json", Some(body)).await?;
@@ -138,37 +203,28 @@ impl Desk<'_> {
             stamp = said["ticket"]["updated_at"].clone();
         }
         let mut change = json!({"safe_update": true, "updated_stamp": stamp});
-        if options.get("comment").and_then(Value::as_bool).unwrap_or(true) {
-            change["comment"] = json!({"body": self.comment(), "public": false});
+        if self.desk.comments() {
+            change["comment"] = json!({"body": self.desk.comment(), "public": false});
         }
         let raised = word("priority")
+            .filter(|_| marks)
             .filter(|wanted| rank(wanted) > rank(ticket["priority"].as_str().unwrap_or_default()));
         if let Some(priority) = raised {
             change["priority"] = priority.into();
         }
-        if let Some(field) = options.get("custom_field_id") {
+        if let Some(field) = options.get("custom_field_id").filter(|_| marks) {
             change["custom_fields"] = json!([{"id": field, "value": tag}]);
         }
         let (reply, said) = self.call(Method::PUT, ".json", Some(json!({"ticket": change}))).await?;
         // A yes that changed nothing is none.
         let changed = &said["ticket"];
-        if changed["id"].as_u64() != Some(self.ticket)
+        if changed["id"].as_u64() != Some(self.id)
             || raised.is_some_and(|priority| changed["priority"] != priority)
         {
             let why = format!("Zendesk answers {} and did not change the ticket", reply.status);
             return Err(Outcome::of(Sent::Failed(why), &reply));
         }
         Ok(reply)
-    }
-
-    fn comment(&self) -> String {
-        let note = Note::of(self.message);
-        let mut lines = vec![note.title];
-        lines.extend(note.text.map(|text| cut(&text, COMMENT)));
-        lines.extend(note.facts.iter().map(|(name, value)| format!("{name}: {value}")));
-        lines.extend(note.link);
-        lines.push(format!("({})", self.reference()));
-        lines.join("\n")
     }
 }
 
@@ -186,11 +242,11 @@ fn rank(priority: &str) -> u8 {
 fn judge(reply: &Reply) -> Outcome {
     let told = || format!("Zendesk answers {}{}", reply.status, reply.excerpt());
     let sent = match reply.status {
-        429 => Sent::Throttled(patience(reply), told()),
-        503 if reply.headers.contains_key("retry-after") => Sent::Throttled(patience(reply), told()),
         400 | 404 | 422 => Sent::Refused(told()),
         401 | 403 => Sent::Gone(format!("{}; the API token does not open this account any more", told())),
-        _ => Sent::Failed(told()),
+        _ => {
+            asked_patience(reply).map_or_else(|| Sent::Failed(told()), |after| Sent::Throttled(after, told()))
+        }
     };
     Outcome::of(sent, reply)
 }

@@ -1,5 +1,6 @@
 //! One interaction as JSON. Everything that is wrong with it is told at once, field by field.
 
+pub mod aliases;
 pub mod check;
 pub mod given;
 pub mod mentions;

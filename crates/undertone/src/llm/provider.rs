@@ -3,10 +3,14 @@
 
 use undertone_core::usage::RequestSize;
 use undertone_core::usage::price::Caching;
+use undertone_core::verdict::ScorerKind;
 use undertone_scoring::Knowledge;
 use undertone_scoring::llm::ask::{Api, Endpoint};
-use undertone_scoring::llm::claude::CacheTime;
+use undertone_scoring::llm::claude::{CacheTime, cache_minimum, frozen_tokens};
 use undertone_store::secrets::Provider;
+
+use super::CLAUDE_MODEL;
+use crate::output::amount::grouped;
 
 /// A name among Claude's models, wherever it is served: `claude-haiku-5-5`, `anthropic/claude-haiku-5-5`.
 fn is_claudes(model: &str) -> bool {
@@ -32,6 +36,22 @@ pub fn may_serve(provider: Provider, address: &str, model: Option<&str>) -> bool
     }
 }
 
+/// Why the provider that `scorer` names has no `model` at the `address` that its key is for (its own, where there is no key), and what to do;
+/// `None` where it may have it. The cascade asks whom the model belongs to.
+pub fn not_served(scorer: ScorerKind, model: Option<&str>, address: Option<&str>) -> Option<String> {
+    let (provider, other) = match scorer {
+        ScorerKind::Claude => (Provider::Claude, "openai"),
+        ScorerKind::Openai => (Provider::Openai, "claude"),
+        ScorerKind::Local | ScorerKind::Cascade => return None,
+    };
+    let (name, address) = (provider.as_str(), address.unwrap_or(provider.own_address()));
+    let model = model.filter(|model| !may_serve(provider, address, Some(model)))?;
+    Some(format!(
+        "{address} has no {model}: choose a model of {name}'s, or {other} as scorer; where a gateway has it, set the key for {name} with its \
+         base_url first"
+    ))
+}
+
 /// How the service speaks to a provider.
 pub fn api_of(provider: Provider) -> Api {
     match provider {
@@ -47,9 +67,59 @@ pub fn least_request(provider: Provider, knowledge: &Knowledge, model: &str) -> 
     Endpoint { api: api_of(provider), base_url, key: None, model: model.clone() }.least(knowledge, &model)
 }
 
+/// That the provider of `model` keeps nothing of the prompts of a tenant who told `knowledge`, so that each request pays for all of it; `None`
+/// where it keeps them, or that is not known.
+pub fn not_kept(knowledge: &Knowledge, model: &str) -> Option<String> {
+    let (least, has) = (cache_minimum(model)?, frozen_tokens(knowledge));
+    (has < least).then(|| {
+        format!(
+            "{model} keeps prompts from {} tokens on, and the rubric has about {}: each request pays for all of it anew; {CLAUDE_MODEL} keeps it",
+            grouped(least),
+            grouped(has)
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_prompt_that_is_too_short_to_be_kept_is_told_of() {
+        let told = |model| not_kept(&Knowledge::default(), model);
+        assert_eq!((told(CLAUDE_MODEL), told("local-model")), (None, None));
+        let told = told("claude-haiku-4-5").unwrap();
+        assert!(
+            told.starts_with(
+                "claude-haiku-4-5 keeps prompts from 4,096 tokens on, and the rubric has about 3,1"
+            ),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a_scorer_and_a_model_of_another_provider_do_not_go_together() {
+        let gateway = Some("http://localhost:4000/v1");
+        for (scorer, model, address) in [
+            (ScorerKind::Claude, Some("gpt-6-mini"), None),
+            (ScorerKind::Claude, Some("gpt-6-mini"), Some(Provider::Claude.own_address())),
+            (ScorerKind::Openai, Some("claude-haiku-5-5"), None),
+        ] {
+            let told = not_served(scorer, model, address).unwrap();
+            assert!(told.contains(model.unwrap()) && told.contains("as scorer"), "{told}");
+        }
+        for (scorer, model, address) in [
+            (ScorerKind::Claude, None, None),
+            (ScorerKind::Claude, Some("claude-haiku-5-5"), None),
+            (ScorerKind::Claude, Some("deepseek-chat"), gateway),
+            (ScorerKind::Openai, Some("gpt-6-mini"), None),
+            (ScorerKind::Openai, Some("anthropic/claude-haiku-5-5"), gateway),
+            (ScorerKind::Cascade, Some("gpt-6-mini"), None),
+            (ScorerKind::Local, Some("gpt-6-mini"), None),
+        ] {
+            assert_eq!(not_served(scorer, model, address), None, "{scorer:?} {model:?} {address:?}");
+        }
+    }
 
     /// Who is asked for `model` where these keys are set for these addresses.
     fn asked(model: Option<&str>, claude: Option<&str>, openai: Option<&str>) -> Option<Provider> {

@@ -5,14 +5,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use undertone_core::gate::DeferReason;
 use undertone_core::usage::price::Prices;
 use undertone_core::verdict::ScorerKind;
 use undertone_core::{Settings, Verdict};
 use undertone_scoring::cascade::Cascade;
-use undertone_scoring::llm::ask::{Endpoint, LlmScorer, Manner, Outside};
+use undertone_scoring::llm::ask::{Access, Endpoint, LlmScorer, Manner, Outside};
 use undertone_scoring::{Batch, NoVerdict, Scorer};
+use undertone_store::basis::Basis;
 use undertone_store::secrets::{KeyError, Provider};
 use undertone_store::{Store, StoreError, TenantId};
 
@@ -73,10 +75,29 @@ struct Inner {
 struct Kept {
     scorers: HashMap<(TenantId, Provider), Known>,
     purses: HashMap<TenantId, TenantPurse>,
+    /// How each key does, whoever's it is: tenants that ask with the installation's share what the provider allows it, and a tenant whose
+    /// settings change asks on as it did.
+    accesses: HashMap<KeyAt, Access>,
+    /// What each tenant's texts were last asked about by.
+    bases: HashMap<TenantId, Basis>,
 }
 
-/// A scorer, and what it was made for. While that stays the same it is kept, because it knows how its provider does: how many requests it
-/// bears at once, and whether it is to be left alone.
+/// A key at an address, without the key itself.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct KeyAt {
+    provider: Provider,
+    address: String,
+    digest: [u8; 32],
+}
+
+impl KeyAt {
+    fn of(provider: Provider, key: &ProviderKey) -> Self {
+        let digest = Sha256::digest(key.key.expose().as_bytes()).into();
+        Self { provider, address: key.base_url.clone(), digest }
+    }
+}
+
+/// A scorer, and what it was made for.
 struct Known {
     key: ProviderKey,
     together: u8,
@@ -174,6 +195,32 @@ impl Llms {
         Ok(self.key(tenant, Provider::Claude).await?.map(|(_, key)| key))
     }
 
+    /// How `key` does: whether it may be asked with, for what is asked besides single requests.
+    pub fn access(&self, provider: Provider, key: &ProviderKey) -> Access {
+        self.kept().access(provider, key)
+    }
+
+    /// What a tenant is about to be asked about by. Where that is not what it was, somebody may have put right what a provider refused: the
+    /// next question finds out.
+    pub fn heed(&self, tenant: TenantId, basis: &Basis) {
+        let mut kept = self.kept();
+        if kept.bases.get(&tenant) == Some(basis) {
+            return;
+        }
+        if kept.bases.len() >= MOST_TENANTS {
+            kept.bases.clear();
+        }
+        if kept.bases.insert(tenant, basis.clone()).is_none() {
+            return;
+        }
+        for provider in Provider::ALL {
+            let key = kept.scorers.get(&(tenant, provider)).map(|known| KeyAt::of(provider, &known.key));
+            if let Some(access) = key.and_then(|key| kept.accesses.get(&key)) {
+                access.look_again();
+            }
+        }
+    }
+
     /// What requests go through.
     pub fn outside(&self) -> &dyn Outside {
         self.0.outside.as_ref()
@@ -228,14 +275,16 @@ impl Llms {
             return known.scorer.clone();
         }
         if kept.scorers.len() >= MOST_TENANTS {
-            *kept = Kept::default();
+            kept.scorers.clear();
+            kept.purses.clear();
         }
+        let access = kept.access(provider, &key);
         let purse = kept.purses.entry(tenant).or_insert_with(|| {
             TenantPurse::new(&self.0.store, tenant, self.0.prices.clone(), self.0.owner.clone())
         });
-        let (model, at_once) = match provider {
-            Provider::Claude => (CLAUDE_MODEL, AT_ONCE),
-            Provider::Openai => ("", AT_ONCE_OWN),
+        let model = match provider {
+            Provider::Claude => CLAUDE_MODEL,
+            Provider::Openai => "",
         };
         let endpoint = Endpoint {
             api: api_of(provider),
@@ -243,9 +292,10 @@ impl Llms {
             key: Some(key.key.expose().to_owned()),
             model: model.to_owned(),
         };
-        let manner = Manner { together: together.into(), at_once, ..Manner::default() };
+        let manner = Manner { together: together.into(), ..Manner::default() };
         let purse = Arc::new(purse.clone());
-        let scorer = Arc::new(LlmScorer::new(endpoint, manner, self.0.outside.clone(), purse));
+        let scorer = LlmScorer::new(endpoint, manner, self.0.outside.clone(), purse);
+        let scorer = Arc::new(scorer.sharing(access));
         kept.scorers.insert((tenant, provider), Known { key, together, scorer: scorer.clone() });
         scorer
     }
@@ -254,3 +304,20 @@ impl Llms {
         self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+impl Kept {
+    fn access(&mut self, provider: Provider, key: &ProviderKey) -> Access {
+        if self.accesses.len() >= MOST_TENANTS {
+            // Nobody asks with these any more.
+            self.accesses.retain(|_, access| access.is_shared());
+        }
+        let at_once = match provider {
+            Provider::Claude => AT_ONCE,
+            Provider::Openai => AT_ONCE_OWN,
+        };
+        self.accesses.entry(KeyAt::of(provider, key)).or_insert_with(|| Access::new(at_once)).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,13 +10,14 @@
 
 use std::error::Error;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use undertone_core::Clock;
 use undertone_scoring::llm::ask::{Call, Method, Outside, Response, Unreachable};
@@ -28,6 +29,8 @@ use crate::error::CliError;
 pub(crate) const USER_AGENT: &str = concat!("undertone/", env!("CARGO_PKG_VERSION"));
 /// Headers that are never shown, whoever prints a request.
 const SECRET: [&str; 2] = ["x-api-key", "authorization"];
+/// A shorter key is none: local servers take any word, such as `none`, and that word may stand in answers for other reasons.
+const SHORTEST_KEY: usize = 8;
 /// What is told of a cause at most, in characters.
 const MOST_TOLD: usize = 200;
 
@@ -87,6 +90,7 @@ impl Web {
         let host = host(&call.url);
         let told = |error: reqwest::Error| self.unreachable(&host, &error.without_url());
         let client = if is_this_machine(&call.url) { &self.near } else { &self.far };
+        let keys = keys(&call.headers);
         let request = match call.method {
             Method::Get => client.get(call.url),
             Method::Post => client.post(call.url).body(call.body),
@@ -104,20 +108,15 @@ impl Web {
             }
             body.extend_from_slice(&part);
         }
+        // Nobody further on has to know that a provider may repeat the key it was given.
+        let body = keys.iter().fold(body, |body, key| without(body, key.as_bytes()));
         Ok(Response { status: response.status().as_u16(), headers, body })
     }
 
     /// What `error` means, without the address it belongs to.
     fn unreachable(&self, host: &str, error: &reqwest::Error) -> Unreachable {
-        let detail = match (error.is_connect(), error.is_timeout()) {
-            _ if error.is_builder() => {
-                format!("no request can be made of its address or headers: {}", cause(error))
-            }
-            (true, true) => format!("{host}: no connection within {:?}", self.bounds.connect),
-            (true, false) => format!("{host}: no connection: {}", cause(error)),
-            (false, true) => format!("{host}: no answer within {:?}", self.bounds.exchange),
-            (false, false) => format!("{host}: the connection broke off: {}", cause(error)),
-        };
+        let why = what_broke(error, self.bounds.connect, self.bounds.exchange);
+        let detail = if error.is_builder() { why } else { format!("{host}: {why}") };
         // Whatever came after a connection may have arrived, and may be charged.
         Unreachable { detail, sent: !(error.is_connect() || error.is_builder()) }
     }
@@ -141,16 +140,27 @@ impl Outside for Web {
     }
 }
 
+/// The authorities that this machine knows, read once.
+pub(crate) fn known_here() -> &'static [CertificateDer<'static>] {
+    static KNOWN: LazyLock<Vec<CertificateDer<'static>>> = LazyLock::new(|| {
+        let known = rustls_native_certs::load_native_certs();
+        for error in known.errors {
+            tracing::debug!("an authority of this machine can not be read: {error}");
+        }
+        known.certs
+    });
+    &KNOWN
+}
+
 /// Browsers' authorities and the machine's own.
 pub(crate) fn trusted() -> RootCertStore {
-    let mut trusted = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let own = rustls_native_certs::load_native_certs();
-    for error in own.errors {
-        tracing::debug!("an authority of this machine can not be read: {error}");
-    }
-    // One that can not be parsed is one of many, and as a rule for another purpose.
-    trusted.add_parsable_certificates(own.certs);
-    trusted
+    static TRUSTED: LazyLock<RootCertStore> = LazyLock::new(|| {
+        let mut trusted = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        // One that can not be parsed is one of many, and as a rule for another purpose.
+        trusted.add_parsable_certificates(known_here().iter().cloned());
+        trusted
+    });
+    TRUSTED.clone()
 }
 
 pub(crate) fn tls(trusted: RootCertStore) -> Result<ClientConfig, rustls::Error> {
@@ -173,6 +183,29 @@ fn headers(given: Vec<(&'static str, String)>) -> HeaderMap {
     headers
 }
 
+/// The keys that a request carries.
+fn keys(headers: &[(&'static str, String)]) -> Vec<String> {
+    let secret = headers.iter().filter(|(name, _)| SECRET.contains(name));
+    let keys = secret.map(|(_, value)| value.strip_prefix("Bearer ").unwrap_or(value).to_owned());
+    keys.filter(|key| key.len() >= SHORTEST_KEY).collect()
+}
+
+/// `body` with `…` wherever `key` stands.
+fn without(body: Vec<u8>, key: &[u8]) -> Vec<u8> {
+    let places: Vec<usize> = memchr::memmem::find_iter(&body, key).collect();
+    if places.is_empty() {
+        return body;
+    }
+    let (mut clean, mut from) = (Vec::with_capacity(body.len()), 0);
+    for place in places {
+        clean.extend_from_slice(&body[from..place]);
+        clean.extend_from_slice("…".as_bytes());
+        from = place + key.len();
+    }
+    clean.extend_from_slice(&body[from..]);
+    clean
+}
+
 fn is_this_machine(url: &str) -> bool {
     let Ok(url) = reqwest::Url::parse(url) else { return false };
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
@@ -187,6 +220,20 @@ fn host(url: &str) -> String {
         Some((host, Some(port))) => format!("{host}:{port}"),
         Some((host, None)) => host.to_owned(),
         None => "the provider's address".to_owned(),
+    }
+}
+
+/// Why there is no answer, for a person; `connect` and `exchange` are how long was waited for a connection and for the whole of it. The
+/// error must be without its address, which may hold a key.
+pub(crate) fn what_broke(error: &reqwest::Error, connect: Duration, exchange: Duration) -> String {
+    match (error.is_connect(), error.is_timeout()) {
+        _ if error.is_builder() => {
+            format!("no request can be made of its address or headers: {}", cause(error))
+        }
+        (true, true) => format!("no connection within {connect:?}"),
+        (true, false) => format!("no connection: {}", cause(error)),
+        (false, true) => format!("no answer within {exchange:?}"),
+        (false, false) => format!("the connection broke off: {}", cause(error)),
     }
 }
 

@@ -11,6 +11,7 @@ use undertone_store::notices::{FinishedMail, Mail, MailEnd};
 use undertone_store::{Store, StoreError, TenantId};
 
 use super::{Letter, Mailer, Told};
+use crate::clock::rest;
 use crate::tell;
 
 /// How often is looked for e-mail that is due.
@@ -39,14 +40,9 @@ pub struct Post {
 
 /// Sends until the service ends.
 pub async fn serve(post: Post, mut ending: watch::Receiver<bool>) {
-    let mut rest = LOOK_EVERY;
-    loop {
-        tokio::select! {
-            biased;
-            _ = ending.wait_for(|end| *end) => return,
-            () = tokio::time::sleep(rest) => {}
-        }
-        rest = match look(&post, &ending).await {
+    let mut pause = LOOK_EVERY;
+    while rest(&mut ending, pause).await {
+        pause = match look(&post, &ending).await {
             Ok(None) => LOOK_EVERY,
             Ok(Some(why)) => {
                 tracing::warn!("e-mail waits: {why}");
@@ -69,13 +65,18 @@ pub async fn look(post: &Post, ending: &watch::Receiver<bool>) -> Result<Option<
     if let Err(why) = post.mailer.check().await {
         return Ok(Some(why));
     }
+    let mut failed = None;
     for (tenant, user) in due {
         if *ending.borrow() {
             break;
         }
-        of_person(post, tenant, &user).await?;
+        // The letters of one person hold up nobody else's.
+        if let Err(error) = of_person(post, tenant, &user).await {
+            tracing::warn!(%error, tenant = tenant.0, user, "the e-mail of user {user} waits: {error}");
+            failed = Some(error);
+        }
     }
-    Ok(None)
+    failed.map_or(Ok(None), Err)
 }
 
 /// What is known of a person while their e-mail is sent.

@@ -1,30 +1,11 @@
 //! Real letters to a real server: over STARTTLS and over TLS, with its errors.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::ServerConfig;
 use serde_json::json;
+use undertone_testkit::certificates::localhost;
 use undertone_testkit::smtp::{Fault, Security, Smtp};
 
 use super::*;
 use crate::cli::ConfigArguments;
-
-/// What a server shows that calls itself localhost, and who vouches for it.
-fn certificates() -> (ServerConfig, CertificateDer<'static>) {
-    let mut authority = CertificateParams::new(Vec::new()).unwrap();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let own =
-        CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![own.der().clone()], key.serialize_der().try_into().unwrap())
-        .unwrap();
-    (config, authority.der().clone())
-}
 
 pub fn config(settings: serde_json::Value) -> Config {
     let folder = tempfile::tempdir().unwrap();
@@ -34,7 +15,7 @@ pub fn config(settings: serde_json::Value) -> Config {
 
 /// A server, and the way to it.
 pub fn server(security: Security) -> (Smtp, Mailer) {
-    let (tls, authority) = certificates();
+    let (tls, authority) = localhost();
     let server = Smtp::start(security, tls, ("undertone", "pass word")).unwrap();
     let word = if security == Security::StartTls { "starttls" } else { "tls" };
     let config = config(json!({
@@ -42,7 +23,7 @@ pub fn server(security: Security) -> (Smtp, Mailer) {
         "mail_from": "Undertone <undertone@example.com>",
     }));
     let password = Secret::new("pass word".to_owned());
-    let mailer = Mailer::trusting(&config, Some(&password), vec![authority]).unwrap().unwrap();
+    let mailer = Mailer::trusting(&config, Some(&password), &[authority]).unwrap();
     (server, mailer)
 }
 
@@ -116,13 +97,13 @@ async fn nothing_is_said_in_the_clear_or_to_a_stranger() {
     assert_eq!(server.taken(), []);
     for security in [Security::StartTls, Security::Implicit] {
         // Nobody we trust vouches for this one.
-        let (tls, _) = certificates();
+        let (tls, _) = localhost();
         let server = Smtp::start(security, tls, ("undertone", "pass word")).unwrap();
         let word = if security == Security::StartTls { "starttls" } else { "tls" };
         let config = config(json!({
             "smtp_host": "localhost", "smtp_port": server.port(), "smtp_security": word, "mail_from": "u@example.com",
         }));
-        let mailer = Mailer::trusting(&config, None, Vec::new()).unwrap().unwrap();
+        let mailer = Mailer::trusting(&config, None, &[]).unwrap();
         let told = mailer.check().await.unwrap_err();
         assert!(told.contains("certificate"), "{told}");
     }

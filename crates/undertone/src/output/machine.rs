@@ -33,7 +33,7 @@ fn json(scored: &Scored) -> Value {
         "occurred_at": i.and_then(|i| i.occurred_at),
         "label": null, "score": null, "confidence": null, "needs_review": null, "dominant_emotion": null, "urgency": null,
         "category": null, "summary": null, "keywords": null, "evidence": null, "aspects": null, "emotions": null, "language": null,
-        "coverage": null, "provenance": null, "cascade": null, "reason": null, "detail": null,
+        "coverage": null, "provenance": null, "cascade": null, "suspicions": null, "reason": null, "detail": null,
     });
     let Value::Object(fields) = &mut object else { return object };
     let mut set = |name: &str, value: Value| {
@@ -57,6 +57,7 @@ fn json(scored: &Scored) -> Value {
             set("coverage", json!(v.coverage));
             set("provenance", json!(v.provenance));
             set("cascade", json!(v.cascade));
+            set("suspicions", json!(v.suspicions));
             set("detail", json!(scored.note));
         }
         Answer::Skipped { reason, language } => {

@@ -2,13 +2,13 @@
 
 use axum::Form;
 use axum::extract::{RawQuery, State};
-use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use undertone_core::Role;
 use undertone_ui::words::EN;
 
-use crate::api::caller::{By, Caller};
+use super::status;
+use crate::api::caller::{Caller, Person};
 use crate::api::me;
 use crate::api::problem::{ApiError, CONFLICT, INVALID, RATE_LIMITED};
 use crate::app::App;
@@ -63,7 +63,7 @@ async fn page(
     notice: Option<&str>,
     error: Option<&ApiError>,
 ) -> Result<Response, ApiError> {
-    let By::Session { user, email, csrf } = &caller.by else { return Err(ApiError::not_found("page")) };
+    let Person { user, email, csrf } = caller.session()?;
     let missing = || ApiError::not_found("user");
     let user = app.store.user(caller.tenant_id(), user).await?.ok_or_else(missing)?;
     let role = user.role.parse::<Role>().ok();
@@ -79,7 +79,5 @@ async fn page(
         error: error.map(|error| error.detail.as_str()),
         csrf,
     });
-    let status =
-        error.and_then(|error| StatusCode::from_u16(error.code.status).ok()).unwrap_or(StatusCode::OK);
-    Ok((status, Html(html)).into_response())
+    Ok((status(error), Html(html)).into_response())
 }

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Html;
 use undertone_ui::words::EN;
 
-use crate::api::caller::{By, Caller};
+use crate::api::caller::{Caller, Person};
 use crate::api::problem::ApiError;
 use crate::app::App;
 use crate::calibrate;
@@ -12,13 +12,10 @@ use crate::output::document;
 
 /// The page.
 pub async fn show(State(app): State<App>, caller: Caller) -> Result<Html<String>, ApiError> {
-    let (email, csrf) = match &caller.by {
-        By::Session { email, csrf, .. } => (email.as_str(), csrf.as_str()),
-        By::Key(_) => ("", ""),
-    };
-    let standing = calibrate::standing(&app.store, &app.reader, caller.tenant_id()).await?;
+    let Person { email, csrf, .. } = caller.session()?;
+    let lessons = calibrate::lessons(&app.store, &app.reader, caller.tenant_id()).await?;
     let mut own = format!("## {}\n\n", EN.own_labels);
-    if standing.lessons.is_empty() {
+    if lessons.is_empty() {
         own += EN.no_lesson;
         own += "\n\n";
     } else {
@@ -26,7 +23,7 @@ pub async fn show(State(app): State<App>, caller: Caller) -> Result<Html<String>
             "| {} | {} | {} | {} |\n|---:|---|---|---|\n",
             EN.lesson, EN.made, EN.in_force, EN.what_came
         );
-        for lesson in &standing.lessons {
+        for lesson in &lessons {
             let verdict = lesson.trial["verdict"].as_str().unwrap_or_default().replace('|', "\\|");
             let made = lesson.made_at.with_timezone(&caller.tenant.zone).format("%Y-%m-%d %H:%M");
             let active = if lesson.active { EN.yes } else { "" };

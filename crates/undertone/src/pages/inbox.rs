@@ -2,7 +2,6 @@
 
 use axum::Form;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use chrono::TimeDelta;
 use serde::Deserialize;
@@ -12,8 +11,9 @@ use undertone_store::notices::{InboxItem, Part};
 use undertone_ui::words::EN;
 use undertone_ui::{InboxAlert, InboxNote};
 
-use crate::api::caller::{By, Caller};
-use crate::api::problem::{ApiError, CONFLICT, FORBIDDEN, INVALID, NOT_FOUND};
+use super::status;
+use crate::api::caller::{Caller, Person};
+use crate::api::problem::{ApiError, CONFLICT, INVALID, NOT_FOUND};
 use crate::api::{alerts, inbox};
 use crate::app::App;
 use crate::deliver::Note;
@@ -46,7 +46,7 @@ async fn page(
     before: Option<i64>,
     error: Option<&ApiError>,
 ) -> Result<Response, ApiError> {
-    let By::Session { user, email, csrf } = &caller.by else { return Err(ApiError::not_found("page")) };
+    let Person { user, email, csrf } = caller.session()?;
     let part = Part::Before(before.unwrap_or(i64::MAX));
     let found = app.store.inbox(caller.tenant_id(), user, part, NOTICES).await?;
     let older = found.last().filter(|_| found.len() == usize::from(NOTICES)).map(|last| last.position);
@@ -63,9 +63,7 @@ async fn page(
         unread,
         older,
     });
-    let status =
-        error.and_then(|error| StatusCode::from_u16(error.code.status).ok()).unwrap_or(StatusCode::OK);
-    Ok((status, Html(html)).into_response())
+    Ok((status(error), Html(html)).into_response())
 }
 
 /// The alerts that wait for somebody: open ones, then those that somebody looks after.
@@ -150,9 +148,6 @@ pub async fn act(
     Path(id): Path<String>,
     Form(given): Form<Act>,
 ) -> Result<Response, ApiError> {
-    if !caller.may(Permission::Alerts) {
-        return Err(ApiError::new(FORBIDDEN, "your role does not look after alerts"));
-    }
     let me = caller.person()?.to_owned();
     let what = match given.act.as_str() {
         "acknowledge" => Move::Acknowledge,

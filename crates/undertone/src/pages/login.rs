@@ -7,18 +7,22 @@ pub mod sign_on;
 use axum::Form;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use undertone_store::TenantId;
 use undertone_store::users::{SESSION_MAX, User};
 
-use crate::api::problem::{ApiError, CSRF};
+use super::{check_form, form_page};
+use crate::api::me;
+use crate::api::problem::ApiError;
 use crate::api::secrets::{self, LOGIN_COOKIE, SESSION_COOKIE, SIGN_ON_COOKIE, STEP_COOKIE};
 use crate::app::App;
 use crate::limits::ClientAddress;
 use crate::passwords;
 use crate::second_factor::{self as factor, Need};
 
+/// How somebody comes to another log-in form.
+const LOAD_AGAIN: &str = "load the log-in page again";
 /// The longest place to go to after the log-in, in bytes.
 const LONGEST_NEXT: usize = 500;
 
@@ -62,7 +66,6 @@ fn own_place(next: &str) -> &str {
 }
 
 async fn form(app: &App, headers: &HeaderMap, shown: Shown<'_>) -> Result<Response, ApiError> {
-    // The form belongs to this browser: what is in the cookie must come back in the form.
     let token = secrets::form_token(headers);
     let next = own_place(shown.next);
     let offer = app.store.sign_on_offer(Some(shown.tenant).filter(|slug| !slug.is_empty())).await?;
@@ -77,10 +80,7 @@ async fn form(app: &App, headers: &HeaderMap, shown: Shown<'_>) -> Result<Respon
         tenant: shown.tenant,
     });
     let status = if shown.error.is_some() { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
-    let mut response = (status, Html(page)).into_response();
-    let cookie = secrets::set_cookie(LOGIN_COOKIE, &token, 3600, app.config.is_secure());
-    response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
-    Ok(response)
+    Ok(form_page(app, &token, (status, page)))
 }
 
 /// The log-in page.
@@ -93,15 +93,6 @@ pub async fn show(
     form(&app, &headers, Shown { next: place, tenant: &next.tenant, ..Shown::default() }).await
 }
 
-/// Refuses a form that was not sent to this browser.
-fn check_form(headers: &HeaderMap, csrf: &str) -> Result<(), ApiError> {
-    let cookie = secrets::cookie(headers, LOGIN_COOKIE).unwrap_or_default();
-    if cookie.is_empty() || !secrets::equal(&cookie, csrf) {
-        return Err(ApiError::new(CSRF, "this log-in form is out of date; load it again"));
-    }
-    Ok(())
-}
-
 /// Logs in with a password, or goes on to the second factor.
 pub async fn log_in(
     State(app): State<App>,
@@ -109,7 +100,7 @@ pub async fn log_in(
     headers: HeaderMap,
     Form(given): Form<LogIn>,
 ) -> Result<Response, ApiError> {
-    check_form(&headers, &given.csrf)?;
+    check_form(&headers, &given.csrf, LOAD_AGAIN)?;
     passwords::attempt(&app, &given.email).await?;
     let user = app.store.user_by_email(&given.email).await?.filter(|user| user.active);
     let hash = user.as_ref().and_then(|user| user.password_hash.clone());
@@ -172,11 +163,7 @@ pub async fn log_out(State(app): State<App>, headers: HeaderMap) -> Result<Respo
     if let Some(token) = secrets::cookie(&headers, SESSION_COOKIE) {
         app.store.end_session(&token).await?;
     }
-    let mut response = Redirect::to("/login").into_response();
-    if let Some(cookie) = secrets::set_cookie(SESSION_COOKIE, "", 0, app.config.is_secure()) {
-        response.headers_mut().append(header::SET_COOKIE, cookie);
-    }
-    Ok(response)
+    Ok((me::without_session(&app), Redirect::to("/login")).into_response())
 }
 
 #[cfg(test)]

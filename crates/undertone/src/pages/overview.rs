@@ -15,18 +15,10 @@ use undertone_store::StoreError;
 
 use crate::api::body::Query;
 use crate::api::caller::{By, Caller};
+use crate::api::live::{self, Follow, Looked};
 use crate::api::problem::{ApiError, INVALID_QUERY};
 use crate::app::App;
 use crate::visibility::{self, Eyes};
-
-/// How often an open page asks whether anything changed.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// Every so many looks it is asked who looks, and whether they see anything else, as after a conversation was closed.
-const LOOK_CLOSELY_EVERY: u32 = 10;
-
-/// After so many looks the stream ends, and the page comes back as who it then is: about ten minutes.
-const LOOKS: u32 = 600;
 
 /// How far back the page looks.
 #[derive(Debug, Deserialize)]
@@ -66,11 +58,6 @@ impl Seen {
         };
         let settings = app.store.module(caller.tenant_id()).await?.settings;
         let chosen = settings.categories.into_iter().map(|c| (c.id.as_str().to_owned(), c.name));
-        let address = if app.config.public_url.is_empty() {
-            format!("http://{}", app.config.listen)
-        } else {
-            app.config.public_url.clone()
-        };
         // Asked before anything else is read: what changes in between is told again rather than not at all.
         let pulse = pulse(app, caller, eyes).await?;
         let overview = visibility::overview(&app.store, &caller.tenant, eyes, days).await?;
@@ -80,7 +67,7 @@ impl Seen {
             email,
             csrf,
             days,
-            welcome: curl(&address, "YOUR_KEY"),
+            welcome: curl(&app.config.address(), "YOUR_KEY"),
             categories: chosen.collect(),
         })
     }
@@ -151,12 +138,9 @@ pub async fn live(
         Some(seen) => seen,
         None => Seen::read(&app, &caller, &eyes, days).await?.moment,
     };
-    let open = Open { app, caller, eyes, days, seen, pulse: String::new(), waiting: Vec::new(), looks: 0 };
-    let stream = futures::stream::unfold(open, |mut open| async move {
-        let event = open.next().await?;
-        Some((Ok(event), open))
-    });
-    Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(20))))
+    let ending = app.ending.clone();
+    let open = Open { app, caller, eyes, days, seen, pulse: String::new() };
+    Ok(Sse::new(live::stream(open, ending)).keep_alive(KeepAlive::new().interval(Duration::from_secs(20))))
 }
 
 /// A page that is open.
@@ -169,64 +153,50 @@ struct Open {
     seen: String,
     /// What was last found.
     pulse: String,
-    waiting: Vec<Event>,
-    looks: u32,
+}
+
+impl Follow for Open {
+    const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+    async fn look(&mut self, closely: bool) -> Result<Looked, ApiError> {
+        let is_due = self.is_due(closely).await?;
+        if !self.eyes.may_look() {
+            return Ok(Looked::Ended);
+        }
+        if !is_due {
+            return Ok(Looked::Told(Vec::new()));
+        }
+        let read = Seen::read(&self.app, &self.caller, &self.eyes, self.days).await?;
+        if read.moment == self.seen {
+            return Ok(Looked::Told(Vec::new()));
+        }
+        self.seen.clone_from(&read.moment);
+        let fragments = undertone_ui::overview_fragments(&read.page());
+        let fragment =
+            |part: &undertone_ui::Fragment| Event::default().event("fragment").data(part.template());
+        let mut told: Vec<Event> = fragments.iter().rev().map(fragment).collect();
+        // The last to be sent, since it says that everything up to this moment was.
+        told.push(Event::default().event("say").id(&self.seen).data(undertone_ui::said(&read.page())));
+        Ok(Looked::Told(told))
+    }
 }
 
 impl Open {
-    /// The next event; `None` where the stream ends.
-    async fn next(&mut self) -> Option<Event> {
-        let mut ending = self.app.ending.clone();
-        loop {
-            if let Some(event) = self.waiting.pop() {
-                return Some(event);
-            }
-            if self.looks > 0 {
-                tokio::select! {
-                    _ = ending.wait_for(|end| *end) => return None,
-                    () = tokio::time::sleep(LOOK_EVERY) => {}
-                }
-            }
-            self.looks += 1;
-            if self.looks > LOOKS {
-                return None;
-            }
-            // A while without the database is no reason to end; the next look may work.
-            let Ok(is_due) = self.look().await else { continue };
-            if !self.eyes.may_look() {
-                return None;
-            }
-            if !is_due {
-                continue;
-            }
-            let Ok(read) = Seen::read(&self.app, &self.caller, &self.eyes, self.days).await else { continue };
-            if read.moment == self.seen {
-                continue;
-            }
-            self.seen.clone_from(&read.moment);
-            // The last to be sent, since it says that everything up to this moment was.
-            let said = Event::default().event("say").id(&self.seen).data(undertone_ui::said(&read.page()));
-            self.waiting.push(said);
-            for fragment in undertone_ui::overview_fragments(&read.page()) {
-                self.waiting.push(Event::default().event("fragment").data(fragment.template()));
-            }
-        }
-    }
-
     /// Looks whether the page may show something else by now: at verdicts and policy each time, at who looks and at what else they may see
     /// now and then.
-    async fn look(&mut self) -> Result<bool, StoreError> {
+    async fn is_due(&mut self, closely: bool) -> Result<bool, StoreError> {
         let Self { app, caller, .. } = self;
-        let is_long_ago = self.looks % LOOK_CLOSELY_EVERY == 1;
         let settings = app.store.module(caller.tenant_id()).await?.settings;
-        if is_long_ago {
+        if closely {
             let viewer = caller.viewer(&app.store).await?;
             self.eyes = Eyes::with(caller.tenant_id(), &settings, viewer);
         } else {
             self.eyes.look_under(&settings);
         }
         let pulse = pulse(app, caller, &self.eyes).await?;
-        let is_due = is_long_ago || pulse != self.pulse;
+        // To who sees every score this very word is the moment. Of others only the page itself says whether it is another.
+        let is_due =
+            if self.eyes.see_everything() { pulse != self.seen } else { closely || pulse != self.pulse };
         self.pulse = pulse;
         Ok(is_due)
     }

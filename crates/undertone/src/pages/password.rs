@@ -1,16 +1,17 @@
 //! Setting a password by a link: an invitation, or a reset. The token stands in the query, which no log of ours has.
 
 use axum::Form;
-use axum::extract::{Extension, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use serde::Deserialize;
 use undertone_store::TenantId;
 use undertone_store::users::{Link, Purpose, User};
 use undertone_ui::words::EN;
 
-use crate::api::problem::{ApiError, CSRF, INVALID};
-use crate::api::secrets::{self, LOGIN_COOKIE};
+use super::{check_form, form_page};
+use crate::api::problem::{ApiError, INVALID};
+use crate::api::secrets;
 use crate::app::App;
 use crate::limits::ClientAddress;
 use crate::passwords;
@@ -47,14 +48,11 @@ pub async fn show(
 /// Sets the password, and ends the link.
 pub async fn save(
     State(app): State<App>,
-    from: Option<Extension<ClientAddress>>,
+    from: ClientAddress,
     headers: HeaderMap,
     Form(given): Form<NewPassword>,
 ) -> Result<Response, ApiError> {
-    let cookie = secrets::cookie(&headers, LOGIN_COOKIE).unwrap_or_default();
-    if cookie.is_empty() || !secrets::equal(&cookie, &given.csrf) {
-        return Err(ApiError::new(CSRF, "this form is out of date; open the link again"));
-    }
+    check_form(&headers, &given.csrf, "open the link again")?;
     let Some(link) = app.store.password_link(&given.token).await? else { return Ok(ended()) };
     let wrong = if given.password == given.again {
         passwords::check(&given.password, &link.0.email, "password").err()
@@ -65,8 +63,7 @@ pub async fn save(
         return form(&app, &headers, &given.token, &link, Some(&error.detail)).await;
     }
     let hash = passwords::hashed(given.password).await?;
-    let from = from.and_then(|Extension(address)| address.text());
-    if app.store.set_password_by_link(&given.token, &hash, from.as_deref()).await?.is_none() {
+    if app.store.set_password_by_link(&given.token, &hash, from.text().as_deref()).await?.is_none() {
         return Ok(ended());
     }
     let done = undertone_ui::Done { title: EN.password_is_set, detail: EN.password_is_set_more };
@@ -91,10 +88,7 @@ async fn form(
         csrf: &csrf,
     });
     let status = if error.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    let mut response = (status, Html(page)).into_response();
-    let cookie = secrets::set_cookie(LOGIN_COOKIE, &csrf, 3600, app.config.is_secure());
-    response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
-    Ok(response)
+    Ok(form_page(app, &csrf, (status, page)))
 }
 
 fn ended() -> Response {

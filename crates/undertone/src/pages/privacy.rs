@@ -5,7 +5,7 @@ use axum::response::Html;
 use undertone_core::notice::Facts;
 
 use crate::api::body::Query;
-use crate::api::caller::{By, Caller};
+use crate::api::caller::{Caller, Person};
 use crate::api::privacy::NoticeQuery;
 use crate::api::problem::ApiError;
 use crate::app::App;
@@ -16,10 +16,7 @@ pub async fn show(
     caller: Caller,
     Query(query): Query<NoticeQuery>,
 ) -> Result<Html<String>, ApiError> {
-    let (email, csrf) = match &caller.by {
-        By::Session { email, csrf, .. } => (email.as_str(), csrf.as_str()),
-        By::Key(_) => ("", ""),
-    };
+    let Person { email, csrf, .. } = caller.session()?;
     let settings = app.store.module(caller.tenant_id()).await?.settings;
     let facts = Facts::of(&caller.tenant.name, &settings, query.language()?);
     Ok(Html(undertone_ui::policy(&caller.tenant.name, (email, csrf), &facts)))

@@ -2,11 +2,12 @@
 
 use axum::Form;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use crate::api::caller::{By, Caller};
+use super::status;
+use crate::api::caller::{Caller, Person};
 use crate::api::problem::{ApiError, CONFLICT, INVALID, RATE_LIMITED};
 use crate::api::second_factor as own;
 use crate::app::App;
@@ -55,7 +56,7 @@ pub async fn confirm(
     match own::confirm_for(&app, &caller, &headers, &given.code).await {
         Ok(codes) => Ok(codes_page(&codes)),
         Err(error) if [INVALID, RATE_LIMITED].contains(&error.code) => {
-            let (user, email) = own::person(&caller)?;
+            let Person { user, email, .. } = caller.session()?;
             let enrolment = factor::set_up_or_go_on(&app, &caller.act(), user, email).await?;
             scan(&caller, &enrolment, Some(&error))
         }
@@ -93,7 +94,7 @@ fn codes_page(codes: &[String]) -> Response {
 }
 
 fn scan(caller: &Caller, enrolment: &Enrolment, error: Option<&ApiError>) -> Result<Response, ApiError> {
-    let By::Session { email, csrf, .. } = &caller.by else { return Err(ApiError::not_found("page")) };
+    let Person { email, csrf, .. } = caller.session()?;
     let html = undertone_ui::set_up(&undertone_ui::SetUp {
         email,
         is_required: false,
@@ -106,10 +107,6 @@ fn scan(caller: &Caller, enrolment: &Enrolment, error: Option<&ApiError>) -> Res
     Ok((status(error), Html(html)).into_response())
 }
 
-fn status(error: Option<&ApiError>) -> StatusCode {
-    error.and_then(|error| StatusCode::from_u16(error.code.status).ok()).unwrap_or(StatusCode::OK)
-}
-
 /// The page with what a person can do something about; everything else is a failure of its own.
 async fn shown(app: &App, caller: &Caller, error: ApiError) -> Result<Response, ApiError> {
     if [INVALID, RATE_LIMITED, CONFLICT].contains(&error.code) {
@@ -119,7 +116,7 @@ async fn shown(app: &App, caller: &Caller, error: ApiError) -> Result<Response, 
 }
 
 async fn page(app: &App, caller: &Caller, error: Option<&ApiError>) -> Result<Response, ApiError> {
-    let By::Session { user, email, csrf } = &caller.by else { return Err(ApiError::not_found("page")) };
+    let Person { user, email, csrf } = caller.session()?;
     let missing = || ApiError::not_found("user");
     let person = app.store.user(caller.tenant_id(), user).await?.ok_or_else(missing)?;
     let factor = app.store.second_factor(caller.tenant_id(), user).await?;

@@ -26,6 +26,7 @@ use undertone_store::{Store, StoreError, Tenant, TenantId};
 use super::aside::Aside;
 use super::{LOOK_EVERY, Tools};
 use crate::backfill::report_of;
+use crate::clock::rest;
 
 /// Texts of runs that the embedded model has at a time.
 const ASIDE: u16 = 4;
@@ -90,12 +91,7 @@ impl Driver {
     /// Drives what there is to drive until it is told to end.
     pub async fn serve(self, mut ending: watch::Receiver<bool>) {
         let mut tasks = JoinSet::new();
-        loop {
-            tokio::select! {
-                biased;
-                _ = ending.wait_for(|end| *end) => break,
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-            }
+        while rest(&mut ending, LOOK_EVERY).await {
             while tasks.try_join_next().is_some() {}
             match self.tools.store.backfills_to_drive(&self.owner).await {
                 Ok(due) => {
@@ -134,10 +130,7 @@ impl Driver {
         if let Err(error) = done {
             let id = tenant.0;
             tracing::error!(%error, tenant = id, run, "backfill {run} of tenant {id} stopped for a moment: {error}");
-            tokio::select! {
-                _ = ending.wait_for(|end| *end) => {}
-                () = tokio::time::sleep(AFTER_ERROR) => {}
-            }
+            rest(&mut ending, AFTER_ERROR).await;
         }
         // Whoever looks next, finds it again where it has something to do.
         self.driving.lock().unwrap_or_else(PoisonError::into_inner).remove(&(tenant, run));
@@ -167,10 +160,9 @@ impl Driver {
             match step {
                 Ok(Step::Go) => {}
                 Ok(Step::Ended) => return Ok(()),
-                Ok(Step::Wait(pause)) => tokio::select! {
-                    _ = ending.wait_for(|end| *end) => {}
-                    () = tokio::time::sleep(pause.min(LOOK_EVERY)) => {}
-                },
+                Ok(Step::Wait(pause)) => {
+                    rest(ending, pause.min(LOOK_EVERY)).await;
+                }
                 Err(error) if error.is_passing() => {
                     tracing::debug!(%error, "a backfill waits for the database: {error}");
                     tokio::time::sleep(Duration::from_secs(1)).await;

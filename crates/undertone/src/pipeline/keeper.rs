@@ -8,6 +8,8 @@ use tokio::sync::watch;
 use undertone_store::privacy::retention::Clocks;
 use undertone_store::{Act, Store, StoreError};
 
+use crate::clock::rest;
+
 /// How often is looked for erasures.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Looks between two for clocks: a minute.
@@ -30,10 +32,8 @@ const SCRUB: &str = "scrub";
 /// Keeps going until it is told to end.
 pub async fn serve(store: Store, mut ending: watch::Receiver<bool>) {
     for looks in 0_u64.. {
-        tokio::select! {
-            biased;
-            _ = ending.wait_for(|end| *end) => return,
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+        if !rest(&mut ending, LOOK_EVERY).await {
+            return;
         }
         let done = tokio::select! {
             biased;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use undertone_store::{Store, StoreError};
 
+use crate::clock::rest;
+
 /// How often it is looked for days that are due.
 const EVERY: Duration = Duration::from_mins(10);
 /// Between two days there is a pause, so that the first look at long history holds up nobody.
@@ -16,9 +18,8 @@ pub async fn serve(store: Store, mut ending: watch::Receiver<bool>) {
         if let Err(error) = publish(&store, &ending).await {
             tracing::warn!(%error, "figures of groups could not be published; it is tried again in ten minutes: {error}");
         }
-        tokio::select! {
-            _ = ending.wait_for(|end| *end) => return,
-            () = tokio::time::sleep(EVERY) => {}
+        if !rest(&mut ending, EVERY).await {
+            return;
         }
     }
 }

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 use undertone_store::{Store, StoreError};
 
 use super::LOOK_EVERY;
+use crate::clock::rest;
 
 /// Between two pieces, so that others get their turn at the database.
 const REST: Duration = Duration::from_millis(10);
@@ -15,10 +16,8 @@ const REMOVE_EVERY: u64 = 7200;
 /// Keeps going until it is told to end.
 pub async fn serve(store: Store, mut ending: watch::Receiver<bool>) {
     for looks in 0_u64.. {
-        tokio::select! {
-            biased;
-            _ = ending.wait_for(|end| *end) => return,
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+        if !rest(&mut ending, LOOK_EVERY).await {
+            return;
         }
         // A piece that is broken off is not counted, and counted later.
         let done = tokio::select! {

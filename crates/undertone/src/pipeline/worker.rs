@@ -22,6 +22,7 @@ use super::asking::{Asking, Place};
 use super::backfill::{Driver, Patience};
 use super::decide::{Rules, broke, conclude};
 use super::{LOOK_EVERY, Work, keeper, publish, recount, sealing};
+use crate::clock::rest;
 use crate::knowledge::Lessons;
 use crate::llm::{Chosen, Llms};
 
@@ -174,10 +175,8 @@ impl Worker {
     /// Wakes the tenants that have something due, and moves days of tenants whose zone changed.
     async fn look_around(self, scores: bool, mut ending: watch::Receiver<bool>) {
         for looks in 0_u64.. {
-            tokio::select! {
-                biased;
-                _ = ending.wait_for(|end| *end) => return,
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+            if !rest(&mut ending, LOOK_EVERY).await {
+                return;
             }
             if let Err(error) = self.look(scores).await {
                 tracing::warn!(%error, "looking for work failed: {error}");
@@ -200,12 +199,13 @@ impl Worker {
         }
     }
 
-    /// Removes events nobody waits for any more, and LLM calls nobody asks about any more.
+    /// Removes events nobody waits for any more, LLM calls nobody asks about any more, and what no surge can be seen in any more.
     async fn clean(&self) -> Result<(), StoreError> {
         let store = &self.tools.store;
         for tenant in store.tenants().await? {
             while store.remove_old_events(tenant.id, KEEP_EVENTS).await? {}
             while store.remove_old_calls(tenant.id, KEEP_CALLS).await? {}
+            while store.tidy_surge(tenant.id).await? {}
             while store.expire_review(tenant.id, KEEP_REVIEW).await? {}
             Driver::clean(store, tenant.id).await?;
         }
@@ -251,6 +251,9 @@ impl Worker {
             _ => Some(store.basis(tenant, &module).await?),
         };
         let chosen = llms.choose(tenant, &module.settings, &self.aside).await?;
+        if let Some(basis) = &basis {
+            llms.heed(tenant, basis);
+        }
         let (place, limit) = match &chosen {
             Chosen::Local | Chosen::Unusable(_) => (None, BATCH),
             Chosen::Llm(_) => {

@@ -1,9 +1,11 @@
 //! The provider is away for a while: nothing is lost, nothing is charged twice, and all goes on by itself. The sizes are small here; the
 //! long ones, whose figures are in docs/performance.md, are `make bench-outage`.
 
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use undertone_llm_server::items;
 
 use super::site::Site;
 
@@ -27,6 +29,31 @@ fn assert_adds_up(site: &Site) {
     let delivered: u64 = site.provider.ledger().delivered().map(|billed| billed.usage.total()).sum();
     let report = site.call("GET", "/api/v1/ai-usage?group=scorer", None);
     assert_eq!(report["total"]["tokens"].as_u64(), Some(delivered), "{report}");
+}
+
+/// How often each text was billed, and how many requests were billed whose answers never arrived.
+fn billed(site: &Site) -> (HashMap<String, usize>, usize) {
+    let ledger = site.provider.ledger();
+    let paid: HashSet<&str> = ledger.billed.iter().map(|billed| billed.request_id.as_str()).collect();
+    let (split, mut times) = (items::fenced(), HashMap::new());
+    for seen in site.provider.requests().iter().filter(|seen| paid.contains(seen.request_id.as_str())) {
+        for item in split(seen.json()["messages"][0]["content"].as_str().unwrap()) {
+            *times.entry(item.text).or_default() += 1;
+        }
+    }
+    (times, ledger.billed.len() - ledger.delivered().count())
+}
+
+/// Each text was billed once, but for those of requests whose answers were lost, of which there are at most `most_lost`.
+fn assert_billed_once(site: &Site, rows: u64, most_lost: usize) {
+    /// The setting `llm_together`, as it is if nobody changes it.
+    const TOGETHER: usize = 8;
+    let (times, lost) = billed(site);
+    assert_eq!(times.len() as u64, rows);
+    assert!(lost <= most_lost, "{lost} answers were lost");
+    let again: usize = times.values().map(|count| count - 1).sum();
+    assert!(again <= lost * TOGETHER, "{again} texts were billed again, and {lost} answers were lost");
+    assert!(times.values().all(|count| *count <= 2), "{times:?}");
 }
 
 #[test]
@@ -56,6 +83,8 @@ fn with_the_plug_pulled_a_backfill_waits_and_finishes_by_itself() {
     assert!(site.revisions(run["scored"].as_u64().unwrap() as usize).iter().all(|count| *count == 2));
     site.verify();
     assert_adds_up(&site);
+    // What was under way when the plug was pulled: 32 texts.
+    assert_billed_once(&site, run["scored"].as_u64().unwrap(), 4);
     tell(&json!({"backfill": rows, "outage_seconds": outage().as_secs(), "scored_before": before,
         "first_after_seconds": first.as_secs_f64(), "all_after_seconds": all.as_secs_f64()}));
 }
@@ -87,6 +116,7 @@ fn what_arrives_in_an_outage_waits_and_is_scored_when_it_is_over() {
     assert!(site.revisions(rows as usize).iter().all(|count| *count == 1), "each has one verdict");
     site.verify();
     assert_adds_up(&site);
+    assert_billed_once(&site, rows, 0);
     tell(
         &json!({"waiting": rows, "outage_seconds": outage().as_secs(), "taken_in_seconds": taken.as_secs_f64(),
         "first_after_seconds": first, "all_after_seconds": all}),

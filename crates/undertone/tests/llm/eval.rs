@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use undertone_llm_server::{Failure, Fault, Problem};
 
-use crate::bench::{Bench, HAIKU, err, out, run};
+use crate::bench::{Bench, HAIKU, KEY, err, out, run};
 
 const LABELLED: &str = "text,label,customer_name\n\
     \"This is the worst service I have ever had, I want a refund\",negative,Ann Other\n\
@@ -104,4 +104,34 @@ fn a_key_goes_to_no_other_provider() {
     for seen in bench.server.requests() {
         assert!(!format!("{:?}", seen.headers).contains("marker"), "{:?}", seen.headers);
     }
+}
+
+#[test]
+fn eval_measures_any_chat_completions_server() {
+    let bench = Bench::new();
+    let file = bench.file("labelled.csv", LABELLED);
+    let url = bench.server.chat_url();
+    let arguments = [
+        "eval",
+        &file,
+        "--scorer",
+        "openai",
+        "--model",
+        "local-model",
+        "--base-url",
+        &url,
+        "--format",
+        "json",
+    ];
+    let output = run(bench.command(&arguments).env("OPENAI_API_KEY", KEY));
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let measured = &report["scorers"][0];
+    assert_eq!(measured["name"], "local-model", "{report}");
+    let taken = &measured["taken"];
+    assert_eq!((&taken["requests"], &taken["texts"]), (&json!(1), &json!(6)), "{taken}");
+    assert_eq!(taken["tokens"], serde_json::to_value(bench.usage()).unwrap());
+    let request = &bench.server.requests()[0];
+    assert_eq!(request.header("authorization"), Some(format!("Bearer {KEY}").as_str()));
+    assert!(!request.body.to_lowercase().contains(" ann "), "{}", request.body);
 }

@@ -8,47 +8,10 @@ use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
 use undertone_core::Label;
-use undertone_core::verdict::Evidence;
+use undertone_core::verdict::{Evidence, Suspicion};
 
 use super::super::visible::{hides, whole_words};
 use super::quote::Source;
-
-/// Why a verdict is marked for a person to look at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Suspicion {
-    /// The text gives orders to whoever scores it.
-    Instructions,
-    /// The text holds words that can not be seen.
-    HiddenCharacters,
-    /// Every quote in the answer was made up.
-    InventedQuotes,
-    /// Every phrase in the evidence pulls the other way than the label.
-    ContraryEvidence,
-}
-
-impl Suspicion {
-    /// The word used in files and the API.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Instructions => "instructions",
-            Self::HiddenCharacters => "hidden_characters",
-            Self::InventedQuotes => "invented_quotes",
-            Self::ContraryEvidence => "contrary_evidence",
-        }
-    }
-
-    /// What a person reads.
-    #[must_use]
-    pub fn explanation(self) -> &'static str {
-        match self {
-            Self::Instructions => "the text seems to give orders to the scorer",
-            Self::HiddenCharacters => "the text holds characters that can not be seen",
-            Self::InventedQuotes => "the model quoted only what the text does not say",
-            Self::ContraryEvidence => "the model's evidence points away from its label",
-        }
-    }
-}
 
 /// What a text alone makes suspicious.
 pub(super) fn of_text(source: &Source<'_>) -> Vec<Suspicion> {
@@ -258,18 +221,5 @@ mod tests {
         assert!(!is_contrary(Label::Negative, &evidence(&[])));
         assert!(!is_contrary(Label::Neutral, &evidence(&[9.0])));
         assert!(!is_contrary(Label::Mixed, &evidence(&[9.0])));
-    }
-
-    #[test]
-    fn every_suspicion_can_be_told() {
-        let all = [
-            Suspicion::Instructions,
-            Suspicion::HiddenCharacters,
-            Suspicion::InventedQuotes,
-            Suspicion::ContraryEvidence,
-        ];
-        for one in all {
-            assert!(!one.as_str().contains(' ') && one.explanation().starts_with("the "), "{one:?}");
-        }
     }
 }

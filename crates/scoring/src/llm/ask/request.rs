@@ -10,7 +10,7 @@ use undertone_core::verdict::ScorerKind;
 use undertone_core::{SkipReason, Usage};
 
 use super::purse::{Ending, Planned, Refused};
-use super::{Api, Asked, Call, Endpoint, LlmScorer, Method, Response, Unreachable};
+use super::{Api, Asked, Call, Endpoint, LlmScorer, Method, Response, Rest, Unreachable};
 use crate::llm::prompt::{Item, Question};
 use crate::llm::{
     Failure, FailureKind, Headers, Outcome, RateLimits, Reply, Retry, Unreadable, claude, openai, schema,
@@ -74,6 +74,26 @@ impl From<Refused> for Lost {
     }
 }
 
+/// What came of an exchange.
+enum Came {
+    Reply(Reply),
+    Unreadable(Unreadable),
+    Error(Failure),
+    Nothing(Unreachable),
+}
+
+impl Came {
+    fn ending(&self) -> Ending {
+        match self {
+            Self::Reply(reply) => reply.usage.map_or(Ending::Unknown, Ending::Charged),
+            Self::Error(failure) if failure.is_free() => Ending::Free,
+            Self::Nothing(Unreachable { sent: false, .. }) => Ending::Free,
+            // What nobody can read, and what never arrived, may have been made and charged.
+            Self::Unreadable(_) | Self::Error(_) | Self::Nothing(_) => Ending::Unknown,
+        }
+    }
+}
+
 /// What one try came to.
 enum Tried {
     Answered(Answered),
@@ -117,41 +137,29 @@ impl LlmScorer {
 
     /// One try: its turn, its money, the exchange, and what that means.
     async fn try_once(&self, question: &Question<'_>, model: &str, doubled: bool) -> Result<Tried, Lost> {
-        let turn = self.turn().await?;
+        let turn = self.turn(model).await?;
         let (call, planned) = self.endpoint.call(self.kind(), question, model, doubled);
         let hold = self.purse.reserve(planned).await?;
         let sent = self.outside.send(call).await;
         let now = self.outside.now();
-        drop(turn);
-        let read = sent.map(|response| {
-            self.pace.observe(&self.endpoint.limits(&response, now), now);
-            let reply = (response.status == 200).then(|| self.endpoint.reply(&response));
-            (response, reply)
-        });
-        let ending = match &read {
-            Ok((_, Some(Ok(reply)))) => reply.usage.map_or(Ending::Unknown, Ending::Charged),
-            // An answer that nobody can read may have been charged; an error is not.
-            Ok((_, Some(Err(_)))) | Err(Unreachable { sent: true, .. }) => Ending::Unknown,
-            Ok((_, None)) | Err(_) => Ending::Free,
-        };
-        let cost = self.purse.settle(hold, planned, ending).await;
-        Ok(match read {
-            Ok((_, Some(Ok(reply)))) => {
-                self.breaker.answered();
-                self.pace.faster();
-                said(reply, cost, schema::hash(question.categories))
+        let came = match sent {
+            Ok(response) => {
+                self.access.pace.observe(&self.endpoint.limits(&response, now), now);
+                self.endpoint.read(&response, now)
             }
-            Ok((_, Some(Err(unreadable)))) => {
-                self.breaker.failed(now);
+            Err(unreachable) => Came::Nothing(unreachable),
+        };
+        // Before the turn is handed on: whoever gets it must not ask for what was just refused.
+        self.learn_from(&came, model, now);
+        drop(turn);
+        let cost = self.purse.settle(hold, planned, came.ending()).await;
+        Ok(match came {
+            Came::Reply(reply) => said(reply, cost, schema::hash(question.categories)),
+            Came::Unreadable(unreadable) => {
                 Tried::Failed(Retry::BackOff, Lost::unavailable(unreadable.to_string(), None))
             }
-            Ok((response, None)) => {
-                let failure = self.endpoint.failure(&response, now);
-                self.learn_from(&failure, now);
-                Tried::Failed(failure.retry, lost(&failure, now))
-            }
-            Err(unreachable) => {
-                self.breaker.failed(now);
+            Came::Error(failure) => Tried::Failed(failure.retry, lost(&failure, now)),
+            Came::Nothing(unreachable) => {
                 let told = format!("the provider can not be reached: {unreachable}");
                 Tried::Failed(Retry::BackOff, Lost::unavailable(told, None))
             }
@@ -159,39 +167,45 @@ impl LlmScorer {
     }
 
     /// Waits for a place among the requests under way, and for the provider's window if it said that it is full.
-    async fn turn(&self) -> Result<Option<super::pace::Turn>, Lost> {
+    async fn turn(&self, model: &str) -> Result<Option<super::pace::Turn>, Lost> {
+        let pace = &self.access.pace;
         for _ in 0..PATIENCE {
-            let turn = self.pace.turn().await;
+            let turn = pace.turn().await;
             let now = self.outside.now();
-            if let Some(full) = self.pace.full_until(now) {
+            if let Some(full) = pace.full_until(now) {
                 drop(turn);
                 let wait = (full - now).to_std().unwrap_or_default().min(LONGEST_PAUSE);
                 self.outside.sleep(wait).await;
                 continue;
             }
-            return match self.breaker.may_ask(now) {
+            return match self.access.may_ask(model, now) {
                 Ok(()) => Ok(turn),
-                Err(wait) => {
-                    let seconds = wait.num_seconds().max(1);
-                    let told = format!(
-                        "the provider did not answer lately and is left alone for {seconds} seconds more"
-                    );
-                    Err(Lost::unavailable(told, Some(now + wait)))
-                }
+                Err(Rest { wait, why }) => Err(Lost::unavailable(why, now.checked_add_signed(wait))),
             };
         }
-        let until = self.pace.full_until(self.outside.now());
+        let until = pace.full_until(self.outside.now());
         Err(Lost::unavailable("the provider's rate limit leaves no room", until))
     }
 
-    fn learn_from(&self, failure: &Failure, now: DateTime<Utc>) {
+    fn learn_from(&self, came: &Came, model: &str, now: DateTime<Utc>) {
+        let (pace, breaker) = (&self.access.pace, &self.access.breaker);
+        let failure = match came {
+            Came::Reply(_) => {
+                breaker.answered(model);
+                return pace.faster();
+            }
+            Came::Unreadable(_) | Came::Nothing(_) => return breaker.failed(now),
+            Came::Error(failure) => failure,
+        };
         match failure.kind {
             FailureKind::RateLimited | FailureKind::Overloaded => {
-                self.pace.slower();
-                self.breaker.answered();
+                pace.slower();
+                breaker.heard();
             }
-            FailureKind::Server | FailureKind::TimedOut | FailureKind::Unexpected => self.breaker.failed(now),
-            _ => self.breaker.answered(),
+            FailureKind::Server | FailureKind::TimedOut | FailureKind::Unexpected => breaker.failed(now),
+            _ if breaker.refused(model, failure, now) => {}
+            FailureKind::BadRequest | FailureKind::TooLarge | FailureKind::Refused => breaker.answered(model),
+            _ => breaker.heard(),
         }
     }
 }
@@ -216,10 +230,9 @@ fn said(reply: Reply, cost: u64, schema: String) -> Tried {
 
 fn lost(failure: &Failure, now: DateTime<Utc>) -> Lost {
     let told = failure.to_string();
-    let until = match (failure.kind, failure.retry) {
-        (FailureKind::SpendLimit { resumes }, _) => Some(resumes),
-        (_, Retry::After(pause)) => TimeDelta::from_std(pause).ok().map(|pause| now + pause),
-        _ => None,
+    let until = match failure.retry {
+        Retry::After(pause) => TimeDelta::from_std(pause).ok().map(|pause| now + pause),
+        Retry::Never | Retry::BackOff => failure.refuses(now).map(|refuses| refuses.until),
     };
     match failure.kind {
         FailureKind::Refused => Lost::Refused,
@@ -282,6 +295,13 @@ impl Endpoint {
         };
         let texts = u32::try_from(items).unwrap_or(u32::MAX);
         (Call { method: Method::Post, url, headers, body }, Planned { scorer, model, texts, size, caching })
+    }
+
+    fn read(&self, response: &Response, now: DateTime<Utc>) -> Came {
+        if response.status != 200 {
+            return Came::Error(self.failure(response, now));
+        }
+        self.reply(response).map_or_else(Came::Unreadable, Came::Reply)
     }
 
     fn reply(&self, response: &Response) -> Result<Reply, Unreadable> {

@@ -95,6 +95,22 @@ fn keys(value: &Value) -> Vec<&str> {
 }
 
 #[test]
+fn a_family_without_schemas_is_sent_none() {
+    for model in
+        ["claude-sonnet-4-20250514", "claude-opus-4-0", "claude-opus-4-1-20250805", "claude-opus-4-1"]
+    {
+        let body = body(&ask(&[ITEM]), &options(model));
+        assert_eq!(keys(&body), ["model", "max_tokens", "system", "messages"], "{model}");
+    }
+    for model in
+        ["claude-haiku-4-5-20251001", "claude-opus-4-5", "claude-sonnet-4-6", "claude-haiku-6", "house"]
+    {
+        let body = body(&ask(&[ITEM]), &options(model));
+        assert_eq!(body["output_config"]["format"]["type"], "json_schema", "{model}");
+    }
+}
+
+#[test]
 fn every_family_is_sent_only_what_it_takes() {
     let categories =
         [Category { id: CategoryId::new("fares").unwrap(), name: "Fares".to_owned(), examples: Vec::new() }];
@@ -394,4 +410,30 @@ fn rate_limits_are_read_from_every_response() {
     assert_eq!(told.input_tokens, Some(Window { remaining: Some(391_000), ..Window::default() }));
     assert_eq!((told.tokens, told.output_tokens), (None, None));
     assert_eq!(rate_limits(&headers(&[])), RateLimits::default());
+}
+
+#[test]
+fn of_every_model_with_a_price_it_is_known_whether_the_rubric_is_kept() {
+    let rubric = frozen_tokens(&Knowledge::default());
+    let mut not_kept = Vec::new();
+    for listed in undertone_core::usage::price::Prices::built_in().all() {
+        let least = cache_minimum(listed.model).unwrap_or_else(|| panic!("{}: no minimum", listed.model));
+        if rubric < least && !not_kept.contains(&listed.model.to_owned()) {
+            not_kept.push(listed.model.to_owned());
+        }
+    }
+    // A longer rubric, or another model, is to be told of in `docs/service.md` and `doctor`.
+    assert_eq!(not_kept, ["claude-haiku-4-5", "claude-opus-4-5", "claude-opus-4-6"]);
+    assert_eq!(cache_minimum("us.anthropic.claude-haiku-4-5-20251001-v1:0"), Some(4096));
+    assert_eq!((cache_minimum("claude-mythos-5-1"), cache_minimum("gpt-6-mini")), (Some(512), None));
+    // What a tenant adds is kept with it.
+    let told = Knowledge {
+        categories: vec![Category {
+            id: CategoryId::new("late").unwrap(),
+            name: "Late".repeat(2000),
+            examples: Vec::new(),
+        }],
+        ..Knowledge::default()
+    };
+    assert!(frozen_tokens(&told) > rubric + 50);
 }

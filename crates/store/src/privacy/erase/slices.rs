@@ -165,19 +165,7 @@ async fn conversations_go(tx: &DatabaseTransaction, tenant: TenantId, customer: 
 
 /// What is kept of the customer themselves goes.
 async fn person_goes(tx: &DatabaseTransaction, tenant: TenantId, customer: &str) -> Result<Next> {
-    let mut removed = Removed::default();
-    for (what, statement) in [
-        ("customer_counters", "DELETE FROM customer_sentiment WHERE tenant_id = ? AND customer_id = ?"),
-        ("conversation_guests", "DELETE FROM conversation_guest WHERE tenant_id = ? AND customer_id = ?"),
-        ("alerts", "DELETE FROM alert_cooldown WHERE tenant_id = ? AND customer_id = ?"),
-        ("alerts", "DELETE FROM surge WHERE tenant_id = ? AND customer_id = ?"),
-        ("agent_contacts", "DELETE FROM agent_contact WHERE tenant_id = ? AND customer_id = ?"),
-        ("agent_contacts", "DELETE FROM agent_stale WHERE tenant_id = ? AND customer_id = ?"),
-        ("events", "DELETE FROM outbox WHERE tenant_id = ? AND subject_id = ?"),
-        ("customers", "DELETE FROM customer WHERE tenant_id = ? AND id = ?"),
-    ] {
-        removed.count(what, sql(statement).bind(tenant.0).bind(customer).run(tx).await?);
-    }
+    let mut removed = reach::forget_people(tx, tenant, &[customer.to_owned()]).await?;
     let payloads = sql("UPDATE audit_log SET payload = NULL WHERE tenant_id = ? AND subject = ? AND payload IS NOT NULL AND action NOT IN ?")
         .bind(tenant.0)
         .bind(customer)

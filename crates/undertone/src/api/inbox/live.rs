@@ -1,6 +1,5 @@
 //! The stream of an inbox: each notice as it comes, under its place, and how many are unread whenever that changes.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -14,15 +13,10 @@ use undertone_store::notices::Part;
 
 use super::{place, shown, told, unread};
 use crate::api::caller::Caller;
+use crate::api::live::{self, Follow, Looked};
 use crate::api::problem::ApiError;
 use crate::app::App;
 
-/// What another node told of is seen by looking this often; what this one told of at once.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Every so many looks it is asked who looks and what they read elsewhere.
-const LOOK_CLOSELY_EVERY: u32 = 10;
-/// After so many looks the stream ends, and whoever follows comes back as who they then are: ten minutes or less.
-const LOOKS: u32 = 1200;
 /// Notices read in one go.
 const AT_ONCE: u16 = 50;
 
@@ -38,12 +32,8 @@ pub async fn follow(
         Some(seen) => seen,
         None => app.store.inbox_place(caller.tenant_id()).await?,
     };
-    let news = app.stream.follow(caller.tenant_id());
-    let open = Open { app, caller, seen, news, unread: None, waiting: VecDeque::new(), looks: 0 };
-    let stream = futures::stream::unfold(open, |mut open| async move {
-        let event = open.next().await?;
-        Some((Ok(event), open))
-    });
+    let (news, ending) = (app.stream.follow(caller.tenant_id()), app.ending.clone());
+    let stream = live::stream(Open { app, caller, seen, news, unread: None }, ending);
     Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(20))))
 }
 
@@ -56,58 +46,40 @@ struct Open {
     news: watch::Receiver<u64>,
     /// The number last told.
     unread: Option<(usize, bool)>,
-    waiting: VecDeque<Event>,
-    looks: u32,
 }
 
-impl Open {
-    /// The next event; `None` where the stream ends.
-    async fn next(&mut self) -> Option<Event> {
-        let mut ending = self.app.ending.clone();
-        loop {
-            if let Some(event) = self.waiting.pop_front() {
-                return Some(event);
-            }
-            if self.looks > 0 {
-                tokio::select! {
-                    _ = ending.wait_for(|end| *end) => return None,
-                    _ = self.news.changed() => {}
-                    () = tokio::time::sleep(LOOK_EVERY) => {}
-                }
-            }
-            self.looks += 1;
-            if self.looks > LOOKS {
-                return None;
-            }
-            let closely = self.looks % LOOK_CLOSELY_EVERY == 1;
-            if closely && self.caller.viewer(&self.app.store).await.is_ok_and(|viewer| viewer.role.is_none())
-            {
-                return None;
-            }
-            // A while without the database is no reason to end; the next look may work.
-            let _ = self.look(closely).await;
-        }
+impl Follow for Open {
+    /// What another node told of is seen by looking this often; what this one told of at once.
+    const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+    async fn woken(&mut self) {
+        live::changed(&mut self.news).await;
     }
 
-    async fn look(&mut self, closely: bool) -> Result<(), ApiError> {
+    async fn look(&mut self, closely: bool) -> Result<Looked, ApiError> {
         let (app, caller) = (&self.app, &self.caller);
+        if closely && caller.viewer(&app.store).await?.role.is_none() {
+            return Ok(Looked::Ended);
+        }
         let found =
             app.store.inbox(caller.tenant_id(), caller.person()?, Part::After(self.seen), AT_ONCE).await?;
+        let mut ready = Vec::new();
         let last = found.last().map(|item| item.position);
         if let Some(last) = last {
             for item in shown(app, caller, found).await? {
                 let event = Event::default().event("notice").id(item.position.to_string());
-                self.waiting.push_back(event.data(told(&item).to_string()));
+                ready.push(event.data(told(&item).to_string()));
             }
             self.seen = last;
         }
+        // What was read elsewhere gives no sign.
         if closely || last.is_some() {
             let count = unread(app, caller).await?;
             if self.unread.replace(count) != Some(count) {
                 let told = json!({"unread": count.0, "more_unread": count.1});
-                self.waiting.push_back(Event::default().event("unread").data(told.to_string()));
+                ready.push(Event::default().event("unread").data(told.to_string()));
             }
         }
-        Ok(())
+        Ok(Looked::Told(ready))
     }
 }

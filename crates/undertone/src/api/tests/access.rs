@@ -10,7 +10,6 @@ use undertone_core::{Role, Scope};
 use undertone_store::Act;
 
 use super::{Bench, FORM, JSON, address, scoped};
-use crate::api::caller::Access;
 use crate::api::{ROUTES, router, secrets};
 use crate::app::App;
 use crate::intake::gather::Gather;
@@ -38,7 +37,7 @@ async fn every_route_asks_who_calls_and_what_they_may() {
             }
         }
     }
-    for route in ROUTES.iter().filter(|route| route.access == Access::Page) {
+    for route in ROUTES.iter().filter(|route| route.access.is_page()) {
         let answer = bench.call(route.method, &address(route, "x"), "", None).await;
         assert_eq!(
             (answer.status, answer.header("location").starts_with("/login?next=")),

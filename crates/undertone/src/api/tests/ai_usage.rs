@@ -52,6 +52,12 @@ fn usage() -> Usage {
     Usage { input: 100, cache_read: 2_000, cache_write_5m: 30, cache_write_1h: 4, output: 50 }
 }
 
+/// A call took so many tokens.
+pub(super) async fn spend(bench: &Bench, tenant: &Tenant, tokens: u64) {
+    let call = reserve(bench, tenant, &request("qwen", tokens)).await.unwrap();
+    settle(bench, tenant, &call, Usage { input: tokens, ..Usage::default() }, None).await;
+}
+
 pub(super) async fn some_calls(bench: &Bench, tenant: &Tenant) {
     let first = reserve(bench, tenant, &request("claude-haiku-5-5", 5_000)).await.unwrap();
     settle(bench, tenant, &first, usage(), Some(1_234_567)).await;

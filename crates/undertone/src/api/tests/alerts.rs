@@ -58,8 +58,14 @@ async fn an_alert_goes_its_way_and_nobody_changes_it_unseen() {
     let list = bench.call("GET", "/api/v1/alerts?limit=1", "ut_mine", None).await;
     assert_documented(&document, "GET", "/api/v1/alerts", &list);
     let list = list.json();
-    let next = bench.get(&format!("/api/v1/alerts?before={}", list["next"].as_str().unwrap())).await;
-    assert_eq!(next["alerts"].as_array().unwrap().len(), 1);
+    let cursor = list["next_cursor"].as_str().unwrap();
+    assert!(!cursor.contains(list["alerts"][0]["id"].as_str().unwrap()), "a cursor is no id");
+    let next = bench.get(&format!("/api/v1/alerts?limit=1&cursor={cursor}")).await;
+    assert_eq!((next["alerts"].as_array().unwrap().len(), &next["next_cursor"]), (1, &Value::Null));
+    for list in ["alerts", "incidents"] {
+        let none_of_ours = bench.call("GET", &format!("/api/v1/{list}?cursor=x"), "ut_mine", None).await;
+        assert_eq!(none_of_ours.status, 400, "{}", none_of_ours.text);
+    }
     let alert = list["alerts"][0].clone();
     let id = alert["id"].as_str().unwrap();
     assert!(alert["state"] == "open" && alert["score"].as_i64().unwrap() <= -50, "{alert}");

@@ -117,6 +117,60 @@ async fn the_log_is_proven_and_exported() {
 }
 
 #[tokio::test]
+async fn the_log_shows_no_score_that_the_policy_hides() {
+    let bench = Bench::open().await;
+    let item =
+        json!({"external_id": "1", "customer": "ana", "text": "Third week without an answer, I am furious."});
+    let sent = bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&item)).await;
+    let id = sent.json()["id"].as_str().unwrap().to_owned();
+    bench.settled(&bench.mine).await;
+    let sentiment = bench.get(&format!("/api/v1/interactions/{id}")).await["sentiment"].clone();
+    let path = format!("/api/v1/interactions/{id}/override");
+    for change in [json!({"agree": true}), json!({"score": 37})] {
+        let mut change = change;
+        change["version"] = sentiment["version"].clone();
+        let set = bench.call("POST", &path, "ut_mine", Some(&change)).await;
+        assert_eq!(set.status, 200, "{}", set.text);
+    }
+    bench.store().seal_audit(bench.mine.id).await.unwrap();
+    let of_it = format!("?subject={id}");
+    let shown = documented(&bench, LOG, &of_it, 200).await;
+    assert_eq!(actions(&shown), ["sentiment_override", "sentiment_agreed"]);
+    assert_eq!(
+        (&shown["items"][0]["payload"]["after"]["score"], &shown["items"][0]["payload_hidden"]),
+        (&json!(37), &Value::Null)
+    );
+    let exported = bench.call("GET", &format!("/api/v1/audit/export{of_it}"), "ut_mine", None).await.text;
+    assert!(exported.contains("37") && !exported.contains("payload_hidden"), "{exported}");
+
+    // The policy binds whoever runs the tenant as well.
+    let policy = json!({"visibility": {"policy": "aggregate_only"}});
+    assert_eq!(bench.call("PUT", "/api/v1/settings", "ut_mine", Some(&policy)).await.status, 200);
+    let hidden = documented(&bench, LOG, &of_it, 200).await;
+    assert_eq!(actions(&hidden), actions(&shown), "that it was done is told");
+    for (now, before) in hidden["items"].as_array().unwrap().iter().zip(shown["items"].as_array().unwrap()) {
+        assert_eq!((&now["payload"], &now["payload_erased"]), (&Value::Null, &json!(false)));
+        assert_eq!(now["payload_hidden"]["reason"], "only_groups");
+        assert_eq!((&now["actor"], &now["digest"]), (&before["actor"], &before["digest"]));
+    }
+    let others = documented(&bench, LOG, "?action=settings_saved", 200).await;
+    assert!(others["items"][0]["payload"].is_object(), "what tells of no verdict is shown: {others}");
+    let exported = bench.call("GET", "/api/v1/audit/export", "ut_mine", None).await.text;
+    let lines: Vec<Value> = exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of_verdicts: Vec<&Value> = lines.iter().filter(|line| line["subject"] == *id).collect();
+    assert_eq!(of_verdicts.len(), 2);
+    for line in of_verdicts {
+        assert_eq!((&line["payload"], &line["payload_salt"]), (&Value::Null, &Value::Null));
+        assert_eq!(line["payload_hidden"], "only_groups");
+    }
+    let read = verify_file(exported.as_bytes(), None).unwrap();
+    assert_eq!(read.follower.findings.as_slice(), &[][..], "the chain is followed over it");
+    let table =
+        bench.call("GET", &format!("/api/v1/audit/export{of_it}&format=csv"), "ut_mine", None).await.text;
+    assert!(table.contains("sentiment_override") && !table.contains("verdict"), "{table}");
+}
+
+#[tokio::test]
 async fn what_is_noted_is_sealed_by_the_service() {
     let bench = Bench::open().await;
     for _ in 0..600 {

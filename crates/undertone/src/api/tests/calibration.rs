@@ -40,7 +40,8 @@ async fn too_few_labels_are_told_and_bad_rows_beside_good_ones_too() {
     let detail = refused.json()["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains("300 more positive, 299 more neutral, 300 more negative are needed"), "{detail}");
     let standing = bench.get("/api/v1/calibration").await;
-    assert_eq!(standing["labels"]["neutral"], json!({"texts": 1, "missing": 299}));
+    let neutral = json!({"texts": 1, "handed_in": 1, "reviewed": 0, "corrected": 0, "missing": 299});
+    assert_eq!(standing["labels"]["neutral"], neutral);
     assert_eq!(standing["lessons"], json!([]));
 
     let nothing = bench.post("/api/v1/calibration/labels", "text/csv", "a,b\n1,2\n").await;

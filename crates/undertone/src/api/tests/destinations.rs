@@ -1,7 +1,9 @@
 //! Destinations through the API, and what arrives at receivers that answer as the real ones document.
 
 mod answers;
+mod helpdesk;
 mod kinds;
+mod paged;
 mod seen;
 
 use std::time::{Duration, Instant};
@@ -189,7 +191,18 @@ async fn a_webhook_gets_what_it_asked_for_signed_and_says_no_more_than_it_should
 
     // Again, one and a range, under the ids they had.
     let listed = out.ok("GET", "/api/v1/destinations/{id}/deliveries?state=delivered", id(&made), None).await;
-    let first = listed["deliveries"].as_array().unwrap().last().unwrap().clone();
+    let listed = listed["deliveries"].as_array().unwrap();
+    let mut paged = Vec::new();
+    let mut query = "?state=delivered&limit=1".to_owned();
+    loop {
+        let path = format!("/api/v1/destinations/{{id}}/deliveries{query}");
+        let page = out.ok("GET", &path, id(&made), None).await;
+        paged.extend(page["deliveries"].as_array().unwrap().clone());
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        query = format!("?state=delivered&limit=1&cursor={next}");
+    }
+    assert_eq!(&paged, listed, "page by page it is the same list");
+    let first = listed.last().unwrap().clone();
     let again = out.ok("POST", "/api/v1/deliveries/{id}/replay", id(&first), None).await;
     let again = out.delivery(again["delivery_id"].as_str().unwrap(), is_delivered).await;
     assert_eq!((&again["event_id"], &again["replay"]), (&first["event_id"], &json!(1)));
@@ -250,6 +263,10 @@ async fn what_can_not_be_a_destination_is_told_at_once_and_repeats_no_secret() {
             "address is its key",
         ),
         (json!({"kind": "pagerduty", "name": "x", "key": "short"}), "32 letters"),
+        (
+            json!({"kind": "teams", "name": "x", "url": "https://acme.webhook.office.com/webhookb2/secret-marker"}),
+            "make a workflow",
+        ),
     ] {
         let answer = out.call("POST", ALL, "", Some(body.clone())).await;
         let is_told =

@@ -168,6 +168,32 @@ async fn the_stream_takes_up_where_it_broke_off() {
     }
 }
 
+/// From the moment it is revoked, or ends, a key is told of nothing any more, though its stream is open.
+#[tokio::test]
+async fn a_stream_ends_with_the_key_that_opened_it() {
+    let bench = Bench::open().await;
+    let id = bench.key(&bench.mine, "ut_reads", &["read"]).await;
+    let mut reader = Reader::open(&bench, "", &[("authorization", "Bearer ut_reads")]).await;
+    score(&bench, "ana").await;
+    for expected in ["sentiment.scored", "sentiment.negative", "alert.raised"] {
+        assert_eq!(reader.next().await.1["type"], expected);
+    }
+    let act = undertone_store::Act::new(bench.mine.id, "test");
+    assert!(bench.store().revoke_key(&act, &id).await.unwrap());
+    score(&bench, "ben").await;
+    let rest = async {
+        let mut rest = String::new();
+        while let Some(part) = reader.body.next().await {
+            rest += &String::from_utf8_lossy(&part.unwrap());
+        }
+        rest
+    };
+    let rest = tokio::time::timeout(Duration::from_secs(10), rest).await.unwrap();
+    assert!(!rest.contains("data:"), "{rest}");
+    let again = bench.call("GET", "/api/v1/events", "ut_reads", None).await;
+    assert_eq!(again.status, 401);
+}
+
 #[tokio::test]
 async fn who_may_not_see_scores_follows_and_learns_nothing_of_them() {
     let bench = Bench::open().await;

@@ -14,21 +14,21 @@ use crate::mail::Post;
 use crate::{mail, tell};
 
 /// A person with a session.
-struct Person {
+pub(super) struct Person {
     id: String,
     cookie: String,
     csrf: String,
 }
 
 impl Bench {
-    async fn person(&self, role: &str) -> Person {
+    pub(super) async fn person(&self, role: &str) -> Person {
         let (cookie, csrf) = self.session(role).await;
         let email = format!("{role}@example.com");
         let id = self.store().user_by_email(&email).await.unwrap().unwrap().id;
         Person { id, cookie, csrf }
     }
 
-    async fn by(&self, person: &Person, method: &str, path: &str, body: Option<&Value>) -> Answer {
+    pub(super) async fn by(&self, person: &Person, method: &str, path: &str, body: Option<&Value>) -> Answer {
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -45,7 +45,7 @@ impl Bench {
     }
 
     /// A customer writes something that raises an alert.
-    async fn annoy(&self, customer: &str) {
+    pub(super) async fn annoy(&self, customer: &str) {
         let text = "This is a disgrace. Third week without an answer, I am furious and want my money back.";
         let item = json!({"text": text, "customer": customer, "channel": "email"});
         assert_eq!(self.call("POST", "/api/v1/interactions", "ut_mine", Some(&item)).await.status, 201);
@@ -67,7 +67,7 @@ impl Bench {
         notices.iter().map(|notice| notice["type"].as_str().unwrap().to_owned()).collect()
     }
 
-    async fn set(&self, changes: Value) -> Value {
+    pub(super) async fn set(&self, changes: Value) -> Value {
         let answer = self.call("PUT", "/api/v1/settings", "ut_mine", Some(&changes)).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         answer.json()
@@ -98,6 +98,18 @@ async fn the_three_modes_decide_who_is_told_and_nobody_is_a_warning() {
     told("dan", [1, 2, 1]).await;
     // Within the cooldown there is no second alert.
     told("dan", [1, 2, 1]).await;
+}
+
+#[tokio::test]
+async fn administrators_hear_of_the_budget_whatever_other_systems_get() {
+    let bench = Bench::open().await;
+    let (admin, lead) = (bench.person("tenant_admin").await, bench.person("supervisor").await);
+    let quiet = json!({"emit_workflow_events": false, "dispatch_webhooks": false, "daily_token_cap": 1_000});
+    bench.set(quiet).await;
+    super::ai_usage::spend(&bench, &bench.mine, 700).await;
+    bench.tell().await;
+    assert_eq!(bench.inbox(&admin).await, ["budget.threshold"]);
+    assert!(bench.inbox(&lead).await.is_empty(), "the budget is the administrators' business");
 }
 
 #[tokio::test]

@@ -187,3 +187,82 @@ async fn clocks_and_notices_follow_the_settings() {
         bench.call("PUT", "/api/v1/settings", "ut_mine", Some(&json!({"retention_scores_days": 44}))).await;
     assert_eq!((refused.status, refused.text.contains("outlive")), (422, true), "{}", refused.text);
 }
+
+/// By hand, not from the table of permissions: whoever hands in texts may note an objection, and only who answers for privacy may end one.
+#[tokio::test]
+async fn to_object_is_easier_than_to_end_it() {
+    let bench = bench_with_customers().await;
+    let path = "/api/v1/customers/ana/opt-out";
+    for (key, puts, deletes) in [("ingest", 200, 403), ("read", 403, 403), ("admin", 403, 200)] {
+        for (method, status) in [("PUT", puts), ("DELETE", deletes)] {
+            let answer = bench.call(method, path, &format!("ut_mine_{key}"), None).await;
+            assert_eq!(answer.status, status, "{method} with {key}: {}", answer.text);
+        }
+    }
+    for (role, puts, deletes) in [
+        ("admin", 200, 200),
+        ("tenant_admin", 200, 200),
+        ("supervisor", 200, 403),
+        ("manager", 200, 403),
+        ("reviewer", 403, 403),
+        ("account_manager", 200, 403),
+        ("agent", 200, 403),
+        ("analyst", 403, 403),
+    ] {
+        let (cookie, csrf) = bench.session(role).await;
+        for (method, status) in [("PUT", puts), ("DELETE", deletes)] {
+            let request = Request::builder().method(method).uri(path).header(header::COOKIE, &cookie);
+            let request = request.header("x-csrf-token", &csrf).body(Body::empty());
+            let answer = bench.send(request.unwrap()).await;
+            assert_eq!(answer.status, status, "{method} as {role}: {}", answer.text);
+        }
+    }
+    // What an intake key tried did not lift it.
+    bench.call("PUT", path, "ut_mine_ingest", None).await;
+    bench.call("DELETE", path, "ut_mine_ingest", None).await;
+    assert!(bench.get("/api/v1/customers/ana").await["opted_out_at"].is_string());
+}
+
+#[tokio::test]
+async fn an_alias_names_one_customer() {
+    let bench = bench_with_customers().await;
+    let route = "/api/v1/customers/{id}";
+    let aliases = json!({"aliases": [{"kind": "zendesk", "value": 77}, {"kind": "email", "value": "Quoll@Home.example"}]});
+    let ours =
+        done(&bench, "PUT", "/api/v1/customers/ana", route, Some(aliases.clone())).await.json()["id"].clone();
+    let taken = done(&bench, "PUT", "/api/v1/customers/new", route, Some(aliases)).await;
+    assert_eq!(
+        (taken.status, taken.text.contains("kind email"), taken.text.contains("quoll@")),
+        (409, true, false),
+        "{}",
+        taken.text
+    );
+    assert_eq!(
+        bench.call("GET", "/api/v1/customers/new", "ut_mine", None).await.status,
+        404,
+        "nothing was saved"
+    );
+    assert_eq!(done(&bench, "GET", "/api/v1/customers/zendesk:77", route, None).await.json()["id"], ours);
+    assert_eq!(bench.call("GET", "/api/v1/customers/zendesk:77", "ut_theirs", None).await.status, 404);
+    let copy = bench.get("/api/v1/customers/zendesk:77/export").await;
+    let held = json!([{"kind": "email", "value": "quoll@home.example"}, {"kind": "zendesk", "value": "77"}]);
+    assert_eq!(copy["customer"]["aliases"], held);
+    for (wrong, field) in [
+        (json!("x"), "aliases"),
+        (json!([{"kind": "zendesk"}]), "aliases[0].value"),
+        (json!([{"kind": "Zen:desk", "value": "1"}]), "aliases[0].kind"),
+        (json!([{"kind": "email", "value": "nobody"}]), "aliases[0].value"),
+        (json!([{"kind": "x", "value": "1", "more": 1}]), "aliases[0].more"),
+    ] {
+        let refused =
+            done(&bench, "PUT", "/api/v1/customers/ana", route, Some(json!({"aliases": wrong}))).await;
+        assert_eq!(
+            (refused.status, &refused.json()["errors"][0]["field"]),
+            (422, &json!(field)),
+            "{}",
+            refused.text
+        );
+    }
+    let erased = bench.call("DELETE", "/api/v1/customers/zendesk:77", "ut_mine", None).await.json();
+    assert_eq!(erased["customer_id"], ours);
+}

@@ -178,6 +178,15 @@ async fn agreement_is_counted_from_what_was_said() {
     assert_eq!(told["pairs"].as_array().unwrap().len(), 1, "the third is no pair");
     assert_eq!((&told["pairs"][0]["items"], &told["ceiling"]["people"]["value"]), (&json!(4), &json!(0.75)));
     assert_eq!(told["scorer"][0]["items"], json!(4));
+    // What was settled on is there to learn from, and what is missing counts it.
+    let standing = bench.get("/api/v1/calibration").await;
+    let negative = json!({"texts": 2, "handed_in": 0, "reviewed": 2, "corrected": 0, "missing": 298});
+    assert_eq!(standing["labels"]["negative"], negative);
+    let refused = bench.post("/api/v1/calibration", "application/json", "").await.json();
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.contains("299 more positive, 299 more neutral, 298 more negative are needed"), "{detail}");
+    let read_only = one.send("GET", "/api/v1/calibration", "", "", json!({})).await.json();
+    assert_eq!(read_only["labels"], Value::Null, "who may not teach counts no corrections");
     assert_eq!(read(&two, "?from=2020-01-01&to=2020-01-31").await.json()["items"], json!(0));
     assert_eq!(read(&two, "?from=x").await.status, 400);
     assert_eq!(read(&one, "").await.status, 403, "a reviewer does not look after the review");

@@ -54,6 +54,9 @@ pub fn estimate(estimate: &Estimate, asked: &Asked, tenant: &Tenant) -> String {
             Some(cost) => format!("Cost     {}\n", about(cost, dollars)),
             None => "Cost     unknown: no price is known for this model (undertone prices)\n".to_owned(),
         };
+        if let Some(remark) = &estimate.remark {
+            out += &format!("Note     {}\n", clean(remark));
+        }
         if let Some(days) = estimate.days_by_token_cap.filter(|days| *days > 1) {
             out += &format!("The daily token cap spreads it over about {days} days.\n");
         }
@@ -223,6 +226,7 @@ mod tests {
                 basis: Basis::Measured,
                 seconds: Some(7_300),
                 days_by_token_cap: Some(140),
+                remark: None,
                 problem: None,
             },
             &Asked::default(),

@@ -22,6 +22,8 @@ enum Cause<'a> {
     Raised(&'a Alert),
     AboveThreshold,
     Cooldown(&'a Alert),
+    /// It was said long before it arrived.
+    History,
     /// Told by nothing that is kept: it is history, or was corrected.
     Quiet,
 }
@@ -63,7 +65,10 @@ impl Around {
                 && alert.raised_at <= at
                 && at - alert.raised_at <= cooldown(settings)
         };
-        self.customers.iter().rfind(held_back).map_or(Cause::Quiet, Cause::Cooldown)
+        if let Some(alert) = self.customers.iter().rfind(held_back) {
+            return Cause::Cooldown(alert);
+        }
+        if settings.is_history(item.occurred_at, item.received_at) { Cause::History } else { Cause::Quiet }
     }
 }
 
@@ -88,6 +93,11 @@ pub async fn of_interaction(store: &Store, tenant: &Tenant, item: &Listed) -> Re
             "it raised no alert: its customer had one at {}, and there is one in {minutes} minutes (cooldown_minutes); see: undertone alerts show {slug} {}",
             moment(alert.raised_at),
             alert.id
+        ),
+        Cause::History => format!(
+            "it raised no alert: it was said at {}, more than {} hours before it arrived (tell_within_hours)",
+            moment(item.occurred_at),
+            settings.tell_within_hours
         ),
         Cause::Quiet => format!(
             "it raised no alert, though its score is at or under {threshold}: {}",
@@ -138,12 +148,13 @@ impl Means<'_> {
             return Ok(Some((Check::Alerts, Ok(why))));
         }
         let around = Around::of(self.store, tenant, settings, &low).await?;
-        let (mut raised, mut cooled, mut silent) = (0, 0, 0);
+        let (mut raised, mut cooled, mut old, mut silent) = (0, 0, 0, 0);
         let mut has_customer = true;
         for item in &low {
             match around.cause(settings, item) {
                 Cause::Raised(_) => raised += 1,
                 Cause::Cooldown(_) => cooled += 1,
+                Cause::History => old += 1,
                 Cause::AboveThreshold | Cause::Quiet => {
                     silent += 1;
                     has_customer &= item.customer_id.is_some();
@@ -158,6 +169,12 @@ impl Means<'_> {
             text += &format!(
                 ", {cooled} came within {} minutes of another of their customer (cooldown_minutes)",
                 settings.cooldown_minutes
+            );
+        }
+        if old > 0 {
+            text += &format!(
+                ", {old} were said more than {} hours before they arrived (tell_within_hours)",
+                settings.tell_within_hours
             );
         }
         if silent > 0 {

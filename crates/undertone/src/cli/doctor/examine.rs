@@ -18,7 +18,7 @@ use crate::api::explanation;
 use crate::cli::secrets::ending;
 use crate::error::CliError;
 use crate::llm::CLAUDE_MODEL;
-use crate::llm::provider::{least_request, may_serve, order};
+use crate::llm::provider::{least_request, may_serve, not_kept, not_served, order};
 use crate::output::amount::{dollars, grouped};
 use crate::secrets::{ProviderKey, ProviderKeys, Source};
 use crate::usage::{Measure, Standing};
@@ -64,6 +64,10 @@ impl Means<'_> {
             let at = store.now();
             told.extend(budgets(tenant, settings, &budget, at).into_iter().map(|told| (Check::Budget, told)));
             told.extend(model(settings, self.prices, at).into_iter().map(|told| (Check::Scorer, told)));
+            // Nothing is wrong with it but the price.
+            let asked = settings.model.as_deref().unwrap_or(CLAUDE_MODEL);
+            let not_kept = not_kept(&Knowledge::of(settings), asked);
+            told.extend(not_kept.map(|told| (Check::Scorer, Ok(told))));
             told.extend(
                 too_small(settings, self.prices, at).into_iter().map(|told| (Check::Budget, Err(told))),
             );
@@ -91,7 +95,7 @@ impl Means<'_> {
         ));
         told.extend(self.alerts(tenant, settings).await?);
         let keys = store.keys(tenant.id).await?;
-        if keys.iter().all(|key| key.revoked_at.is_some()) {
+        if !keys.iter().any(|key| key.works(store.now())) {
             let none = format!("no API key works; run: undertone key create {slug} --scope ingest");
             told.push((Check::ApiKeys, Err(none)));
         }
@@ -100,6 +104,7 @@ impl Means<'_> {
             told.push((Check::Days, Err(moved)));
         }
         told.extend(self.waiting(tenant).await?);
+        told.extend(self.suspicious(tenant).await?);
         told.extend(self.recent(tenant).await?);
         Ok(told)
     }
@@ -128,6 +133,19 @@ impl Means<'_> {
             told.push((Check::Failed, Err(failed)));
         }
         Ok(told)
+    }
+
+    /// Verdicts that somebody should look at twice.
+    async fn suspicious(&self, tenant: &Tenant) -> Result<Option<Told>, CliError> {
+        let Count { count, more } = self.store.suspicious(tenant.id).await?;
+        let (slug, more) = (&tenant.slug, if more { "+" } else { "" });
+        Ok((count > 0).then(|| {
+            let told = format!(
+                "{count}{more} verdicts of an LLM are suspicious: the text gives it orders or hides something, or its answer does not fit the text; \
+                 somebody should label them: undertone review next {slug} --rater EMAIL"
+            );
+            (Check::Suspicious, Err(told))
+        }))
     }
 
     /// What became of the newest interactions; worth a look where none of them is scored.
@@ -199,6 +217,12 @@ async fn provider_keys(
             (!serves).then_some(first)
         }
     };
+    let of_scorer = match settings.scorer {
+        ScorerKind::Openai => Provider::Openai,
+        ScorerKind::Local | ScorerKind::Claude | ScorerKind::Cascade => Provider::Claude,
+    };
+    let address = keys.address(tenant.id, of_scorer).await?;
+    told.extend(not_served(settings.scorer, model, address.as_deref()).map(|why| (Check::Scorer, Err(why))));
     // One that is there and does not open was told already.
     if let Some(provider) = missing.filter(|_| told.iter().all(|(_, told)| told.is_ok())) {
         let (slug, provider) = (&tenant.slug, provider.as_str());

@@ -28,7 +28,7 @@ pub async fn heard(store: &Store, tenant: &Tenant, settings: &Settings) -> Resul
         return Ok(vec![(Check::Recipients, Err(next))]);
     }
     let alert = Happening { kind: EventKind::AlertRaised, assigned_to: None, made_by: None };
-    let ids = told(&alert, &settings.recipients, &people);
+    let ids = told(&alert, &settings.recipients, &settings.escalate_to, &people);
     let hearing: Vec<&Recipient> = everybody.iter().filter(|one| ids.contains(&one.id.as_str())).collect();
     let mut told = vec![(Check::Recipients, chosen(settings, hearing.len()))];
     told.extend(off(&hearing));

@@ -86,3 +86,48 @@ async fn what_went_wrong_is_told_without_the_address() {
     let NoReply::Failed(why) = failed else { panic!("{failed:?}") };
     assert!(why.contains("no connection") && !why.contains("secret-path"), "{why}");
 }
+
+/// A server of this machine that speaks TLS as `localhost`, and the authority that vouches for it.
+async fn secure() -> (rustls::RootCertStore, u16) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let (config, authority) = undertone_testkit::certificates::localhost();
+    let mut trusted = rustls::RootCertStore::empty();
+    trusted.add(authority).unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // A caller who does not trust us hangs up.
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut bytes = vec![0; 65_536];
+            let _ = stream.read(&mut bytes).await;
+            let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    (trusted, port)
+}
+
+#[tokio::test]
+async fn with_tls_only_who_is_trusted_under_their_own_name_gets_anything() {
+    let (authority, port) = secure().await;
+    let named: Vec<IpNet> = ["127.0.0.0/8", "::1/128"].map(|net| net.parse().unwrap()).to_vec();
+    let knows = Outward::trusting(&named, authority.clone()).unwrap();
+    let url = format!("https://localhost:{port}/hook-marker");
+    assert_eq!(post(&knows, &url).await.unwrap().status, 204, "looked up, filtered, and trusted");
+    let told = async |outward: &Outward, url: &str| match post(outward, url).await {
+        Err(NoReply::Failed(why)) => why,
+        other => panic!("{other:?}"),
+    };
+    let stranger = Outward::new(&named).unwrap();
+    let why = told(&stranger, &url).await;
+    assert!(why.contains("UnknownIssuer") && !why.contains("marker"), "{why}");
+    // It is vouched for as localhost, and called by its number.
+    let why = told(&knows, &format!("https://127.0.0.1:{port}/hook-marker")).await;
+    assert!(why.contains("not valid for name") && !why.contains("marker"), "{why}");
+    // Trusted or not, it stands in a network that is closed.
+    let closed = Outward::trusting(&[], authority).unwrap();
+    assert!(matches!(post(&closed, &url).await, Err(NoReply::NotAllowed(_))));
+}

@@ -1,13 +1,11 @@
 use std::future::Future;
 use std::time::Instant;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::ServerConfig;
-use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use undertone_llm_server::{LABEL, NOT_A_MODEL, Script, Server};
+use undertone_testkit::certificates::localhost;
 
 use super::*;
 
@@ -133,6 +131,28 @@ async fn an_endless_answer_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_repeated_goes_no_further() {
+    let echo = serve(|mut stream| async move {
+        let seen = request(&mut stream).await;
+        let of =
+            |name: &str| seen.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().to_owned();
+        let told = format!("no {}, no {}, none", of("x-api-key: "), of("authorization: Bearer "));
+        let answer = format!("HTTP/1.1 401 No\r\nContent-Length: {}\r\n\r\n{told}", told.len());
+        let _ = stream.write_all(answer.as_bytes()).await;
+    })
+    .await;
+    for (name, value, expected) in [
+        ("x-api-key", KEY.to_owned(), "no …, no , none"),
+        ("authorization", format!("Bearer {KEY}"), "no , no …, none"),
+        ("x-api-key", "none".to_owned(), "no none, no , none"),
+    ] {
+        let asked = Call { headers: vec![(name, value)], ..call(format!("http://{echo}/v1")) };
+        let answer = quick().send(asked).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&answer.body), expected);
+    }
+}
+
+#[tokio::test]
 async fn nobody_sees_a_key_in_what_is_printed() {
     let shown = format!("{:?} {:?}", quick(), headers(call(String::new()).headers));
     assert!(!shown.contains(KEY) && shown.contains("Sensitive"), "{shown}");
@@ -140,22 +160,9 @@ async fn nobody_sees_a_key_in_what_is_printed() {
 
 /// The authority of a company, and a server with a certificate of it.
 async fn secure() -> (RootCertStore, String) {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let (config, authority) = localhost();
     let mut trusted = RootCertStore::empty();
-    trusted.add(authority.der().clone()).unwrap();
-
-    let key = KeyPair::generate().unwrap();
-    let certificate =
-        CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
-    let private = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], private)
-        .unwrap();
+    trusted.add(authority).unwrap();
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -2,16 +2,17 @@
 
 use axum::Form;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use undertone_store::second_factor::{LoginStep, STEP_LASTS};
 use undertone_store::users::User;
 use undertone_store::{Act, TenantId};
 
-use super::{check_form, noted, with_session};
+use super::super::{check_form, form_page, status};
+use super::{LOAD_AGAIN, noted, with_session};
 use crate::api::problem::{ApiError, CONFLICT, INVALID, RATE_LIMITED};
-use crate::api::secrets::{self, LOGIN_COOKIE, STEP_COOKIE};
+use crate::api::secrets::{self, STEP_COOKIE};
 use crate::app::App;
 use crate::limits::ClientAddress;
 use crate::second_factor::{self as factor, Need};
@@ -85,11 +86,7 @@ async fn page(
             undertone_ui::code(&undertone_ui::Code { email: &step.email, error: told, csrf: &csrf })
         }
     };
-    let status = error.and_then(|error| StatusCode::from_u16(error.code.status).ok());
-    let mut response = (status.unwrap_or(StatusCode::OK), Html(page)).into_response();
-    let cookie = secrets::set_cookie(LOGIN_COOKIE, &csrf, 3600, app.config.is_secure());
-    response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
-    Ok(response)
+    Ok(form_page(app, &csrf, (status(error), page)))
 }
 
 /// Takes the code, and logs in.
@@ -99,7 +96,7 @@ pub async fn take(
     headers: HeaderMap,
     Form(given): Form<Given>,
 ) -> Result<Response, ApiError> {
-    check_form(&headers, &given.csrf)?;
+    check_form(&headers, &given.csrf, LOAD_AGAIN)?;
     let Some((token, step)) = waiting(&app, &headers).await? else { return Ok(over()) };
     match taken(&app, from, &step, &given.code).await {
         Ok(codes) => inside(&app, from, (&token, &step), &codes).await,

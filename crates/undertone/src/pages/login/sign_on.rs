@@ -14,12 +14,7 @@ use crate::api::secrets::{self, SIGN_ON_COOKIE};
 use crate::app::App;
 use crate::limits::ClientAddress;
 use crate::second_factor::{self as factor, Need};
-use crate::sign_on::{FLOW_LASTS, Flow, Returned, SignOnError};
-
-/// Where the provider sends the browser back to.
-pub fn redirect(app: &App) -> String {
-    format!("{}/login/sign-on/callback", app.config.address().trim_end_matches('/'))
-}
+use crate::sign_on::{FLOW_LASTS, Flow, Returned, SignOnError, redirect_address};
 
 /// Where a tenant's single sign-on begins.
 pub fn place(slug: &str, next: &str) -> String {
@@ -62,7 +57,10 @@ pub async fn begin(
     };
     let Some(provider) = provider else { return form(&app, &headers, shown).await };
     let keyring = app.provider_keys.keyring();
-    let begun = app.sign_on.begin(keyring, &provider, (&redirect(&app), next), app.store.now()).await;
+    let begun = app
+        .sign_on
+        .begin(keyring, &provider, (&redirect_address(&app.config.address()), next), app.store.now())
+        .await;
     let (address, cookie) = match begun {
         Ok(begun) => begun,
         Err(error) => return refused(&app, &headers, shown, &error).await,
@@ -121,8 +119,8 @@ async fn who(
     }
     let returned = Returned { code: &back.code, state: &back.state, issuer: back.iss.as_deref() };
     let keyring = app.provider_keys.keyring();
-    let person =
-        app.sign_on.finish(keyring, (provider, flow), returned, &redirect(app), app.store.now()).await?;
+    let redirect = redirect_address(&app.config.address());
+    let person = app.sign_on.finish(keyring, (provider, flow), returned, &redirect, app.store.now()).await?;
     Ok((person.subject, person.email))
 }
 

@@ -17,7 +17,7 @@ use undertone_store::queue::Claimed;
 use undertone_store::record::{Finished, Outcome as Recorded};
 use undertone_store::{StoreError, Tenant};
 
-use super::post::{Line, Outcome, Post, Told, Trouble};
+use super::post::{Line, Outcome, Post, Told, Trouble, refusal};
 use super::{Driver, Step, wait};
 use crate::llm::Chosen;
 use crate::pipeline::decide::{Rules, scored, utterance, without};
@@ -99,14 +99,34 @@ impl Driver {
                 row.next_look_at = if told.has_ended() { now } else { now + self.tools.patience.look_every };
                 store.note_batch(tenant.id, &row).await
             }
-            Err(trouble) => self.later(tenant, row, &trouble.to_string()).await,
+            Err(trouble) => self.later_for(tenant, row, &trouble).await,
         }
     }
 
     /// Looks at a batch another time.
-    async fn later(&self, tenant: &Tenant, mut row: BatchRow, why: &str) -> Result<(), StoreError> {
+    async fn later(&self, tenant: &Tenant, row: BatchRow, why: &str) -> Result<(), StoreError> {
+        self.later_by(tenant, row, why, self.tools.patience.look_every).await
+    }
+
+    /// Looks at it when the provider, who was in the way, may not be any more.
+    async fn later_for(&self, tenant: &Tenant, row: BatchRow, trouble: &Trouble) -> Result<(), StoreError> {
+        let usual = self.tools.patience.look_every;
+        let wait = match trouble {
+            Trouble::No { wait: Some(wait), .. } => usual.max(*wait),
+            Trouble::No { wait: None, .. } | Trouble::Unknown(_) => usual,
+        };
+        self.later_by(tenant, row, &trouble.to_string(), wait).await
+    }
+
+    async fn later_by(
+        &self,
+        tenant: &Tenant,
+        mut row: BatchRow,
+        why: &str,
+        wait: TimeDelta,
+    ) -> Result<(), StoreError> {
         row.detail = Some(why.to_owned());
-        row.next_look_at = self.tools.store.now() + self.tools.patience.look_every;
+        row.next_look_at = self.tools.store.now() + wait;
         self.tools.store.note_batch(tenant.id, &row).await
     }
 
@@ -122,7 +142,7 @@ impl Driver {
         let store = &self.tools.store;
         let listed = match post.list(row.made_at - CLOCKS).await {
             Ok(listed) => listed,
-            Err(trouble) => return self.later(tenant, row, &trouble.to_string()).await,
+            Err(trouble) => return self.later_for(tenant, row, &trouble).await,
         };
         let until = row.made_at + self.tools.patience.listed_within + CLOCKS;
         let ours = store.open_requests(tenant.id, &row.id).await?;
@@ -193,7 +213,7 @@ impl Driver {
         let lines = match post.results(id).await {
             Ok(lines) => lines,
             Err(Trouble::No { gone: true, .. }) => return self.give_up(tenant, run, row).await,
-            Err(trouble) => return self.later(tenant, row, &trouble.to_string()).await,
+            Err(trouble) => return self.later_for(tenant, row, &trouble).await,
         };
         let mut outcomes: HashMap<String, Outcome> =
             lines.into_iter().map(|Line { custom_id, result }| (custom_id, result)).collect();
@@ -257,7 +277,7 @@ impl Driver {
         request: &RequestRow,
         error: &Value,
     ) -> Result<Again<'static>, StoreError> {
-        let kind = error["error"]["type"].as_str().unwrap_or_default();
+        let (kind, detail) = refusal(error);
         let ours = matches!(kind, "invalid_request_error" | "request_too_large" | "not_found_error");
         if !ours {
             let (reason, detail) = (SkipReason::LlmUnavailable.as_str(), "the provider could not answer it");
@@ -271,12 +291,6 @@ impl Driver {
             return Ok(again);
         }
         if request.texts == 1 {
-            let message: String =
-                crate::output::clean(error["error"]["message"].as_str().unwrap_or_default())
-                    .chars()
-                    .take(300)
-                    .collect();
-            let detail = format!("the provider refuses the request ({kind}): {message}");
             let items = self.tools.store.request_items(tenant.id, &run.id, &request.id).await?;
             let failed = |item: RequestItem| Finished {
                 claimed: item.claimed,

@@ -6,6 +6,8 @@ use undertone_core::usage::Feature;
 use undertone_core::usage::price::Price;
 use undertone_core::verdict::ScorerKind;
 use undertone_core::{Settings, SkipReason};
+use undertone_scoring::llm::answer::is_suspicious;
+use undertone_scoring::llm::ask::Rest;
 use undertone_scoring::llm::ask::batch::{Prepared, group, prepare, prompt_version};
 use undertone_scoring::{Knowledge, Utterance};
 use undertone_store::backfill::{
@@ -15,10 +17,11 @@ use undertone_store::basis::Basis;
 use undertone_store::budget::{Caps, Frees, Refusal, ReserveRequest, Reserved};
 use undertone_store::queue::Claimed;
 use undertone_store::record::{Finished, Outcome};
+use undertone_store::secrets::Provider;
 use undertone_store::{StoreError, Tenant};
 
 use super::Driver;
-use super::post::{Post, Trouble};
+use super::post::{Post, Told, Trouble};
 use crate::llm::CLAUDE_MODEL;
 use crate::pipeline::decide::{MAX_ATTEMPTS, Rules, to_ask};
 use crate::secrets::ProviderKey;
@@ -37,6 +40,9 @@ const LEASE: TimeDelta = TimeDelta::days(30);
 const REST: TimeDelta = TimeDelta::seconds(30);
 /// Where there is no money or no key, this often: a cap may be raised, a key be set.
 const LOOK_AGAIN: TimeDelta = TimeDelta::minutes(5);
+/// What is left alone is not looked at again sooner, nor later.
+const LEAST_WAIT: TimeDelta = TimeDelta::seconds(5);
+const MOST_WAIT: TimeDelta = TimeDelta::days(1);
 
 /// A request that is paid for.
 struct Paid {
@@ -87,9 +93,19 @@ impl Driver {
                 return Ok(None);
             }
         };
+        if run.scored == 0 && open == 0 {
+            return self.score_piece(tenant, run, true).await;
+        }
         let settings = run.asked.over(&module.settings);
-        let texts = self.texts(tenant, run, &settings, &knowledge).await?;
         let model = settings.model.clone().unwrap_or_else(|| CLAUDE_MODEL.to_owned());
+        let access = self.tools.llms.access(Provider::Claude, &key);
+        self.tools.llms.heed(tenant.id, &basis);
+        if let Err(Rest { wait, why }) = access.may_ask(&model, store.now()) {
+            let until = store.now() + wait.clamp(LEAST_WAIT, MOST_WAIT);
+            self.defer(tenant, run, (SkipReason::LlmUnavailable, &why), until, &basis).await?;
+            return Ok(None);
+        }
+        let texts = self.texts(tenant, run, &settings, &knowledge).await?;
         let making = Making { tenant, run, settings: &settings, knowledge: &knowledge, model: &model };
         let (paid, refused) = self.pay(&making, &texts).await?;
         if !paid.is_empty() {
@@ -151,7 +167,10 @@ impl Driver {
                 continue;
             }
             match to_ask(&claimed, &rules, &people, now) {
-                Ok(utterance) => texts.push((claimed, alone, utterance)),
+                Ok(utterance) => {
+                    let alone = alone || is_suspicious(&utterance);
+                    texts.push((claimed, alone, utterance));
+                }
                 Err(outcome) => left_out.push(Finished { claimed, outcome }),
             }
         }
@@ -255,8 +274,9 @@ impl Driver {
             }
             return Ok(());
         }
-        let post = Post { outside: self.tools.llms.outside(), key };
-        let made = post.make(params).await;
+        let outside = self.tools.llms.outside();
+        let made = Post { outside, key }.make(params).await;
+        self.learn_from(&made, making.model, key);
         let rows = store.open_batches(tenant.id, &run.id).await?;
         let Some(mut row) = rows.into_iter().find(|row| row.id == id) else { return Ok(()) };
         match made {
@@ -281,6 +301,22 @@ impl Driver {
                 row.detail = Some(detail);
                 store.note_batch(tenant.id, &row).await
             }
+        }
+    }
+
+    /// What the key's access learns from a batch that was sent.
+    fn learn_from(&self, made: &Result<Told, Trouble>, model: &str, key: &ProviderKey) {
+        let access = self.tools.llms.access(Provider::Claude, key);
+        let now = self.tools.store.now();
+        match made {
+            Ok(_) => access.answered(model),
+            // Who has no batches may answer single requests all the same.
+            Err(Trouble::No { failure: Some(failure), .. })
+                if failure.refuses(now).is_some_and(|of| !of.model_alone) =>
+            {
+                access.refused(model, failure, now);
+            }
+            Err(_) => {}
         }
     }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use undertone_scoring::llm::ask::{Call, Method, Outside, Response, Unreachable};
-use undertone_scoring::llm::{Failure, Retry, claude};
+use undertone_scoring::llm::{Failure, Retry, claude, explanation};
 
 use crate::secrets::ProviderKey;
 
@@ -12,6 +12,10 @@ use crate::secrets::ProviderKey;
 const PAGE: usize = 100;
 /// Pages that are read at most.
 const MOST_PAGES: usize = 20;
+/// What was refused is refused again before this is over.
+const REFUSED: TimeDelta = TimeDelta::minutes(5);
+/// Nothing waits longer without being looked at.
+const LONGEST: TimeDelta = TimeDelta::days(1);
 
 /// A batch as the provider tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -78,7 +82,14 @@ pub(super) enum Outcome {
 pub(super) enum Trouble {
     /// What was asked for is not there, or was not done, for certain.
     #[error("{detail}")]
-    No { detail: String, gone: bool, wait: Option<TimeDelta> },
+    No {
+        detail: String,
+        gone: bool,
+        /// How long asking again is no use.
+        wait: Option<TimeDelta>,
+        /// What the provider said.
+        failure: Option<Box<Failure>>,
+    },
     /// Nobody knows whether it was done.
     #[error("{0}")]
     Unknown(String),
@@ -161,27 +172,75 @@ impl Post<'_> {
             Ok(response) => response,
             Err(Unreachable { detail, sent: true }) => return Err(Trouble::Unknown(detail)),
             Err(Unreachable { detail, sent: false }) => {
-                return Err(Trouble::No { detail, gone: false, wait: None });
+                return Err(Trouble::No { detail, gone: false, wait: None, failure: None });
             }
         };
         if response.status == 200 {
             return Ok(response);
         }
         let header = |name: &str| response.header(name);
-        let failure = claude::failed(response.status, &header, &response.body, self.outside.now());
+        let now = self.outside.now();
+        let failure = claude::failed(response.status, &header, &response.body, now);
         // A server that broke may have done it all the same.
         if response.status >= 500 {
             return Err(Trouble::Unknown(failure.to_string()));
         }
-        let detail = failure.to_string();
-        Err(Trouble::No { detail, gone: response.status == 404, wait: pause(&failure) })
+        let (detail, wait) = (failure.to_string(), pause(&failure, now));
+        Err(Trouble::No { detail, gone: response.status == 404, wait, failure: Some(Box::new(failure)) })
     }
 }
 
-/// How long the provider wants to be left alone.
-fn pause(failure: &Failure) -> Option<TimeDelta> {
+/// How long the provider wants to be left alone, or refuses what is asked of it, as it was at `now`.
+fn pause(failure: &Failure, now: DateTime<Utc>) -> Option<TimeDelta> {
     match failure.retry {
         Retry::After(pause) => TimeDelta::from_std(pause).ok(),
-        Retry::Never | Retry::BackOff => None,
+        Retry::BackOff => None,
+        Retry::Never => {
+            Some(failure.refuses(now).map_or(REFUSED, |refuses| refuses.until - now).min(LONGEST))
+        }
+    }
+}
+
+/// How the provider refused a request in a batch: the error's kind, and a sentence for a person that quotes no request and names no key.
+pub(super) fn refusal(error: &Value) -> (&str, String) {
+    let kind = error["error"]["type"].as_str().unwrap_or_default();
+    let told = explanation(error).unwrap_or_else(|| "it does not say why".to_owned());
+    (kind, format!("the provider refuses the request ({}): {told}", crate::output::clean(kind)))
+}
+
+#[cfg(test)]
+mod tests {
+    use undertone_scoring::llm::FailureKind;
+
+    use super::*;
+
+    #[test]
+    fn what_a_refusal_in_a_batch_says_names_no_key_and_no_customer() {
+        let error = |message: &str| json!({"type": "error", "error": {"type": "invalid_request_error", "message": message}});
+        let told = |message: &str| refusal(&error(message)).1;
+        let begins = "the provider refuses the request (invalid_request_error): ";
+        assert_eq!(told("messages: too long"), format!("{begins}messages: too long"));
+        assert_eq!(told("key sk-ant-api03-abcdefgh is\nno good"), format!("{begins}key … is no good"));
+        assert_eq!(told("wrong: 'input': 'my husband died'"), format!("{begins}wrong:"));
+        assert_eq!(told(""), format!("{begins}it does not say why"));
+        assert_eq!(refusal(&json!({"error": {"type": "not_found_error"}})).0, "not_found_error");
+    }
+
+    #[test]
+    fn what_only_a_person_can_mend_is_left_alone_for_long() {
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let wait = |kind, retry| {
+            let failure =
+                Failure { kind, status: 400, message: None, request_id: None, retry, is_the_providers: true };
+            pause(&failure, now).map(|wait| wait.num_seconds())
+        };
+        let spent = |seconds| FailureKind::SpendLimit { resumes: now + TimeDelta::seconds(seconds) };
+        assert_eq!(wait(FailureKind::Credentials, Retry::Never), Some(300));
+        assert_eq!(wait(FailureKind::BadRequest, Retry::Never), Some(300));
+        assert_eq!(wait(spent(7200), Retry::Never), Some(7200));
+        assert_eq!(wait(spent(900_000), Retry::Never), Some(86_400), "a cap may be raised meanwhile");
+        assert_eq!(wait(FailureKind::Overloaded, Retry::BackOff), None);
+        let after = Retry::After(std::time::Duration::from_secs(7));
+        assert_eq!(wait(FailureKind::RateLimited, after), Some(7));
     }
 }

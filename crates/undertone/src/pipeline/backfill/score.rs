@@ -17,6 +17,17 @@ const PIECE: u16 = 32;
 impl Driver {
     /// Scores a piece of what is due. Where nothing is, answers what of the run waits.
     pub(super) async fn score_some(&self, tenant: &Tenant, run: &Run) -> Result<Option<Waiting>, StoreError> {
+        self.score_piece(tenant, run, false).await
+    }
+
+    /// The same, at most as many as one request is about where it is the `first` of a run whose others go into batches: a provider looks at
+    /// what stands in a batch only after it took it, and what it refuses there it refuses of all of them.
+    pub(super) async fn score_piece(
+        &self,
+        tenant: &Tenant,
+        run: &Run,
+        first: bool,
+    ) -> Result<Option<Waiting>, StoreError> {
         let store = &self.tools.store;
         let (module, knowledge) = self.tools.lessons.knowledge(store, tenant.id).await?;
         // Before the keys are looked at: one that is set from here on is a change.
@@ -25,6 +36,7 @@ impl Driver {
         let together = u16::from(settings.llm_together).max(1);
         let piece = match settings.scorer {
             ScorerKind::Local => PIECE,
+            _ if first => together,
             // As many as fill whole requests.
             _ => together * (PIECE / together).max(1),
         };
@@ -34,6 +46,7 @@ impl Driver {
             return store.backfill_waiting(tenant.id, &run.id).await.map(Some);
         }
         let chosen = self.tools.llms.choose(tenant.id, &settings, &self.aside).await?;
+        self.tools.llms.heed(tenant.id, &basis);
         let people = match &chosen {
             Chosen::Llm(_) => store.people_of(tenant.id, &claimed).await?,
             Chosen::Local | Chosen::Unusable(_) => People::default(),

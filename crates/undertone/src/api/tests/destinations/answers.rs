@@ -1,7 +1,7 @@
 //! What receivers may answer, and what becomes of the message and of the destination.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -15,6 +15,37 @@ fn at_first(times: usize, reply: Reply) -> Receiver {
     Receiver::start(move |_| {
         if count.fetch_add(1, Ordering::Relaxed) < times { reply.clone() } else { Reply::text(200, "") }
     })
+}
+
+/// Two replays of one message wait together behind a slow one, and are claimed together.
+#[tokio::test]
+async fn what_is_sent_again_twice_arrives_twice() {
+    let out = Out::open().await;
+    let is_slow = Arc::new(AtomicBool::new(false));
+    let waits = is_slow.clone();
+    let receiver = Receiver::start(move |_| {
+        while waits.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Reply::text(200, "")
+    });
+    let made = out.destination("webhook", &receiver.address, json!({"events": ["alert.raised"]})).await;
+    let first = out.test(&made).await;
+    let told = out.delivery(&first, is_delivered).await;
+    is_slow.store(true, Ordering::Relaxed);
+    out.test(&made).await;
+    until("the destination is busy", || receiver.count() == 2).await;
+    let mut again = Vec::new();
+    for _ in 0..2 {
+        let replay = out.ok("POST", "/api/v1/deliveries/{id}/replay", &first, None).await;
+        again.push(replay["delivery_id"].as_str().unwrap().to_owned());
+    }
+    is_slow.store(false, Ordering::Relaxed);
+    for one in &again {
+        let done = out.delivery(one, |delivery| delivery["state"] != "pending").await;
+        assert_eq!((&done["state"], &done["event_id"]), (&json!("delivered"), &told["event_id"]), "{done}");
+    }
+    assert_eq!(receiver.count(), 4);
 }
 
 #[tokio::test]

@@ -119,7 +119,7 @@ async fn events_say_what_the_catalogue_says() {
     }
     let incident = out.ok("GET", "/api/v1/incidents", "", None).await["incidents"][0].clone();
     let shown = out.ok("GET", "/api/v1/incidents/{id}", id(&incident), None).await;
-    assert!(!shown["held"].as_array().unwrap().is_empty(), "{shown}");
+    assert!(!shown["alerts"].as_array().unwrap().is_empty(), "{shown}");
     out.ok("POST", "/api/v1/incidents/{id}/close", id(&incident), Some(json!({}))).await;
     for word in ["deactivate", "activate"] {
         out.ok("POST", &format!("/api/v1/module/{word}"), "", None).await;

@@ -21,6 +21,12 @@ async fn without_the_llm_the_embedded_model_scores_and_says_so() {
         (&shown["state"], &shown["explanation"]),
         (&json!("scored"), &json!("the LLM did not answer"))
     );
+    let latest = bench.get("/api/v1/overview").await["latest"][0].clone();
+    assert_eq!(
+        (&latest["scorer"], &latest["read_instead"]),
+        (&json!("local"), &json!("llm_unavailable")),
+        "{latest}"
+    );
     bench.assert_adds_up().await;
     assert_eq!(bench.total().await, Sums::default());
     // Without it, what the embedded model does not read stays unscored, with both reasons.
@@ -111,9 +117,10 @@ pub(super) async fn a_cap_stops_the_llm_and_a_raised_one_lets_it_go_on_at_once()
 pub(super) async fn a_change_while_the_llm_is_asked_is_not_missed() {
     let settings = json!({"scorer": "claude", "when_unavailable": "wait", "llm_together": 1});
     let bench = LlmBench::open(settings).await;
-    // Of two texts that are asked about together, one is told to wait for next month, and the answer about the other takes a while.
+    // Of two texts that are asked about together, one is told to wait for an hour, and the answer about the other takes a while.
     let faults = || {
-        bench.server.set(Fault::next(1, Failure::Error(Problem::spend_limit())));
+        let hour = Duration::from_hours(1);
+        bench.server.set(Fault::next(1, Failure::Error(Problem::rate_limited(hour))));
         bench.server.add(Fault::next(1, Failure::Hold));
         bench.server.requests().len() + 2
     };

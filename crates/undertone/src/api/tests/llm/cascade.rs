@@ -2,9 +2,9 @@
 
 use super::*;
 
-const GRATEFUL: &str = "Thank you so much, your support was wonderful and quick!";
-const FURIOUS: &str = "I am furious. Nobody answers and I want my money back.";
-const GERMAN: &str = "Ich warte seit drei Wochen auf mein Paket und niemand meldet sich bei mir.";
+pub(super) const GRATEFUL: &str = "Thank you so much, your support was wonderful and quick!";
+pub(super) const FURIOUS: &str = "I am furious. Nobody answers and I want my money back.";
+pub(super) const GERMAN: &str = "Ich warte seit drei Wochen auf mein Paket und niemand meldet sich bei mir.";
 
 /// A server that finds everything bad.
 fn gloomy() -> Script {

@@ -32,4 +32,5 @@ once_more! {
     batches: super::backfill::batches::batches_are_read_whatever_becomes_of_their_requests,
     batches_that_outlive: super::backfill::batches::a_batch_outlives_the_process_and_a_lost_answer,
     several_nodes: super::nodes::several_nodes_drive_one_run_and_two_of_them_end,
+    nodes_under_a_cap: super::nodes::several_nodes_under_a_cap_never_pass_it,
 }

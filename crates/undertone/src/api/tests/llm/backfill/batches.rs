@@ -59,8 +59,8 @@ impl LlmBench {
 #[tokio::test(flavor = "multi_thread")]
 pub(in super::super) async fn batches_are_read_whatever_becomes_of_their_requests() {
     let llm = open(json!({"daily_token_cap": 0})).await;
-    // 24 texts, eight in a request: three requests in the first batch.
-    llm.hand_in("ut_mine", complaints(24)).await;
+    // 32 texts, eight in a request: one that goes at once, and three in the first batch.
+    llm.hand_in("ut_mine", complaints(32)).await;
     llm.scored().await;
     let events = llm.events().await;
     llm.server.set(Fault::next(1, Failure::Expired).on(Calls::BatchItems));
@@ -73,11 +73,11 @@ pub(in super::super) async fn batches_are_read_whatever_becomes_of_their_request
     let working = |run: &Value| run["in_batches"] == 24 && run["batches"][0]["state"] == "in_progress";
     llm.run_until(&id, "in a batch", working).await;
     // Those that expired and those of the refused request are asked about again; the overloaded ones rest for a minute.
-    let run = llm.run_until(&id, "two of three", |run| run["scored"] == 16).await;
+    let run = llm.run_until(&id, "two of three", |run| run["scored"] == 8 + 16).await;
     assert_eq!(run["waiting"]["for"], "llm_unavailable");
     llm.set(json!({"daily_token_cap": 0})).await;
     let run = llm.ended(&id).await;
-    assert_eq!((&run["state"], &run["scored"], &run["failed"]), (&json!("done"), &json!(24), &json!(0)));
+    assert_eq!((&run["state"], &run["scored"], &run["failed"]), (&json!("done"), &json!(32), &json!(0)));
     let results = &run["batch_requests"];
     assert_eq!((&results["expired"], &results["errored"]), (&json!(1), &json!(1)), "{results}");
     // One refused, one of eight again, eight alone, and the overloaded one again.
@@ -140,9 +140,9 @@ async fn what_is_cancelled_is_paid_as_far_as_it_got_and_a_revised_text_is_not_re
     llm.hand_in("ut_mine", complaints(40)).await;
     let before = llm.scored().await;
     let id = llm.start(json!({"mode": "refresh", "via_batches": true})).await;
-    llm.run_until(&id, "in a batch", |run| run["in_batches"] == 40).await;
-    // The newest is in the first request, and is revised while the batch is worked off.
-    let revised = json!({"external_id": 39, "customer": "c39", "text": "All is well again, thanks a lot.", "on_conflict": "update"});
+    llm.run_until(&id, "in a batch", |run| run["in_batches"] == 32).await;
+    // The newest of those is in the first request, and is revised while the batch is worked off.
+    let revised = json!({"external_id": 31, "customer": "c31", "text": "All is well again, thanks a lot.", "on_conflict": "update"});
     llm.act("POST", "/api/v1/interactions", revised).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     llm.act("POST", &format!("/api/v1/backfills/{id}/cancel"), json!({})).await;
@@ -152,7 +152,7 @@ async fn what_is_cancelled_is_paid_as_far_as_it_got_and_a_revised_text_is_not_re
     assert!((1..40).contains(&scored), "{run}");
     assert!(run["batch_requests"]["canceled"].as_i64().unwrap() > 0, "{run}");
     llm.until("scored", |all| all.iter().all(|one| one.state == "scored")).await;
-    let shown = llm.get(&format!("/api/v1/interactions/{}", before[39].id)).await;
+    let shown = llm.get(&format!("/api/v1/interactions/{}", before[31].id)).await;
     assert_eq!(shown["sentiment"]["scorer"], "local", "the answer was about another text");
     llm.assert_batches_add_up().await;
     llm.assert_verified().await;
@@ -164,12 +164,14 @@ async fn a_batch_takes_no_more_than_there_is_money_for() {
     llm.hand_in("ut_mine", complaints(24)).await;
     llm.scored().await;
     let body = json!({"mode": "refresh", "via_batches": true});
-    let cap = llm.cap_for_one(&body).await;
+    // One goes at once, and one in a batch.
+    let cap = 2 * llm.cap_for_one(&body).await;
+    llm.set(json!({"daily_token_cap": cap})).await;
     let id = llm.start(body).await;
     let run = llm.run_until(&id, "waits", |run| run["waiting"]["for"] == "daily_token_cap").await;
     assert!(run["in_batches"].as_i64().unwrap() < 24, "{run}");
     let run =
-        llm.run_until(&id, "some", |run| run["scored"].as_i64().unwrap() > 0 && run["in_batches"] == 0).await;
+        llm.run_until(&id, "some", |run| run["scored"].as_i64().unwrap() > 8 && run["in_batches"] == 0).await;
     assert_eq!(run["state"], "running");
     assert!(llm.total().await.usage.total() <= cap);
     llm.set(json!({"daily_token_cap": 0})).await;

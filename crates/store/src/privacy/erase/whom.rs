@@ -1,0 +1,138 @@
+//! Whom an erasure is of: one customer by an id, or everybody who has an address or a number.
+
+use sea_orm::DatabaseTransaction;
+use serde::{Deserialize, Serialize};
+
+use super::super::tombstone;
+use crate::people::aliases;
+use crate::statement::sql;
+use crate::{Result, StoreError, TenantId};
+
+/// Whom to erase.
+#[derive(Debug, Clone, Copy)]
+pub enum Whom<'a> {
+    /// The customer with this id, ours or the source's, or that of another source as `kind:value`.
+    Id(&'a str),
+    /// Everybody with this address, in any spelling of its letters, as theirs or as an alias.
+    Email(&'a str),
+    /// Everybody with this number, however its digits are grouped, as theirs or as an alias.
+    Phone(&'a str),
+}
+
+impl<'a> Whom<'a> {
+    /// Whoever is named by exactly one of these.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] where none or several are given, one is empty, or a number has fewer than six digits, which too many people's
+    /// numbers hold.
+    pub fn of(id: Option<&'a str>, email: Option<&'a str>, phone: Option<&'a str>) -> Result<Self> {
+        let is_given = |text: &str| !text.trim().is_empty();
+        match (id, email, phone) {
+            (Some(id), None, None) if is_given(id) => Ok(Self::Id(id)),
+            (None, Some(email), None) if is_given(email) => Ok(Self::Email(email)),
+            (None, None, Some(phone)) if phone.chars().filter(char::is_ascii_digit).count() >= 6 => {
+                Ok(Self::Phone(phone))
+            }
+            _ => Err(StoreError::Invalid(
+                "give one of id, email and phone; a phone number has six digits or more".to_owned(),
+            )),
+        }
+    }
+}
+
+impl Whom<'_> {
+    pub(super) fn how(&self) -> How {
+        match self {
+            Self::Id(_) => How::Id,
+            Self::Email(_) => How::Email,
+            Self::Phone(_) => How::Phone,
+        }
+    }
+}
+
+/// How a customer to be erased was named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// By an id.
+    Id,
+    /// By an e-mail address.
+    Email,
+    /// By a phone number.
+    Phone,
+    /// By a tombstone, after a backup was restored.
+    Replay,
+}
+
+/// Our ids of those who were not erased yet and whom `whom` names, sorted.
+pub(super) async fn named(
+    tx: &DatabaseTransaction,
+    tenant: TenantId,
+    whom: &Whom<'_>,
+) -> Result<Vec<String>> {
+    // As the columns are compared in their indexes.
+    const DIGITS: &str = "(replace(replace(replace(replace(replace(replace(phone, ' ', ''), '-', ''), '(', ''), ')', ''), '/', ''), '.', ''))";
+    let query = match whom {
+        // Ours before the source's, as everywhere.
+        Whom::Id(id) => sql("SELECT id FROM customer WHERE tenant_id = ? AND erased_at IS NULL AND (id = ? OR external_id = ?) \
+             ORDER BY CASE WHEN id = ? THEN 0 ELSE 1 END LIMIT 1")
+            .bind(tenant.0)
+            .bind(*id)
+            .bind(*id)
+            .bind(*id),
+        Whom::Email(email) => {
+            // As both databases do it.
+            let email = email.trim().to_ascii_lowercase();
+            sql("SELECT id FROM customer WHERE tenant_id = ? AND email IS NOT NULL AND lower(email) = ? AND erased_at IS NULL \
+                 UNION SELECT customer_id FROM customer_alias WHERE tenant_id = ? AND kind = 'email' AND lower(value) = ? ORDER BY 1")
+                .bind(tenant.0)
+                .bind(email.clone())
+                .bind(tenant.0)
+                .bind(email)
+        }
+        Whom::Phone(phone) => {
+            let digits = tombstone::digits(phone);
+            let bare = digits.strip_prefix('+').or_else(|| digits.strip_prefix("00"));
+            let spelled = match bare {
+                Some(bare) => vec![format!("+{bare}"), format!("00{bare}")],
+                None => vec![digits],
+            };
+            sql("SELECT id FROM customer WHERE tenant_id = ? AND phone IS NOT NULL AND ")
+                .bind(tenant.0)
+                .then(DIGITS)
+                .then(" IN ? AND erased_at IS NULL")
+                .list(spelled.iter().map(String::as_str))
+                .then(" UNION SELECT customer_id FROM (SELECT customer_id, value AS phone FROM customer_alias WHERE tenant_id = ? AND kind = 'phone') AS a WHERE ")
+                .bind(tenant.0)
+                .then(DIGITS)
+                .then(" IN ? ORDER BY 1")
+                .list(spelled.iter().map(String::as_str))
+        }
+    };
+    let found: Vec<String> = query.column(tx).await?;
+    match whom {
+        Whom::Id(id) if found.is_empty() => Ok(aliases::whose(tx, tenant, id).await?.into_iter().collect()),
+        _ => Ok(found),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exactly_one_is_named() {
+        assert!(matches!(Whom::of(Some("7"), None, None), Ok(Whom::Id("7"))));
+        assert!(matches!(Whom::of(None, Some("a@b.example"), None), Ok(Whom::Email(_))));
+        assert!(matches!(Whom::of(None, None, Some("030 12 34 56")), Ok(Whom::Phone(_))));
+        for (id, email, phone) in [
+            (None, None, None),
+            (Some(" "), None, None),
+            (None, Some(""), None),
+            (None, None, Some("030-12")),
+            (Some("7"), Some("a@b.example"), None),
+        ] {
+            assert!(Whom::of(id, email, phone).is_err(), "{id:?} {email:?} {phone:?}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What follows from verdicts for others: events, alerts, the review queue.
+
+use serde_json::json;
+use undertone_core::event::EventKind;
+
+use super::Events;
+use super::batch::{Batch, Held};
+use super::scored::Made;
+use crate::alerts::{self, Low, Rules};
+use crate::outbox::{self, Caused};
+use crate::rows::zone;
+use crate::{Result, review};
+
+impl Batch<'_> {
+    /// Writes the events that verdicts cause, raises alerts, and puts verdicts into the review queue, under the settings of this moment.
+    pub(super) async fn tell(&self, events: Events, made: &[Made<'_>]) -> Result<()> {
+        if made.is_empty() {
+            return Ok(());
+        }
+        let is_run = matches!(self.held, Held::ByRun(_));
+        let rules = Rules::in_zone(self.tx, self.tenant, zone(&self.days.zone)).await?;
+        let when = (self.tenant, self.at);
+        // Who starts a run says whether it tells; of what else is history nobody is told.
+        let is_told = |one: &&Made<'_>| {
+            is_run || !rules.settings.is_history(one.claimed.occurred_at, one.claimed.received_at)
+        };
+        if events.to_workflow || events.to_webhooks {
+            let caused = made.iter().filter(is_told).flat_map(|one| self.cause(events, one)).collect();
+            outbox::emit_under(self.store, self.tx, when, &rules.settings, caused).await?;
+        }
+        if events.alerts {
+            let is_low = |one: &&Made<'_>| one.counted.effective_score <= events.threshold.into();
+            let lows: Vec<Low<'_>> = made.iter().filter(is_told).filter(is_low).map(low).collect();
+            alerts::raise(self.store, self.tx, &rules, self.at, &lows).await?;
+        }
+        let recorded: Vec<review::Recorded<'_>> = made
+            .iter()
+            .map(|one| review::Recorded {
+                interaction: &one.claimed.id,
+                verdict_id: &one.verdict_id,
+                text_revision: one.claimed.revision,
+                verdict: one.verdict,
+            })
+            .collect();
+        review::take(self.store, self.tx, when, &rules.settings.review, &recorded).await
+    }
+
+    /// The events a verdict causes, with the payload of the module guide. Score and label are those in force: where a person corrected the
+    /// interaction before, theirs, by which it is decided what is negative, too.
+    fn cause<'c>(&self, events: Events, made: &Made<'c>) -> impl Iterator<Item = Caused<'c>> + use<'c> {
+        let Made { claimed, verdict, .. } = *made;
+        let payload = json!({
+            "tenant_id": self.tenant,
+            "interaction_id": claimed.id,
+            "customer_id": claimed.interaction.customer,
+            "agent_id": claimed.interaction.agent,
+            "channel": claimed.interaction.channel,
+            "score": made.counted.effective_score,
+            "label": made.counted.effective_label,
+            "confidence": verdict.confidence,
+            "dominant_emotion": verdict.dominant_emotion,
+            "summary": verdict.summary,
+            "scored_at": self.at,
+        });
+        let is_negative = made.counted.effective_score <= events.threshold.into();
+        let negative = is_negative.then_some(EventKind::SentimentNegative);
+        std::iter::once(EventKind::SentimentScored).chain(negative).map(move |kind| Caused {
+            kind,
+            subject: &claimed.id,
+            payload: payload.clone(),
+            to_workflow: events.to_workflow,
+            to_webhooks: events.to_webhooks,
+        })
+    }
+}
+
+fn low<'a>(made: &'a Made<'_>) -> Low<'a> {
+    let Made { claimed, verdict, counted, .. } = made;
+    Low {
+        interaction: &claimed.id,
+        customer: claimed.interaction.customer.as_deref(),
+        conversation: claimed.interaction.conversation.as_deref(),
+        score: counted.effective_score,
+        label: &counted.effective_label,
+        emotion: verdict.dominant_emotion.as_str(),
+        category: verdict.category.as_str(),
+        channel: claimed.interaction.channel.as_str(),
+        summary: &verdict.summary,
+    }
+}

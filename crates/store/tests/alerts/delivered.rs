@@ -1,0 +1,223 @@
+//! Deliveries: in which order they go, and what their ends say of the destination.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    suite(format!("sqlite://{}/undertone.db", folder.path().display())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres() {
+    let server = Postgres::start();
+    suite(server.url()).await;
+}
+
+async fn suite(url: String) {
+    let bench = Bench::open(url).await;
+    a_test_goes_first_also_while_its_destination_is_left_alone(&bench).await;
+    who_refuses_everything_is_told_of_and_switched_off(&bench).await;
+    who_asks_for_patience_for_ever_is_switched_off(&bench).await;
+    what_was_not_sent_says_nothing_of_the_receiver(&bench).await;
+    an_end_does_not_overtake_its_beginning(&bench).await;
+}
+
+fn failed(_: usize) -> Sent {
+    Sent::Failed("it answers 500".to_owned())
+}
+
+fn refused(_: usize) -> Sent {
+    Sent::Refused("it answers 400".to_owned())
+}
+
+impl Bench {
+    /// A tenant with a destination that wants scores.
+    async fn with_scores(&self, slug: &str) -> (Tenant, Destination) {
+        let tenant = self.tenant(slug).await;
+        let to = self.destination(&tenant, "to", &["sentiment.scored"], Detail::Thin).await;
+        (tenant, to)
+    }
+
+    /// So many scores, each a minute after the other.
+    async fn more(&self, tenant: &Tenant, count: usize) {
+        for _ in 0..count {
+            self.score(tenant, &[("ana", "billing", 0)]).await;
+            self.advance(1);
+        }
+        self.events(tenant).await;
+    }
+
+    async fn now(&self, to: &Destination, tenant: &Tenant) -> Destination {
+        self.store.destination(tenant.id, &to.id).await.unwrap().unwrap()
+    }
+
+    async fn is_due(&self, to: &Destination, tenant: &Tenant) -> bool {
+        self.store.destinations_due().await.unwrap().contains(&(tenant.id, to.id.clone()))
+    }
+}
+
+async fn a_test_goes_first_also_while_its_destination_is_left_alone(bench: &Bench) {
+    let (tenant, to) = bench.with_scores("test-first").await;
+    for _ in 0..11 {
+        bench.advance(30);
+        bench.more(&tenant, 1).await;
+        bench.send(&tenant, &to.id, failed).await;
+    }
+    bench.more(&tenant, 1).await;
+    assert!(!bench.is_due(&to, &tenant).await, "it is left alone");
+    bench.store.test_destination(&act(&tenant), &to.id).await.unwrap().unwrap();
+    assert!(bench.is_due(&to, &tenant).await, "somebody waits for the test");
+    let sent = bench.send(&tenant, &to.id, failed).await;
+    assert!(sent.len() == 1 && sent[0].contains("undertone.test"), "{sent:?}");
+    assert!(!bench.is_due(&to, &tenant).await, "tried once, it waits as all do");
+    bench.store.test_destination(&act(&tenant), &to.id).await.unwrap().unwrap();
+    bench.send(&tenant, &to.id, |_| Sent::Delivered).await;
+    assert!(bench.is_due(&to, &tenant).await, "it works again");
+    // Where nothing is wrong, it stands before what waits.
+    bench.store.test_destination(&act(&tenant), &to.id).await.unwrap().unwrap();
+    let lease = TimeDelta::seconds(90);
+    let now = bench.now(&to, &tenant).await;
+    let first = bench.store.claim_deliveries(tenant.id, &now, ("owner", lease), 1).await.unwrap();
+    assert_eq!(first[0].event, "undertone.test");
+}
+
+async fn who_refuses_everything_is_told_of_and_switched_off(bench: &Bench) {
+    let (tenant, to) = bench.with_scores("refuses").await;
+    let begun = bench.store.now();
+    bench.more(&tenant, 2).await;
+    bench.send(&tenant, &to.id, refused).await;
+    let now = bench.now(&to, &tenant).await;
+    assert_eq!(
+        (now.failures, now.resume_at, now.active),
+        (2, None, true),
+        "it answers, and is not left alone"
+    );
+    assert!(now.failing_since.is_some_and(|since| since >= begun));
+    bench.more(&tenant, 1).await;
+    bench.send(&tenant, &to.id, |_| Sent::Delivered).await;
+    let now = bench.now(&to, &tenant).await;
+    assert_eq!((now.failures, now.failing_since), (0, None), "it were the messages");
+    // Two within a week are not enough, and three are.
+    for (days, active) in [(0, true), (6, true), (0, false)] {
+        bench.advance(days * 24 * 60);
+        bench.more(&tenant, 1).await;
+        bench.send(&tenant, &to.id, refused).await;
+        assert_eq!(bench.now(&to, &tenant).await.active, active);
+    }
+    let off = bench.now(&to, &tenant).await;
+    assert!(off.inactive_reason.unwrap().contains("the last try said: it answers 400"));
+    assert_eq!(bench.count(&tenant, "destination.disabled").await, 1);
+}
+
+async fn who_asks_for_patience_for_ever_is_switched_off(bench: &Bench) {
+    let (tenant, to) = bench.with_scores("throttles").await;
+    let throttled = |_| Sent::Throttled(TimeDelta::hours(1), "it answers 429".to_owned());
+    for hour in 0..125 {
+        if hour % 24 == 0 {
+            bench.more(&tenant, 1).await;
+        }
+        if !bench.now(&to, &tenant).await.active {
+            break;
+        }
+        bench.send(&tenant, &to.id, throttled).await;
+        let now = bench.now(&to, &tenant).await;
+        assert!(now.failures == 0 && now.failing_since.is_some(), "{now:?}");
+        assert!(!bench.is_due(&to, &tenant).await);
+        bench.advance(61);
+    }
+    let off = bench.now(&to, &tenant).await;
+    assert!(!off.active && off.inactive_reason.unwrap().contains("429"));
+}
+
+async fn what_was_not_sent_says_nothing_of_the_receiver(bench: &Bench) {
+    let (tenant, to) = bench.with_scores("withheld").await;
+    bench.more(&tenant, 1).await;
+    bench.send(&tenant, &to.id, failed).await;
+    let before = bench.now(&to, &tenant).await;
+    bench.more(&tenant, 3).await;
+    bench.send(&tenant, &to.id, |_| Sent::Withheld("it was erased".to_owned())).await;
+    let now = bench.now(&to, &tenant).await;
+    assert_eq!(
+        (now.failures, now.failing_since, now.resume_at),
+        (before.failures, before.failing_since, before.resume_at)
+    );
+    let gave_up = Which { state: Some(DeliveryState::Failed), most: 50, ..Which::default() };
+    assert_eq!(bench.store.deliveries(tenant.id, &to.id, gave_up).await.unwrap().len(), 4);
+}
+
+async fn an_end_does_not_overtake_its_beginning(bench: &Bench) {
+    let tenant = bench.tenant("order").await;
+    let usual = bench.destination(&tenant, "hook", &["alert.*"], Detail::Thin).await;
+    let pager = NewDestination {
+        kind: DestinationKind::Pagerduty,
+        name: "pager".to_owned(),
+        config: usual.config.clone(),
+        shown_address: usual.shown_address.clone(),
+        secrets: ("sealed".to_owned(), "key".to_owned()),
+        active: true,
+    };
+    let pager = bench.store.create_destination(&act(&tenant), &pager).await.unwrap();
+    bench.score(&tenant, &[("ana", "billing", -80), ("ben", "app", -80)]).await;
+    bench.events(&tenant).await;
+    let alerts = bench.alerts(&tenant, None).await;
+    // Ana's alert is not taken at first, Ben's is.
+    let of = |customer: &Alert| customer.id.clone();
+    let (ana, ben) = (
+        alerts.iter().find(|a| a.category == "billing").map(of),
+        alerts.iter().find(|a| a.category == "app").map(of),
+    );
+    let (ana, ben) = (ana.unwrap(), ben.unwrap());
+    let lease = TimeDelta::seconds(90);
+    let claim = async || {
+        let now = bench.now(&pager, &tenant).await;
+        bench.store.claim_deliveries(tenant.id, &now, ("owner", lease), 50).await.unwrap()
+    };
+    let finish = async |claimed: Vec<undertone_store::destinations::ClaimedDelivery>,
+                        sent: &dyn Fn(&str) -> Sent| {
+        let finished: Vec<FinishedDelivery> = claimed
+            .into_iter()
+            .map(|claimed| FinishedDelivery {
+                sent: sent(&claimed.subject_id),
+                claimed,
+                status: None,
+                began_at: bench.store.now(),
+                millis: 1,
+                chance: 0.0,
+            })
+            .collect();
+        bench.store.finish_deliveries(tenant.id, &pager.id, "owner", &finished).await.unwrap();
+    };
+    let told = |claimed: &[undertone_store::destinations::ClaimedDelivery]| -> Vec<String> {
+        let mut told: Vec<String> = claimed
+            .iter()
+            .map(|one| format!("{} {}", one.event, if one.subject_id == ana { "ana" } else { "ben" }))
+            .collect();
+        told.sort();
+        told
+    };
+    let first = claim().await;
+    assert_eq!(told(&first), ["alert.raised ana", "alert.raised ben"]);
+    finish(first, &|subject| if subject == ana { failed(0) } else { Sent::Delivered }).await;
+    for alert in [&ana, &ben] {
+        bench.store.move_alert(&act(&tenant), (alert, None), Move::Resolve(None)).await.unwrap();
+    }
+    bench.events(&tenant).await;
+    let second = claim().await;
+    assert_eq!(told(&second), ["alert.resolved ben"], "Ana's end waits for her beginning");
+    finish(second, &|_| Sent::Delivered).await;
+    assert!(!bench.is_due(&pager, &tenant).await, "nobody looks for it in vain");
+    // Both are due by then, and go one after the other.
+    bench.advance(1);
+    let third = claim().await;
+    assert_eq!(told(&third), ["alert.raised ana"]);
+    assert!(claim().await.is_empty(), "under way is not arrived");
+    finish(third, &|_| Sent::Delivered).await;
+    bench.advance(2);
+    let fourth = claim().await;
+    assert_eq!(told(&fourth), ["alert.resolved ana"]);
+    finish(fourth, &|_| Sent::Delivered).await;
+    // What is given up is waited for no longer. Others need no order.
+    let hook = bench.send(&tenant, &usual.id, |_| Sent::Delivered).await;
+    assert_eq!(hook.len(), 4, "{hook:?}");
+}

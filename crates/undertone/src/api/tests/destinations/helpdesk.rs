@@ -1,0 +1,153 @@
+//! Zendesk: whether the login works, what an alert does to its ticket on its way, and what is refused.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use undertone_testkit::receiver::zendesk::Account;
+use undertone_testkit::receiver::{Receiver, Reply};
+
+use super::{FURIOUS, Out, id, is_delivered, until};
+
+const KEY: &str = "ana@example.com/token:secret";
+
+#[tokio::test]
+async fn a_test_says_whether_the_login_works() {
+    let out = Out::open().await;
+    let who = |user: Value| Reply::json(200, &json!({ "user": user }));
+    let cases = [
+        (who(json!({"id": 7, "role": "admin"})), "delivered", "", true),
+        // Whoever has no login is somebody too.
+        (who(json!({"id": null, "role": "end-user"})), "refused", "API token is wrong", true),
+        (who(json!({"id": 7, "role": "end-user"})), "refused", "no agent's", true),
+        (Reply::json(200, &json!({})), "refused", "address of the account", true),
+        (Reply::json(401, &json!({"error": "Couldn't authenticate you"})), "gone", "API token", false),
+    ];
+    for (reply, outcome, told, stays) in cases {
+        let desk = Receiver::start(move |_| reply.clone());
+        let made = out.destination("zendesk", &desk.address, json!({ "key": KEY })).await;
+        let sent = out.test(&made).await;
+        let done = out.delivery(&sent, |delivery| delivery["state"] != "pending").await;
+        assert_eq!(done["tries"][0]["outcome"], json!(outcome), "{done}");
+        assert!(done["last_error"].as_str().unwrap_or_default().contains(told), "{done}");
+        assert_eq!(desk.taken()[0].path, "/api/v2/users/me.json");
+        let now = out.ok("GET", "/api/v1/destinations/{id}", id(&made), None).await;
+        assert_eq!(now["active"], json!(stays), "{now}");
+    }
+}
+
+#[tokio::test]
+async fn an_alert_marks_its_ticket_once_and_what_follows_is_told() {
+    let out = Out::open().await;
+    let account = Account::with(4711, &["vip"], "normal");
+    let desk = Receiver::start({
+        let account = account.clone();
+        move |request| account.answer(request)
+    });
+    let more = json!({"key": KEY, "options": {"priority": "high"}});
+    let made = out.destination("zendesk", &desk.address, more).await;
+    assert_eq!(made["events"], json!(["alert.*"]));
+    let tested = out.test(&made).await;
+    out.delivery(&tested, is_delivered).await;
+    out.score(FURIOUS, "ana", "4711").await;
+    until("the ticket is marked", || account.stands().1.len() == 1).await;
+    let (ticket, _) = account.stands();
+    assert_eq!((&ticket["priority"], &ticket["tags"]), (&json!("high"), &json!(["vip", "undertone_alert"])));
+    let puts =
+        |path: &str| desk.taken().iter().filter(|one| one.method == "PUT" && one.path.contains(path)).count();
+    assert_eq!(puts("/tags.json"), 1);
+    let alert = out.ok("GET", "/api/v1/alerts", "", None).await["alerts"][0].clone();
+    // Somebody has looked and found it less urgent.
+    account.set("priority", &json!("low"));
+    account.set("tags", &json!(["vip"]));
+    out.ok("POST", "/api/v1/alerts/{id}/resolve", id(&alert), Some(json!({}))).await;
+    until("its end is told", || account.stands().1.len() == 2).await;
+    let (ticket, comments) = account.stands();
+    assert_eq!((&ticket["priority"], &ticket["tags"]), (&json!("low"), &json!(["vip"])), "as they left it");
+    assert_eq!(comments[1]["public"], json!(false));
+    assert_eq!(puts("/tags.json"), 1);
+}
+
+/// What Zendesk answers to a message about a ticket, what is kept of it, and whether the destination goes on.
+#[tokio::test]
+async fn what_zendesk_refuses_is_kept_and_repeated_refusals_are_told() {
+    let out = Out::open().await;
+    out.settings(json!({"cooldown_minutes": 0})).await;
+    let status = Arc::new(AtomicU16::new(404));
+    let desk = Receiver::start({
+        let (status, account) = (status.clone(), Account::with(4711, &[], "low"));
+        move |request| match status.load(Ordering::Relaxed) {
+            200 => account.answer(request),
+            429 => Reply::Answer(429, vec![("retry-after", "1".to_owned())], String::new()),
+            other => Reply::json(other, &json!({"error": "RecordNotFound"})),
+        }
+    });
+    let more = json!({"key": KEY, "events": ["alert.raised"]});
+    let made = out.destination("zendesk", &desk.address, more).await;
+    let of = async |state: &str, count: usize| {
+        let path = format!("/api/v1/destinations/{{id}}/deliveries?state={state}");
+        for _ in 0..500 {
+            let list = out.ok("GET", &path, id(&made), None).await;
+            if list["deliveries"].as_array().unwrap().len() == count {
+                return list["deliveries"][0].clone();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("there are no {count} that are {state}");
+    };
+    let standing = async || out.ok("GET", "/api/v1/destinations/{id}", id(&made), None).await;
+    for (number, code) in [(1, 404), (2, 422), (3, 404)] {
+        status.store(code, Ordering::Relaxed);
+        out.score(&format!("{FURIOUS} {number}"), &format!("c{number}"), "4711").await;
+        let done = of("failed", number).await;
+        assert!(
+            done["last_status"] == code && done["last_error"].as_str().unwrap().contains("Zendesk answers"),
+            "{done}"
+        );
+    }
+    let now = standing().await;
+    assert!(now["failures"] == 3 && now["failing_since"].is_string() && now["resume_at"].is_null(), "{now}");
+    // What is about no ticket is not sent, and says nothing of the account.
+    out.score(&format!("{FURIOUS} 4"), "c4", "chat-9").await;
+    of("failed", 4).await;
+    assert_eq!(standing().await["failures"], 3);
+    // One that arrives makes it whole; patience is given.
+    status.store(429, Ordering::Relaxed);
+    let before = desk.count();
+    out.score(&format!("{FURIOUS} 5"), "c5", "4711").await;
+    until("it is asked", || desk.count() > before).await;
+    status.store(200, Ordering::Relaxed);
+    of("delivered", 1).await;
+    let now = standing().await;
+    assert_eq!((&now["failures"], &now["failing_since"]), (&json!(0), &Value::Null), "{now}");
+    // Without a login nothing is sent any more.
+    status.store(403, Ordering::Relaxed);
+    out.score(&format!("{FURIOUS} 6"), "c6", "4711").await;
+    of("failed", 5).await;
+    assert_eq!(standing().await["active"], false);
+}
+
+#[tokio::test]
+async fn a_closed_ticket_is_left_alone() {
+    let out = Out::open().await;
+    let account = Account::with(4711, &[], "low");
+    account.set("status", &json!("closed"));
+    let desk = Receiver::start({
+        let account = account.clone();
+        move |request| account.answer(request)
+    });
+    let made = out.destination("zendesk", &desk.address, json!({ "key": KEY })).await;
+    out.score(FURIOUS, "ana", "4711").await;
+    let mut told = Value::Null;
+    for _ in 0..500 {
+        let path = "/api/v1/destinations/{id}/deliveries?state=failed";
+        told = out.ok("GET", path, id(&made), None).await["deliveries"][0].clone();
+        if told.is_object() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(told["last_error"].as_str().unwrap_or_default().contains("the ticket is closed"), "{told}");
+    assert!(desk.taken().iter().all(|one| one.method == "GET") && account.stands().1.is_empty());
+}

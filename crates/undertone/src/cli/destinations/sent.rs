@@ -1,0 +1,160 @@
+//! What was sent to a destination, and sending it again.
+
+use std::io::Write;
+
+use chrono::{DateTime, Utc};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use undertone_store::destinations::{Attempt, Delivery, DeliveryState, Destination, Which};
+use undertone_store::{Act, Store, TenantId};
+
+use crate::cli::admin::{ACTOR, say};
+use crate::cli::alerts::{Format, as_json, moment};
+use crate::cli::listing::{Listing, more};
+use crate::error::{CliError, Outcome};
+use crate::output::clean;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum State {
+    Pending,
+    Delivered,
+    Failed,
+}
+
+impl From<State> for DeliveryState {
+    fn from(state: State) -> Self {
+        match state {
+            State::Pending => Self::Pending,
+            State::Delivered => Self::Delivered,
+            State::Failed => Self::Failed,
+        }
+    }
+}
+
+/// What is sent again.
+#[derive(Debug, Args)]
+pub struct Range {
+    /// What was made from then on
+    #[arg(long, requires = "to", value_name = "TIME")]
+    from: Option<DateTime<Utc>>,
+    /// And before then
+    #[arg(long, requires = "from", value_name = "TIME")]
+    to: Option<DateTime<Utc>>,
+    /// What ended so: what failed, or what arrived
+    #[arg(long, value_enum, default_value_t = Ended::Failed, requires = "from")]
+    state: Ended,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Ended {
+    Failed,
+    Delivered,
+}
+
+/// A page of deliveries.
+pub async fn list(
+    store: &Store,
+    (tenant, destination): (TenantId, &Destination),
+    state: Option<State>,
+    page: &Listing,
+) -> Result<Outcome, CliError> {
+    let before = page.before()?;
+    let which =
+        Which { state: state.map(DeliveryState::from), before: before.as_deref(), most: page.and_one() };
+    let mut found = store.deliveries(tenant, &destination.id, which).await?;
+    let next = page.next(&mut found, |one| &one.id);
+    if page.format == Format::Json {
+        return as_json(&json!({"deliveries": found, "next_cursor": next}));
+    }
+    if found.is_empty() {
+        say("There is no such message.")?;
+    }
+    for one in &found {
+        say(&line(one))?;
+    }
+    more(next)
+}
+
+/// One delivery with every try.
+pub async fn show(
+    store: &Store,
+    of: (TenantId, &Destination),
+    id: &str,
+    format: Format,
+) -> Result<Outcome, CliError> {
+    let (delivery, tries) = existing(store, of, id).await?;
+    if format == Format::Json {
+        let mut told = json!(delivery);
+        told["tries"] = json!(tries);
+        return as_json(&told);
+    }
+    say(&line(&delivery))?;
+    let mut out = std::io::stdout().lock();
+    for one in &tries {
+        let status = one.status.map(|status| format!(", status {status}")).unwrap_or_default();
+        let why = one.error.as_deref().map(|why| format!(": {}", clean(why))).unwrap_or_default();
+        let Attempt { at, attempt, millis, outcome, .. } = one;
+        writeln!(out, "  {} try {attempt}, {millis} ms{status}: {outcome}{why}", moment(*at))?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// Sends one message again.
+pub async fn replay(
+    store: &Store,
+    (tenant, destination): (TenantId, &Destination),
+    id: &str,
+) -> Result<Outcome, CliError> {
+    existing(store, (tenant, destination), id).await?;
+    let again = store.replay_delivery(&Act::new(tenant, ACTOR), id).await?;
+    let again = again.ok_or_else(|| none(destination, id))?;
+    say(&format!("It is sent again, as the delivery {again}."))?;
+    Ok(Outcome::Done)
+}
+
+/// Sends again what ended so in a time, all of it.
+pub async fn replay_range(
+    store: &Store,
+    (tenant, destination): (TenantId, &Destination),
+    range: &Range,
+) -> Result<Outcome, CliError> {
+    let (Some(from), Some(to)) = (range.from, range.to) else {
+        return Err(CliError::Failed("give a delivery, or --from and --to".to_owned()));
+    };
+    let state = match range.state {
+        Ended::Failed => DeliveryState::Failed,
+        Ended::Delivered => DeliveryState::Delivered,
+    };
+    let done = store.replay_deliveries(&Act::new(tenant, ACTOR), &destination.id, (from, to), state).await?;
+    say(&format!("{} messages are sent again.", done.count))?;
+    if let Some(next) = done.next_from {
+        say(&format!("There are more; go on with --from {}", next.to_rfc3339()))?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// A delivery of this destination, with its tries.
+async fn existing(
+    store: &Store,
+    (tenant, destination): (TenantId, &Destination),
+    id: &str,
+) -> Result<(Delivery, Vec<Attempt>), CliError> {
+    let found = store.delivery(tenant, id).await?;
+    found.filter(|(one, _)| one.destination_id == destination.id).ok_or_else(|| none(destination, id))
+}
+
+fn none(destination: &Destination, id: &str) -> CliError {
+    CliError::Failed(format!("“{}” has no delivery {id}; see: undertone destinations log", destination.name))
+}
+
+fn line(one: &Delivery) -> String {
+    let Delivery { id, event, state, attempts, created_at, .. } = one;
+    let status = one.last_status.map(|status| format!(", status {status}")).unwrap_or_default();
+    let why = one.last_error.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+    let again = if one.replay > 0 { format!(", replay {}", one.replay) } else { String::new() };
+    let next = if state == "pending" { format!(", next at {}", moment(one.next_at)) } else { String::new() };
+    clean(&format!(
+        "{id} {} {event}: {state}, {attempts} tries{again}{status}{next}{why}",
+        moment(*created_at)
+    ))
+}

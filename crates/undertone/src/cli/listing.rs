@@ -1,0 +1,70 @@
+//! Lists on the command line: how long, from where on, and how they are written.
+
+use clap::Args;
+
+use super::admin::say;
+use super::alerts::Format;
+use crate::api::body::cut;
+use crate::api::interactions::place;
+use crate::error::{CliError, Outcome};
+
+/// A page of a list.
+#[derive(Debug, Args)]
+pub struct Listing {
+    /// How many at most
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub limit: u16,
+    /// Where the list goes on, as the page before told
+    #[arg(long)]
+    cursor: Option<String>,
+    /// How to write it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+impl Listing {
+    /// The id after which the list goes on.
+    ///
+    /// # Errors
+    /// [`CliError::Failed`] for a cursor that no page told.
+    pub fn before(&self) -> Result<Option<String>, CliError> {
+        place(self.cursor.as_deref()).map_err(|error| CliError::Failed(error.detail))
+    }
+
+    /// One more than is told: whether there is more.
+    pub fn and_one(&self) -> u16 {
+        self.limit + 1
+    }
+
+    /// Cuts off what is not told, and answers where the list goes on.
+    pub fn next<T>(&self, items: &mut Vec<T>, id: impl Fn(&T) -> &str) -> Option<String> {
+        cut(items, self.limit, id)
+    }
+}
+
+/// Says how the next page is read, where there is one.
+pub fn more(next: Option<String>) -> Result<Outcome, CliError> {
+    if let Some(next) = next {
+        say(&format!("More: --cursor {next}"))?;
+    }
+    Ok(Outcome::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_goes_on_behind_its_last_row_and_ends_where_nothing_follows() {
+        let page = |cursor: Option<String>| Listing { limit: 2, cursor, format: Format::Text };
+        let id = |n: usize| format!("019c1234-5678-7abc-8def-{n:012}");
+        let mut found: Vec<String> = (0..3).map(id).collect();
+        let next = page(None).next(&mut found, |id| id);
+        assert_eq!(found.len(), 2);
+        assert_eq!(page(next).before().unwrap(), Some(id(1)));
+        assert_eq!(page(None).next(&mut found, |id| id), None, "exactly a page is the last one");
+        assert_eq!(page(None).before().unwrap(), None);
+        let wrong = page(Some(id(0))).before().unwrap_err();
+        assert!(wrong.to_string().contains("begin without one"), "{wrong}");
+    }
+}
