@@ -218,10 +218,18 @@ fn healthy_receivers(healthy: usize, hanging: usize, failing: usize, each: u32) 
 #[test]
 fn who_hangs_or_fails_delays_nobody_else() {
     let bench = std::env::var_os("UNDERTONE_BENCH_DELIVER").is_some();
-    let each = if bench { 200 } else { 20 };
-    let alone = healthy_receivers(40, 0, 0, each);
-    let beside = healthy_receivers(40, 5, 5, each);
-    println!("FIGURES healthy alone {alone:.2?}, beside 5 that hang and 5 that fail {beside:.2?}");
+    let (each, rounds) = if bench { (200, 5) } else { (20, 1) };
+    let mut pairs: Vec<(Duration, Duration)> = (0..rounds)
+        .map(|_| {
+            let alone = healthy_receivers(40, 0, 0, each);
+            let beside = healthy_receivers(40, 5, 5, each);
+            println!("FIGURES healthy alone {alone:.2?}, beside 5 that hang and 5 that fail {beside:.2?}");
+            (alone, beside)
+        })
+        .collect();
+    pairs.sort_by(|a, b| a.1.div_duration_f64(a.0).total_cmp(&b.1.div_duration_f64(b.0)));
+    let (alone, beside) = pairs[rounds / 2];
+    println!("FIGURES in the middle pair {:.2} times as long", beside.div_duration_f64(alone));
     // In short rounds the machine's other work says more than ours.
     let most = if bench { alone.mul_f64(1.10) } else { alone.mul_f64(1.5) + Duration::from_secs(3) };
     assert!(beside < most, "{alone:?} alone, {beside:?} beside them");
