@@ -40,7 +40,7 @@ use undertone_store::queue::Claim;
 use undertone_store::record::{Events, Finished, Outcome};
 use undertone_store::tenants::NewTenant;
 use undertone_store::{Act, Options, Store, StoreError, Tenant};
-use undertone_testkit::postgres::Postgres;
+use undertone_testkit::on_both_databases;
 
 struct Bench {
     store: Store,
@@ -203,17 +203,7 @@ fn verdict(score: i64, category: &str) -> Verdict {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn sqlite() {
-    let folder = tempfile::tempdir().unwrap();
-    suite(format!("sqlite://{}/undertone.db", folder.path().display())).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn postgres() {
-    let server = Postgres::start();
-    suite(server.url()).await;
-}
+on_both_databases!(sqlite, postgres, suite);
 
 async fn suite(url: String) {
     let bench = Bench::open(url).await;

@@ -50,6 +50,7 @@ use undertone_store::queue::{Claim, Claimed};
 use undertone_store::record::{Events, Finished, Outcome, Recorded};
 use undertone_store::tenants::NewTenant;
 use undertone_store::{Act, Options, Store, StoreError, Tenant};
+use undertone_testkit::on_both_databases;
 use undertone_testkit::postgres::Postgres;
 
 struct Bench {
@@ -146,30 +147,10 @@ fn item(id: &str, customer: &str, text: &str) -> Incoming {
     Incoming { digest: format!("{text}|{customer}"), arrival: Arrival::of(interaction) }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn sqlite() {
-    let folder = tempfile::tempdir().unwrap();
-    suite(format!("sqlite://{}/undertone.db", folder.path().display())).await;
-}
+on_both_databases!(sqlite, postgres, suite);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn postgres() {
-    let server = Postgres::start();
-    suite(server.url()).await;
-}
-
-/// What waits for an LLM, and what changes that.
-#[tokio::test(flavor = "multi_thread")]
-async fn basis_on_sqlite() {
-    let folder = tempfile::tempdir().unwrap();
-    based(format!("sqlite://{}/undertone.db", folder.path().display())).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn basis_on_postgres() {
-    let server = Postgres::start();
-    based(server.url()).await;
-}
+// What waits for an LLM, and what changes that.
+on_both_databases!(basis_on_sqlite, basis_on_postgres, based);
 
 async fn based(url: String) {
     let bench = Bench::open(url).await;
@@ -177,17 +158,7 @@ async fn based(url: String) {
     basis::what_is_put_off_while_its_reason_passes_is_due_at_once(&bench).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn signing_in_on_sqlite() {
-    let folder = tempfile::tempdir().unwrap();
-    signing_in(format!("sqlite://{}/undertone.db", folder.path().display())).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn signing_in_on_postgres() {
-    let server = Postgres::start();
-    signing_in(server.url()).await;
-}
+on_both_databases!(signing_in_on_sqlite, signing_in_on_postgres, signing_in);
 
 async fn signing_in(url: String) {
     let bench = Bench::open(url).await;
@@ -198,18 +169,8 @@ async fn signing_in(url: String) {
     sign_on::a_provider_is_changed_by_who_saw_it(&bench).await;
 }
 
-/// People and their sessions: time passes in weeks here, so they have a database of their own.
-#[tokio::test(flavor = "multi_thread")]
-async fn people_on_sqlite() {
-    let folder = tempfile::tempdir().unwrap();
-    people(format!("sqlite://{}/undertone.db", folder.path().display())).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn people_on_postgres() {
-    let server = Postgres::start();
-    people(server.url()).await;
-}
+// People and their sessions: time passes in weeks here, so they have a database of their own.
+on_both_databases!(people_on_sqlite, people_on_postgres, people);
 
 async fn people(url: String) {
     let bench = Bench::open(url).await;
@@ -227,18 +188,8 @@ async fn people(url: String) {
     users::keys_end_when_they_should(&bench).await;
 }
 
-/// Who sees what: days pass here, so it has a database of its own.
-#[tokio::test(flavor = "multi_thread")]
-async fn visibility_on_sqlite() {
-    let folder = tempfile::tempdir().unwrap();
-    visible(format!("sqlite://{}/undertone.db", folder.path().display())).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn visibility_on_postgres() {
-    let server = Postgres::start();
-    visible(server.url()).await;
-}
+// Who sees what: days pass here, so it has a database of its own.
+on_both_databases!(visibility_on_sqlite, visibility_on_postgres, visible);
 
 async fn visible(url: String) {
     let bench = Bench::open(url).await;
@@ -249,18 +200,8 @@ async fn visible(url: String) {
     visibility::groups_are_published_once_and_hide_each_customer(&bench).await;
 }
 
-/// The audit log: its guards are taken away here, so it has a database of its own.
-#[tokio::test(flavor = "multi_thread")]
-async fn audit_on_sqlite() {
-    let folder = tempfile::tempdir().unwrap();
-    audit_log(format!("sqlite://{}/undertone.db", folder.path().display())).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn audit_on_postgres() {
-    let server = Postgres::start();
-    audit_log(server.url()).await;
-}
+// The audit log: its guards are taken away here, so it has a database of its own.
+on_both_databases!(audit_on_sqlite, audit_on_postgres, audit_log);
 
 /// How long and how large, told in docs/decisions/0023.
 #[tokio::test(flavor = "multi_thread")]
@@ -285,18 +226,8 @@ async fn audit_log(url: String) {
     audit::old_entries_go_and_leave_a_checkpoint(&bench).await;
 }
 
-/// The rights of customers: time passes in years here, so they have a database of their own.
-#[tokio::test(flavor = "multi_thread")]
-async fn privacy_on_sqlite() {
-    let folder = tempfile::tempdir().unwrap();
-    privacy_of(format!("sqlite://{}/undertone.db", folder.path().display())).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn privacy_on_postgres() {
-    let server = Postgres::start();
-    privacy_of(server.url()).await;
-}
+// The rights of customers: time passes in years here, so they have a database of their own.
+on_both_databases!(privacy_on_sqlite, privacy_on_postgres, privacy_of);
 
 async fn privacy_of(url: String) {
     let bench = Bench::open(url).await;
@@ -317,18 +248,8 @@ async fn privacy_of(url: String) {
     privacy::retention::upkeep_is_done_by_one(&bench).await;
 }
 
-/// Agents' numbers: time passes in months here, so they have a database of their own.
-#[tokio::test(flavor = "multi_thread")]
-async fn agents_on_sqlite() {
-    let folder = tempfile::tempdir().unwrap();
-    agents_of(format!("sqlite://{}/undertone.db", folder.path().display())).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn agents_on_postgres() {
-    let server = Postgres::start();
-    agents_of(server.url()).await;
-}
+// Agents' numbers: time passes in months here, so they have a database of their own.
+on_both_databases!(agents_on_sqlite, agents_on_postgres, agents_of);
 
 async fn agents_of(url: String) {
     let bench = Bench::open(url).await;
@@ -337,18 +258,8 @@ async fn agents_of(url: String) {
     agents::counting_beside_recording_misses_nothing(&bench).await;
 }
 
-/// Corrections, and the review of verdicts.
-#[tokio::test(flavor = "multi_thread")]
-async fn corrections_on_sqlite() {
-    let folder = tempfile::tempdir().unwrap();
-    corrections(format!("sqlite://{}/undertone.db", folder.path().display())).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn corrections_on_postgres() {
-    let server = Postgres::start();
-    corrections(server.url()).await;
-}
+// Corrections, and the review of verdicts.
+on_both_databases!(corrections_on_sqlite, corrections_on_postgres, corrections);
 
 async fn corrections(url: String) {
     let bench = Bench::open(url).await;

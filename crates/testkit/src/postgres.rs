@@ -8,6 +8,25 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// Two tests of these names that await what `$suite` does with the address of a database: one on SQLite, one on PostgreSQL, each with a database
+/// of its own that goes away with it. Whoever uses it needs tokio and tempfile.
+#[macro_export]
+macro_rules! on_both_databases {
+    ($sqlite:ident, $postgres:ident, $suite:path) => {
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $sqlite() {
+            let folder = tempfile::tempdir().unwrap();
+            $suite(format!("sqlite://{}/undertone.db", folder.path().display())).await;
+        }
+
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $postgres() {
+            let server = $crate::postgres::Postgres::start();
+            $suite(server.url()).await;
+        }
+    };
+}
+
 /// Ports tried before it is given up.
 const TRIES: usize = 3;
 /// A server that does not answer by then is broken.

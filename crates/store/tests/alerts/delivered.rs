@@ -2,17 +2,7 @@
 
 use super::*;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn sqlite() {
-    let folder = tempfile::tempdir().unwrap();
-    suite(format!("sqlite://{}/undertone.db", folder.path().display())).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn postgres() {
-    let server = Postgres::start();
-    suite(server.url()).await;
-}
+on_both_databases!(sqlite, postgres, suite);
 
 async fn suite(url: String) {
     let bench = Bench::open(url).await;

@@ -6,21 +6,11 @@ use undertone_core::notification::{Category, Channels, Preferences, When};
 use undertone_store::notices::{FinishedMail, InboxItem, Mail, MailEnd, Part, Telling};
 use undertone_store::privacy::erase::Whom;
 use undertone_store::{StoreError, Tenant, TenantId};
-use undertone_testkit::postgres::Postgres;
+use undertone_testkit::on_both_databases;
 
 use super::{Bench, act};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn sqlite() {
-    let folder = tempfile::tempdir().unwrap();
-    suite(format!("sqlite://{}/undertone.db", folder.path().display())).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn postgres() {
-    let server = Postgres::start();
-    suite(server.url()).await;
-}
+on_both_databases!(sqlite, postgres, suite);
 
 async fn suite(url: String) {
     let bench = Bench::open(url).await;
