@@ -66,11 +66,6 @@ struct Existing {
     digest: String,
 }
 
-#[derive(FromQueryResult)]
-struct Inserted {
-    id: String,
-}
-
 impl Store {
     /// Takes in what one tenant handed in together, in one transaction; answers in the same order. When this returns, it is on disk.
     pub async fn accept(&self, tenant: TenantId, items: &[Incoming]) -> Result<Vec<Accepted>> {
@@ -148,16 +143,16 @@ impl Store {
             let taken = statement.rows(piece.iter().cloned()).run(tx).await?;
             let ids = piece.iter().map(|row| text_of(&row[1]));
             // Mostly all of them are new; asking each row for its id would cost as much as writing it.
-            let inserted: Vec<Inserted> = if taken == piece.len() as u64 {
-                ids.map(|id| Inserted { id: id.to_owned() }).collect()
+            let inserted: Vec<String> = if taken == piece.len() as u64 {
+                ids.map(str::to_owned).collect()
             } else {
                 sql("SELECT id FROM interaction WHERE tenant_id = ? AND id IN ?")
                     .bind(tenant.0)
                     .list(ids)
-                    .all(tx)
+                    .column(tx)
                     .await?
             };
-            for Inserted { id } in inserted {
+            for id in inserted {
                 let Some(i) = by_id.remove(&id) else { continue };
                 texts.push([
                     tenant.0.into(),

@@ -68,28 +68,38 @@ impl Store {
         asked: &Asked,
     ) -> Result<Option<Run>> {
         let tx = self.begin().await?;
+        let done = self.rescore_in(&tx, act, interaction, asked).await;
+        let Some(id) = Self::end(tx, done).await? else { return Ok(None) };
+        self.run_as_it_is(act.tenant, &id).await.map(Some)
+    }
+
+    /// The same within a transaction: the run's id, and that something changed.
+    async fn rescore_in(
+        &self,
+        tx: &DatabaseTransaction,
+        act: &Act<'_>,
+        interaction: &str,
+        asked: &Asked,
+    ) -> Result<Option<(String, bool)>> {
         let state = sql("SELECT score_state FROM interaction WHERE tenant_id = ? AND id = ?")
             .bind(act.tenant.0)
             .bind(interaction)
             .then(for_update(self.backend()))
-            .value::<String>(&tx)
+            .value::<String>(tx)
             .await?;
         let Some(state) = state else { return Ok(None) };
         if state == "pending" {
-            // At once, and not when the connection is used again: workers pass over what is locked.
-            tx.rollback().await?;
             return Err(StoreError::Conflict("it waits for its verdict already".to_owned()));
         }
-        if self.is_open(&tx, act.tenant, interaction).await? {
+        if self.is_open(tx, act.tenant, interaction).await? {
             return Err(StoreError::Conflict("it is being scored again already".to_owned()));
         }
         let asked = Asked { mode: Mode::Single, ..asked.clone() };
-        let Some(id) = self.enter(&tx, act, &asked, &json!({"rows": 1}), "", true).await? else {
+        let Some(id) = self.enter(tx, act, &asked, &json!({"rows": 1}), "", true).await? else {
             return Err(StoreError::Conflict("it could not be begun; try again".to_owned()));
         };
-        self.make_items(&tx, act.tenant, &id, &[interaction.to_owned()]).await?;
-        tx.commit().await?;
-        self.run_as_it_is(act.tenant, &id).await.map(Some)
+        self.make_items(tx, act.tenant, &id, &[interaction.to_owned()]).await?;
+        Ok(Some((id, true)))
     }
 
     /// Enters a run; `None` where another one is in its place.

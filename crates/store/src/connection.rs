@@ -105,6 +105,20 @@ impl Store {
         };
         Ok(self.writer.begin_with_options(options).await?)
     }
+
+    /// Ends a transaction with what was `done` in it, and whether that changed anything: if so it is kept. All else is taken back at once, and not
+    /// when the connection is used again: workers pass over what is locked.
+    pub(crate) async fn end<T>(
+        tx: DatabaseTransaction,
+        done: Result<Option<(T, bool)>>,
+    ) -> Result<Option<T>> {
+        if matches!(done, Ok(Some((_, true)))) {
+            tx.commit().await?;
+        } else {
+            tx.rollback().await?;
+        }
+        done.map(|done| done.map(|(now, _)| now))
+    }
 }
 
 async fn sqlite(url: &str, connections: u32) -> Result<DatabaseConnection> {

@@ -221,20 +221,15 @@ impl Store {
     /// Removes some of what is older than `age`: notices with what was made of them; answers whether there may be more.
     pub async fn tidy_notices(&self, tenant: TenantId, age: TimeDelta) -> Result<bool> {
         const SOME: i64 = 500;
-        #[derive(FromQueryResult)]
-        struct Place {
-            position: i64,
-        }
         let tx = self.begin().await?;
-        let old = sql(
+        let places = sql(
             "SELECT position FROM notice WHERE tenant_id = ? AND created_at < ? ORDER BY created_at LIMIT ?",
         )
         .bind(tenant.0)
         .bind(self.now() - age)
         .bind(SOME)
-        .all::<Place>(&tx)
+        .column::<i64>(&tx)
         .await?;
-        let places: Vec<i64> = old.iter().map(|row| row.position).collect();
         for statement in [
             "DELETE FROM inbox_item WHERE tenant_id = ? AND position IN ?",
             "DELETE FROM mail WHERE tenant_id = ? AND position IN ?",

@@ -197,7 +197,14 @@ impl Store {
             let wants = |d: &&Destination| d.config.events.has(kind) && d.created_at <= event.created_at;
             for destination in destinations.iter().filter(wants) {
                 let id = self.new_id(at);
-                deliveries.push(NewDelivery { id, destination: &destination.id, event, replay: 0, at });
+                deliveries.push(NewDelivery {
+                    id,
+                    destination: &destination.id,
+                    event,
+                    replay: 0,
+                    at,
+                    due_at: at,
+                });
             }
         }
         destinations::insert(on, tenant, &deliveries).await?;
@@ -207,10 +214,6 @@ impl Store {
     /// Removes some of a tenant's events that have their place and are older than `age`; answers whether there may be more.
     pub async fn remove_old_events(&self, tenant: TenantId, age: TimeDelta) -> Result<bool> {
         const SOME: i64 = 1000;
-        #[derive(FromQueryResult)]
-        struct Removed {
-            position: i64,
-        }
         let tx = self.begin().await?;
         let removed = sql("DELETE FROM outbox WHERE tenant_id = ? AND id IN (SELECT id FROM outbox WHERE tenant_id = ? AND created_at < ? \
              AND position IS NOT NULL LIMIT ?) RETURNING position")
@@ -218,9 +221,9 @@ impl Store {
             .bind(tenant.0)
             .bind(self.now() - age)
             .bind(SOME)
-            .all::<Removed>(&tx)
+            .column::<i64>(&tx)
             .await?;
-        if let Some(last) = removed.iter().map(|row| row.position).max() {
+        if let Some(&last) = removed.iter().max() {
             sql("UPDATE event_sequence SET removed = ? WHERE tenant_id = ? AND removed < ?")
                 .bind(last)
                 .bind(tenant.0)

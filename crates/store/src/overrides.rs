@@ -126,13 +126,7 @@ impl Store {
     ) -> Result<Option<Override>> {
         let tx = self.begin().await?;
         let done = self.say_in(&tx, act, interaction, (said, seen)).await;
-        if let Ok(Some((now, true))) = done {
-            tx.commit().await?;
-            return Ok(Some(now));
-        }
-        // At once, and not when the connection is used again: workers pass over what is locked.
-        tx.rollback().await?;
-        done.map(|done| done.map(|(now, _)| now))
+        Self::end(tx, done).await
     }
 
     /// The same within a transaction; beside it whether anything changed.

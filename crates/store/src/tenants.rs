@@ -153,8 +153,7 @@ impl Store {
 
     /// The tenants whose rows are being moved to days of another zone.
     pub async fn tenants_changing_zone(&self) -> Result<Vec<TenantId>> {
-        let rows = sql(COLUMNS).then("WHERE zone_cursor IS NOT NULL").all::<Row>(&self.reader).await?;
-        Ok(rows.into_iter().map(|row| TenantId(row.id)).collect())
+        sql("SELECT id FROM tenant WHERE zone_cursor IS NOT NULL").tenants(&self.reader).await
     }
 
     /// Changes where the tenant's days begin. What was counted already is moved by [`Store::move_days`], piece by piece.

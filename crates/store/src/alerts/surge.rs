@@ -36,16 +36,15 @@ pub(super) async fn note(
             members.entry(low.category).or_default().insert(customer);
         }
     }
-    let surge = Surge { store, tx, rules, at };
+    let surge = Surge { store, tx, rules, at, today: day_in(rules.zone, at) };
     let mut days: Vec<[Value; 4]> = Vec::new();
-    let today = day_in(rules.zone, at);
     for (category, customers) in members {
         let (incident, new) = surge.join(category, &customers).await?;
         if let Some(id) = incident {
             incidents.insert(category.to_owned(), id);
         }
         if new > 0 {
-            days.push([rules.tenant.0.into(), category.into(), today.into(), new.into()]);
+            days.push([rules.tenant.0.into(), category.into(), surge.today.into(), new.into()]);
         }
     }
     for piece in pieces(&days) {
@@ -64,6 +63,8 @@ struct Surge<'a, C> {
     tx: &'a C,
     rules: &'a Rules,
     at: DateTime<Utc>,
+    /// The tenant's day then.
+    today: NaiveDate,
 }
 
 #[derive(FromQueryResult)]
@@ -234,7 +235,7 @@ impl<C: ConnectionTrait> Surge<'_, C> {
 
     /// How many customers turn low about a category in a window as a rule, from the tenant's days before today.
     async fn usual(&self, category: &str) -> Result<f64> {
-        let today = day_in(self.rules.zone, self.at);
+        let today = self.today;
         let first = today.checked_sub_days(Days::new(USUAL_OF_DAYS)).unwrap_or(today);
         let customers = sql("SELECT CAST(COALESCE(SUM(customers), 0) AS bigint) FROM surge_daily \
              WHERE tenant_id = ? AND category = ? AND day >= ? AND day < ?")

@@ -20,16 +20,11 @@ pub(super) struct Row {
 impl Store {
     /// The tenants that have entries without a place in their chain.
     pub async fn tenants_with_unsealed_audit(&self) -> Result<Vec<TenantId>> {
-        #[derive(FromQueryResult)]
-        struct Row {
-            tenant_id: i64,
-        }
         // One look into the index for each tenant, however many entries wait.
-        let rows = sql("SELECT t.id AS tenant_id FROM tenant t \
+        sql("SELECT t.id FROM tenant t \
              WHERE EXISTS (SELECT 1 FROM audit_log a WHERE a.tenant_id = t.id AND a.seq IS NULL) ORDER BY t.id")
-        .all::<Row>(&self.reader)
-        .await?;
-        Ok(rows.into_iter().map(|row| TenantId(row.tenant_id)).collect())
+        .tenants(&self.reader)
+        .await
     }
 
     /// Seals what is not sealed yet, some hundred entries at a time; answers how many. Nobody who writes an entry waits for it, and of several

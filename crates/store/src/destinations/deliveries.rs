@@ -29,7 +29,7 @@ pub struct ClaimedDelivery {
     pub created_at: DateTime<Utc>,
 }
 
-/// A delivery to be made, due at once.
+/// A delivery to be made.
 pub(crate) struct NewDelivery<'a> {
     /// Its id.
     pub(crate) id: String,
@@ -41,6 +41,8 @@ pub(crate) struct NewDelivery<'a> {
     pub(crate) replay: i64,
     /// When it is made.
     pub(crate) at: DateTime<Utc>,
+    /// When it is due; what is due the longest goes first.
+    pub(crate) due_at: DateTime<Utc>,
 }
 
 impl NewDelivery<'_> {
@@ -55,7 +57,7 @@ impl NewDelivery<'_> {
             self.replay.into(),
             "pending".into(),
             0_i64.into(),
-            self.at.into(),
+            self.due_at.into(),
             self.at.into(),
         ]
     }

@@ -211,7 +211,7 @@ impl Store {
         };
         let (at, destination) = (self.now(), found.destination_id.as_str());
         let (event, replay) = old.again();
-        let again = NewDelivery { id: self.new_id(at), destination, event: &event, replay, at };
+        let again = NewDelivery { id: self.new_id(at), destination, event: &event, replay, at, due_at: at };
         if insert(&tx, act.tenant, std::slice::from_ref(&again)).await? == 0 {
             return Err(StoreError::Conflict("somebody else is sending it again at this moment".to_owned()));
         }
@@ -253,6 +253,7 @@ impl Store {
                 event,
                 replay: *replay,
                 at,
+                due_at: at,
             })
             .collect();
         let count = insert(&tx, act.tenant, &again).await?;
@@ -275,15 +276,11 @@ impl Store {
         let caused =
             Caused { kind: EventKind::Test, subject: id, payload, to_workflow: false, to_webhooks: false };
         let event = outbox::keep(self, &tx, act.tenant, at, caused).await?;
-        let message = NewDelivery { id: self.new_id(at), destination: id, event: &event, replay: 0, at };
-        insert(&tx, act.tenant, std::slice::from_ref(&message)).await?;
         // Somebody waits for it: it goes before all others, also while the destination is left alone.
-        sql("UPDATE delivery SET next_at = ? WHERE tenant_id = ? AND id = ?")
-            .bind(destination.created_at)
-            .bind(act.tenant.0)
-            .bind(&message.id)
-            .run(&tx)
-            .await?;
+        let due_at = destination.created_at;
+        let message =
+            NewDelivery { id: self.new_id(at), destination: id, event: &event, replay: 0, at, due_at };
+        insert(&tx, act.tenant, std::slice::from_ref(&message)).await?;
         audit::note(self, &tx, act, ("destination_tested", id), &json!({"name": destination.name})).await?;
         tx.commit().await?;
         Ok(Some(message.id))

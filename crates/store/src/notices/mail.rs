@@ -143,13 +143,9 @@ impl Store {
         (owner, lease): (&str, TimeDelta),
         most: u16,
     ) -> Result<Vec<Mail>> {
-        #[derive(FromQueryResult)]
-        struct Place {
-            position: i64,
-        }
         let now = self.now();
         let tx = self.begin().await?;
-        let claimed = sql(
+        let places = sql(
             "WITH due AS MATERIALIZED (SELECT position FROM mail WHERE tenant_id = ? AND user_id = ? AND state = 'pending' \
              AND next_at <= ? ORDER BY position LIMIT ?",
         )
@@ -166,9 +162,8 @@ impl Store {
         .bind(now + lease)
         .bind(tenant.0)
         .bind(user)
-        .all::<Place>(&tx)
+        .column::<i64>(&tx)
         .await?;
-        let places: Vec<i64> = claimed.into_iter().map(|row| row.position).collect();
         let mut mails = Vec::with_capacity(places.len());
         for piece in pieces(&places) {
             mails.extend(

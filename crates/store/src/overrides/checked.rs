@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sea_orm::{ConnectionTrait, FromQueryResult};
+use sea_orm::ConnectionTrait;
 
 use crate::statement::sql;
 use crate::{Result, TenantId};
@@ -25,19 +25,15 @@ pub(crate) async fn differing(
     tenant: TenantId,
     most: i64,
 ) -> Result<BTreeSet<String>> {
-    #[derive(FromQueryResult)]
-    struct Row {
-        interaction_id: String,
-    }
     let rows = sql("SELECT s.interaction_id FROM interaction_sentiment s WHERE s.tenant_id = ? \
          AND (s.human_override_id IS NOT NULL OR s.human_override_score IS NOT NULL OR s.human_override_label IS NOT NULL) AND ")
     .bind(tenant.0)
     .then(differs!("s"))
     .then(" ORDER BY s.interaction_id LIMIT ?")
     .bind(most)
-    .all::<Row>(on)
+    .column::<String>(on)
     .await?;
-    Ok(rows.into_iter().map(|row| row.interaction_id).collect())
+    Ok(rows.into_iter().collect())
 }
 
 /// Puts every correction to what its revision says.

@@ -199,13 +199,7 @@ impl Store {
     ) -> Result<Option<Labelled>> {
         let tx = self.begin().await?;
         let done = self.label_in(&tx, act, (rater, item), label).await;
-        if let Ok(Some((labelled, true))) = done {
-            tx.commit().await?;
-            return Ok(Some(labelled));
-        }
-        // At once, and not when the connection is used again: whoever claims passes over what is locked.
-        tx.rollback().await?;
-        done.map(|done| done.map(|(labelled, _)| labelled))
+        Self::end(tx, done).await
     }
 
     /// The same within a transaction; beside it whether anything changed.

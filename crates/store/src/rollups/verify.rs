@@ -229,10 +229,6 @@ impl Store {
     async fn compare_customers(&self, tx: &DatabaseTransaction, tenant: TenantId) -> Result<Vec<Difference>> {
         const KEPT: &str = "SELECT tenant_id, customer_id, scored, sum_score, positive, neutral, negative, mixed FROM customer_sentiment \
              WHERE tenant_id = ? AND (scored <> 0 OR sum_score <> 0 OR positive <> 0 OR neutral <> 0 OR negative <> 0 OR mixed <> 0)";
-        #[derive(FromQueryResult)]
-        struct Row {
-            customer_id: String,
-        }
         let mut ids = BTreeSet::new();
         for (one, other) in [(KEPT, CUSTOMERS), (CUSTOMERS, KEPT)] {
             let rows = sql("SELECT customer_id FROM (")
@@ -242,9 +238,9 @@ impl Store {
                 .then(other)
                 .bind(tenant.0)
                 .then(") AS differing LIMIT 20")
-                .all::<Row>(tx)
+                .column::<String>(tx)
                 .await?;
-            ids.extend(rows.into_iter().map(|row| format!("customer {}", row.customer_id)));
+            ids.extend(rows.into_iter().map(|id| format!("customer {id}")));
         }
         Ok(named(ids))
     }

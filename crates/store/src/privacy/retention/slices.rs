@@ -30,6 +30,10 @@ impl Store {
         }
         let tx = self.begin().await?;
         let ids = self.due_in(&tx, (tenant.id, clocks), (stage, cursor)).await?;
+        if ids.is_empty() {
+            tx.commit().await?;
+            return Ok(Slice { removed: Removed::default(), next: None });
+        }
         let removed = match stage {
             Stage::Labels => forget_old_labels(&tx, tenant.id, &ids).await?,
             Stage::Texts => forget_texts(&tx, tenant.id, &ids).await?,

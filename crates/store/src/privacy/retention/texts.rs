@@ -46,9 +46,6 @@ pub(super) async fn forget_texts(
     ids: &[String],
 ) -> Result<Removed> {
     let mut removed = Removed::default();
-    if ids.is_empty() {
-        return Ok(removed);
-    }
     let list = || ids.iter().map(String::as_str);
     let verdicts: Vec<Verdict> =
         sql("SELECT id, body FROM verdict WHERE tenant_id = ? AND interaction_id IN ?")
