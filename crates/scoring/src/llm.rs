@@ -14,5 +14,5 @@ mod reply;
 pub mod schema;
 mod visible;
 
-pub use failure::{Failure, FailureKind, Headers, RateLimits, Refuses, Retry, Window, explanation};
+pub use failure::{Failure, FailureKind, Headers, REFUSED, RateLimits, Refuses, Retry, Window, explanation};
 pub use reply::{Outcome, Reply, Unreadable};

@@ -27,7 +27,7 @@ use crate::{Result, Store, TenantId, tenants};
 
 pub(crate) use corrected::{Corrected, corrected};
 pub use list::{Alert, Step, Wanted};
-pub use moves::Move;
+pub use moves::{MOST_NOTE, Move};
 
 /// Where an alert stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -93,9 +93,7 @@ impl Rules {
         let minutes = self.settings.escalate_after_minutes;
         (minutes > 0).then(|| self.settings.business_hours.after(self.zone, at, minutes))
     }
-}
 
-impl Rules {
     /// The alert that is raised of `low`: held back where its category has an incident.
     fn raised(
         &self,

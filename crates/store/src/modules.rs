@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, FromQueryResult};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use undertone_core::Settings;
 use undertone_core::event::EventKind;
 use undertone_core::visibility::Choice;
@@ -69,6 +69,24 @@ pub(crate) async fn locked(store: &Store, tx: &DatabaseTransaction, tenant: Tena
 /// The module of a tenant, as a transaction sees it.
 pub(crate) async fn module_on(on: &impl ConnectionTrait, tenant: TenantId) -> Result<Module> {
     Ok(read(on, tenant, "").await?.into())
+}
+
+impl Module {
+    /// What would be saved after `changes`: settings given, the others kept, and those that are `null` left out, which is their default. It is
+    /// not looked whether they can be read.
+    #[must_use]
+    pub fn merged(&self, changes: &Map<String, Value>) -> Value {
+        let mut saved = self.saved.as_object().cloned().unwrap_or_default();
+        for (key, value) in changes {
+            // `model` may be null itself, which is its default.
+            if value.is_null() && Settings::KEYS.contains(&key.as_str()) {
+                saved.shift_remove(key);
+            } else {
+                saved.insert(key.clone(), value.clone());
+            }
+        }
+        Value::Object(saved)
+    }
 }
 
 impl From<Option<Row>> for Module {
@@ -196,16 +214,7 @@ impl Store {
         let row = read(tx, act.tenant, for_update(self.backend())).await?;
         let mut all = row.as_ref().map_or_else(|| json!({}), |row| row.settings.clone());
         let module = Module::from(row);
-        let mut saved = module.saved.as_object().cloned().unwrap_or_default();
-        for (key, value) in changes {
-            // `model` may be null itself, which is its default.
-            if value.is_null() && Settings::KEYS.contains(&key.as_str()) {
-                saved.shift_remove(key);
-            } else {
-                saved.insert(key.clone(), value.clone());
-            }
-        }
-        let saved = Value::Object(saved);
+        let saved = module.merged(changes);
         let settings = Settings::from_json(&saved).map_err(|errors| {
             StoreError::Invalid(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
         })?;

@@ -110,7 +110,7 @@ pub(crate) async fn keep(
 ) -> Result<Row> {
     let row = row(store, tenant, at, event);
     sql("INSERT INTO outbox (tenant_id, id, event, subject_id, to_workflow, to_webhooks, payload, created_at) VALUES ? \
-         RETURNING id, event, subject_id, to_webhooks, created_at")
+         RETURNING id, event, to_webhooks, created_at")
     .rows([row])
     .one::<Row>(on)
     .await?
@@ -122,10 +122,12 @@ pub(crate) async fn keep(
 pub(crate) struct Row {
     pub(crate) id: String,
     pub(crate) event: String,
-    pub(crate) subject_id: String,
     pub(crate) to_webhooks: bool,
     pub(crate) created_at: DateTime<Utc>,
 }
+
+/// Deliveries made in one transaction, about: others write in between.
+const DELIVERIES_AT_ONCE: usize = 1000;
 
 /// What was placed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -134,6 +136,8 @@ pub struct Placed {
     pub events: usize,
     /// Messages to destinations that came of them.
     pub deliveries: usize,
+    /// There may be more events without a place.
+    pub more: bool,
 }
 
 impl Store {
@@ -144,8 +148,8 @@ impl Store {
             .tenants(&self.reader).await
     }
 
-    /// Gives up to `most` events of a tenant their places, and makes the deliveries that come of them. Several nodes may do it at once: one
-    /// waits for the other.
+    /// Gives up to `most` events of a tenant their places, fewer where there are many destinations, and makes the deliveries that come of
+    /// them. Several nodes may do it at once: one waits for the other.
     pub async fn place_events(&self, tenant: TenantId, most: u16) -> Result<Placed> {
         let tx = self.begin().await?;
         let first =
@@ -156,10 +160,12 @@ impl Store {
             .value::<i64>(&tx)
             .await?
             .unwrap_or_default();
-        let rows = sql("SELECT id, event, subject_id, to_webhooks, created_at FROM outbox \
+        let destinations = destinations::active(&tx, tenant).await?;
+        let at_once = usize::from(most).min(DELIVERIES_AT_ONCE / destinations.len().max(1)).max(1);
+        let rows = sql("SELECT id, event, to_webhooks, created_at FROM outbox \
              WHERE tenant_id = ? AND position IS NULL ORDER BY id LIMIT ?")
         .bind(tenant.0)
-        .bind(i64::from(most))
+        .bind(at_once as i64)
         .all::<Row>(&tx)
         .await?;
         if rows.is_empty() {
@@ -178,17 +184,19 @@ impl Store {
             .bind(tenant.0)
             .run(&tx)
             .await?;
-        let deliveries = self.fan_out(&tx, tenant, &rows).await?;
+        let deliveries = self.fan_out(&tx, tenant, &rows, &destinations).await?;
         tx.commit().await?;
-        Ok(Placed { events: rows.len(), deliveries })
+        Ok(Placed { events: rows.len(), deliveries, more: rows.len() == at_once })
     }
 
     /// A delivery for each destination that wants an event; answers how many.
-    async fn fan_out(&self, on: &impl ConnectionTrait, tenant: TenantId, events: &[Row]) -> Result<usize> {
-        if !events.iter().any(|event| event.to_webhooks) {
-            return Ok(0);
-        }
-        let destinations = destinations::active(on, tenant).await?;
+    async fn fan_out(
+        &self,
+        on: &impl ConnectionTrait,
+        tenant: TenantId,
+        events: &[Row],
+        destinations: &[Destination],
+    ) -> Result<usize> {
         let at = self.now();
         let mut deliveries = Vec::new();
         for event in events.iter().filter(|event| event.to_webhooks) {
@@ -200,7 +208,7 @@ impl Store {
                 deliveries.push(NewDelivery {
                     id,
                     destination: &destination.id,
-                    event,
+                    event: &event.id,
                     replay: 0,
                     at,
                     due_at: at,

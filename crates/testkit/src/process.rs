@@ -8,6 +8,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 /// A service that does not listen by then is broken.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -110,6 +112,50 @@ impl Drop for Service {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Waits until something is so, looking every 20 ms; answers how long it took.
+///
+/// # Panics
+/// When it is not so within `most`.
+pub fn until(what: &str, most: Duration, is_so: impl Fn() -> bool) -> Duration {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < most, "{what}: not within {most:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    begun.elapsed()
+}
+
+/// Gives the data folder `data` a new master key, and a configuration that names it and allows messages to this machine; `more` is further
+/// lines of that.
+///
+/// # Panics
+/// When a file can not be written or the key can not be made.
+pub fn configure(program: &Path, data: &Path, more: &str) {
+    let key = data.join("master.key").display().to_string();
+    let _ = run(program, &["secrets", "new-key", &key]);
+    let config = format!("master_key_file = '{key}'\nallowed_networks = [\"127.0.0.0/8\"]\n{more}");
+    std::fs::write(data.join("undertone.toml"), config).expect("the configuration can be written");
+}
+
+/// Calls a service at `address` with an API key; answers the status and what it said. `null` is no body.
+///
+/// # Panics
+/// When there is no answer.
+#[must_use]
+pub fn call(address: &str, key: &str, (method, path): (&str, &str), body: &Value) -> (u16, String) {
+    let request = ureq::http::Request::builder()
+        .method(method)
+        .uri(format!("{address}{path}"))
+        .header("Authorization", format!("Bearer {key}"))
+        .header("Content-Type", "application/json")
+        .body(if body.is_null() { String::new() } else { body.to_string() })
+        .expect("it is a request");
+    let agent =
+        ureq::Agent::config_builder().http_status_as_error(false).allow_non_standard_methods(true).build();
+    let mut answer = agent.new_agent().run(request).expect("the service answers");
+    (answer.status().as_u16(), answer.body_mut().read_to_string().expect("its answer is read"))
 }
 
 /// A program that is killed when the thread that starts it ends, so that a test broken off leaves nothing behind.

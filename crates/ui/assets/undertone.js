@@ -33,43 +33,30 @@
     tick();
   }
 
-  // Live updates: one connection for all of a person's pages with the same address; whoever holds the lock has it and tells the others.
-  const live = one(".live");
-  if (live && "EventSource" in window) {
-    live.hidden = false;
-    const address = live.dataset.src, name = `undertone ${one(".foot bdi")?.textContent ?? ""} ${address}`;
+  // One connection for all of a person's pages that follow the same: whoever holds the lock has it and tells the others. `open` makes it and
+  // gets what tells this page and the others; `act` does what was told; `answer` is what a page that has just come is told, if anything; `back`
+  // is for a page that comes back from the browser's memory, since its connection was given up on leaving.
+  function shared(what, { open, act, answer, back }) {
+    const name = `undertone ${one(".foot bdi")?.textContent ?? ""} ${what}`;
     const others = "BroadcastChannel" in window ? new BroadcastChannel(name) : null;
-    // What this page shows, and, where it has the connection, how that is.
-    let seen = "", own = "";
-    const act = ({ kind, data, moment }) => {
-      if (kind === "fragment") replace(data);
-      else if (kind === "say") { one("#say").textContent = data; live.dataset.moment = moment; }
-      else if (kind === "on" || kind === "lost") {
-        if (kind === "on" && (seen === "lost" || moment && moment !== live.dataset.moment)) refresh();
-        seen = live.dataset.state = kind;
-        one("span", live).textContent = kind === "lost" ? live.dataset.lost : live.dataset.live;
-      }
-    };
     const tell = message => { act(message); others?.postMessage(message); };
     if (others) others.onmessage = ({ data }) => {
-      if (data.kind === "ask") { if (own) others.postMessage({ kind: own, moment: live.dataset.moment }); } else act(data);
+      if (data.kind !== "ask") { act(data); return; }
+      const told = answer();
+      if (told) others.postMessage(told);
     };
     const connect = signal => new Promise(ended => {
       let source, timer, wait = 1000;
-      const open = () => {
-        source = new EventSource(`${address}&seen=${encodeURIComponent(live.dataset.moment)}`);
-        source.onopen = () => { wait = 1000; tell({ kind: own = "on" }); };
-        source.addEventListener("fragment", event => tell({ kind: "fragment", data: event.data }));
-        source.addEventListener("say", event => tell({ kind: "say", data: event.data, moment: event.lastEventId }));
-        source.onerror = () => {
-          tell({ kind: own = "lost" });
-          if (source.readyState !== EventSource.CLOSED) return;
+      const begin = () => {
+        source = open(tell);
+        source.addEventListener("open", () => { wait = 1000; });
+        source.addEventListener("error", () => {
           // Refused: perhaps logged out, perhaps starting again.
-          timer = setTimeout(open, wait = Math.min(wait * 2, 30000));
-        };
+          if (source.readyState === EventSource.CLOSED) timer = setTimeout(begin, wait = Math.min(wait * 2, 30000));
+        });
       };
-      open();
-      signal.addEventListener("abort", () => { clearTimeout(timer); source.close(); own = ""; ended(); });
+      begin();
+      signal.addEventListener("abort", () => { clearTimeout(timer); source.close(); ended(); });
     });
     const start = () => {
       const leaving = new AbortController(), signal = leaving.signal;
@@ -79,46 +66,57 @@
       navigator.locks.request(name, { signal }, () => connect(signal)).catch(() => {});
     };
     start();
-    // Back from the browser's memory: the connection was given up on leaving.
-    addEventListener("pageshow", event => { if (event.persisted) { start(); refresh(); } });
+    addEventListener("pageshow", event => { if (event.persisted) { back?.(); start(); } });
   }
 
-  // The bell: how much of the inbox is unread. One connection for all of a person's pages, held by whoever has the lock.
+  // Live updates of the page.
+  const live = one(".live");
+  if (live && "EventSource" in window) {
+    live.hidden = false;
+    // What this page shows, and, where it has the connection, how that is.
+    let seen = "", own = "";
+    const address = live.dataset.src;
+    shared(address, {
+      open: tell => {
+        const source = new EventSource(`${address}&seen=${encodeURIComponent(live.dataset.moment)}`);
+        source.onopen = () => tell({ kind: own = "on" });
+        source.addEventListener("fragment", event => tell({ kind: "fragment", data: event.data }));
+        source.addEventListener("say", event => tell({ kind: "say", data: event.data, moment: event.lastEventId }));
+        source.onerror = () => tell({ kind: own = "lost" });
+        return source;
+      },
+      act: ({ kind, data, moment }) => {
+        if (kind === "fragment") replace(data);
+        else if (kind === "say") { one("#say").textContent = data; live.dataset.moment = moment; }
+        else if (kind === "on" || kind === "lost") {
+          if (kind === "on" && (seen === "lost" || moment && moment !== live.dataset.moment)) refresh();
+          seen = live.dataset.state = kind;
+          one("span", live).textContent = kind === "lost" ? live.dataset.lost : live.dataset.live;
+        }
+      },
+      answer: () => own && { kind: own, moment: live.dataset.moment },
+      back: () => { own = ""; refresh(); },
+    });
+  }
+
+  // The bell: how much of the inbox is unread.
   const bell = one("#unread");
   if (bell && "EventSource" in window) {
-    const name = `undertone ${one(".foot bdi")?.textContent ?? ""} inbox`;
-    const others = "BroadcastChannel" in window ? new BroadcastChannel(name) : null;
     let known = null;
-    const ring = told => {
-      known = told;
-      bell.textContent = told.more_unread ? "99+" : told.unread;
-      bell.hidden = !told.unread && !told.more_unread;
-      if (location.pathname === "/inbox" && !location.search) refresh();
-    };
-    const hear = told => { ring(told); others?.postMessage({ told }); };
-    if (others) others.onmessage = ({ data }) => {
-      if (data.told) ring(data.told); else if (known) others.postMessage({ told: known });
-    };
-    const listen = signal => new Promise(ended => {
-      let source, timer, wait = 1000;
-      const open = () => {
-        source = new EventSource(bell.dataset.src);
-        source.onopen = () => { wait = 1000; };
-        source.addEventListener("unread", event => hear(JSON.parse(event.data)));
-        source.onerror = () => { if (source.readyState === EventSource.CLOSED) timer = setTimeout(open, wait = Math.min(wait * 2, 30000)); };
-      };
-      open();
-      signal.addEventListener("abort", () => { clearTimeout(timer); source.close(); ended(); });
+    shared("inbox", {
+      open: tell => {
+        const source = new EventSource(bell.dataset.src);
+        source.addEventListener("unread", event => tell({ told: JSON.parse(event.data) }));
+        return source;
+      },
+      act: ({ told }) => {
+        known = told;
+        bell.textContent = told.more_unread ? "99+" : told.unread;
+        bell.hidden = !told.unread && !told.more_unread;
+        if (location.pathname === "/inbox" && !location.search) refresh();
+      },
+      answer: () => known && { told: known },
     });
-    const begin = () => {
-      const leaving = new AbortController(), signal = leaving.signal;
-      addEventListener("pagehide", () => leaving.abort(), { once: true });
-      if (!others || !navigator.locks) { listen(signal); return; }
-      others.postMessage({});
-      navigator.locks.request(name, { signal }, () => listen(signal)).catch(() => {});
-    };
-    begin();
-    addEventListener("pageshow", event => { if (event.persisted) begin(); });
   }
 
   // Charts: one stop for the tab key, arrows walk, touch keeps a read-out open.

@@ -21,7 +21,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::TimeDelta;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -44,12 +43,8 @@ pub use secrets::{Secrets, new_signing_key};
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// A lane that could not go on is opened again after this.
 const AFTER_ERROR: Duration = Duration::from_secs(5);
-/// Deliveries are kept this long, with every try.
-const KEEP: TimeDelta = TimeDelta::days(30);
 /// A whole message, of however many exchanges: with this, one that is begun in time ends before its lease does.
 const LONGEST: Duration = Duration::from_secs(40);
-/// Looks between two clean-ups: ten minutes.
-const TIDY_EVERY: u64 = 2400;
 
 /// What the senders work with.
 #[derive(Clone)]
@@ -192,18 +187,10 @@ type Lanes = Arc<Mutex<HashMap<(TenantId, String), Option<Instant>>>>;
 async fn serve(tools: Tools, mut ending: watch::Receiver<bool>) {
     let lanes = Lanes::default();
     let mut open = JoinSet::new();
-    for looks in 0_u64.. {
-        if !rest(&mut ending, LOOK_EVERY).await {
-            break;
-        }
+    while rest(&mut ending, LOOK_EVERY).await {
         while open.try_join_next().is_some() {}
         if let Err(error) = open_lanes(&tools, &lanes, &mut open, &ending).await {
             tracing::warn!(%error, "looking for messages to send failed: {error}");
-        }
-        if looks % TIDY_EVERY == 0
-            && let Err(error) = tidy(&tools.store).await
-        {
-            tracing::warn!(%error, "cleaning up deliveries failed: {error}");
         }
     }
     while open.join_next().await.is_some() {}
@@ -241,13 +228,6 @@ fn taken(lanes: &Lanes, key: &(TenantId, String)) -> Option<Instant> {
         Some(None) => None,
         turn => Some(turn.flatten().unwrap_or_else(Instant::now)),
     }
-}
-
-async fn tidy(store: &Store) -> Result<(), StoreError> {
-    for tenant in store.tenants().await? {
-        while store.tidy_deliveries(tenant.id, KEEP).await? {}
-    }
-    Ok(())
 }
 
 /// A message for tests of what is made of it.

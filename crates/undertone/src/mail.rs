@@ -21,7 +21,7 @@ use undertone_store::secrets::Secret;
 
 use crate::config::Config;
 use crate::error::CliError;
-use crate::llm::web::known_here;
+use crate::llm::web::{cause, known_here};
 
 pub use letter::{Letter, Told};
 #[cfg(test)]
@@ -76,9 +76,10 @@ impl Mailer {
         })?;
         let host = config.smtp_host.as_str();
         let is_near = matches!(host, "localhost" | "127.0.0.1" | "::1");
+        let trusts = || parameters(host, known).map_err(|told| wrong("smtp_host", told));
         let (tls, usual) = match config.smtp_security {
-            SmtpSecurity::Starttls => (Tls::Required(parameters(host, known)?), 587),
-            SmtpSecurity::Tls => (Tls::Wrapper(parameters(host, known)?), 465),
+            SmtpSecurity::Starttls => (Tls::Required(trusts()?), 587),
+            SmtpSecurity::Tls => (Tls::Wrapper(trusts()?), 465),
             SmtpSecurity::None if config.smtp_user.is_empty() || is_near => (Tls::None, 25),
             SmtpSecurity::None => {
                 let told = "a password is sent over TLS only; choose starttls or tls, or leave smtp_user out";
@@ -134,7 +135,7 @@ impl Mailer {
 }
 
 /// Whom TLS trusts: those whom browsers trust, and those the machine knows; see [`crate::llm::Web`].
-fn parameters(host: &str, known: &[CertificateDer<'static>]) -> Result<TlsParameters, CliError> {
+fn parameters(host: &str, known: &[CertificateDer<'static>]) -> Result<TlsParameters, String> {
     let mut builder =
         TlsParameters::builder(host.to_owned()).certificate_store(CertificateStore::WebpkiRoots);
     for known in known {
@@ -145,29 +146,20 @@ fn parameters(host: &str, known: &[CertificateDer<'static>]) -> Result<TlsParame
             builder = builder.add_root_certificate(certificate);
         }
     }
-    let failed = |e: lettre::transport::smtp::Error| {
-        CliError::Failed(format!("the configuration can not be used: smtp_host: {}", told(&e)))
-    };
-    builder.build_rustls().map_err(failed)
+    builder.build_rustls().map_err(|error| told(&error))
 }
 
 /// What went wrong, without what the server says: it may name people.
 fn told(error: &lettre::transport::smtp::Error) -> String {
-    use std::error::Error;
     if let Some(code) = error.status() {
         return format!("the SMTP server answered {code}");
-    }
-    let mut cause: &dyn Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
     }
     let kind = match () {
         () if error.is_timeout() => "does not answer in time",
         () if error.is_tls() => "shows no certificate that is trusted, or speaks no TLS",
         () => "can not be talked to",
     };
-    let cause: String = cause.to_string().chars().filter(|c| !c.is_control()).take(200).collect();
-    format!("the SMTP server {kind}: {cause}")
+    format!("the SMTP server {kind}: {}", cause(error))
 }
 
 #[cfg(test)]

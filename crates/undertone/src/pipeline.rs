@@ -4,6 +4,7 @@
 mod aside;
 mod asking;
 mod backfill;
+mod cleaning;
 mod decide;
 pub mod keeper;
 mod publish;

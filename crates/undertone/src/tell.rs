@@ -12,50 +12,19 @@ use undertone_core::notification::{Category, Happening, told};
 use undertone_store::notices::{Recipient, Telling, Untold, UntoldEvent};
 use undertone_store::{Store, StoreError, TenantId};
 
-use crate::clock::rest;
 use crate::deliver::Stream;
 use crate::turns::Turns;
 use crate::visibility;
 
 /// How often is looked for events that people were not told of.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// After an error it is looked this much later.
-const AFTER_ERROR: Duration = Duration::from_secs(1);
 /// What happened longer ago is told to nobody any more: it came from a database that was long away.
 const STALE: TimeDelta = TimeDelta::days(7);
-/// Notices are kept this long.
-const KEEP: TimeDelta = TimeDelta::days(30);
-/// Looks between two clean-ups: ten minutes.
-const TIDY_EVERY: u64 = 6000;
 
 /// Tells people until the service ends. Several nodes may: each event is told by one.
-pub async fn serve(store: Store, stream: Stream, mut ending: watch::Receiver<bool>) {
-    let mut turns = Turns::new("telling people");
-    let mut pause = LOOK_EVERY;
-    for looks in 0_u64.. {
-        if !rest(&mut ending, pause).await {
-            return;
-        }
-        pause = match some_of_each(&store, &stream, &mut turns).await {
-            Ok(true) => Duration::ZERO,
-            Ok(false) => LOOK_EVERY,
-            Err(error) => {
-                tracing::warn!(%error, "people could not be told of events: {error}");
-                AFTER_ERROR
-            }
-        };
-        if looks % TIDY_EVERY == 0
-            && let Err(error) = tidy(&store).await
-        {
-            tracing::warn!(%error, "cleaning up notices failed: {error}");
-        }
-    }
-}
-
-/// Tells the people of each tenant of some of what has its place by now; answers whether there may be more.
-async fn some_of_each(store: &Store, stream: &Stream, turns: &mut Turns) -> Result<bool, StoreError> {
-    let tenants = store.tenants_with_untold().await?;
-    Ok(turns.round(tenants, |tenant| tell_some(store, stream, tenant)).await)
+pub async fn serve(store: Store, stream: Stream, ending: watch::Receiver<bool>) {
+    let some = |tenant| tell_some(&store, &stream, tenant);
+    Turns::new("telling people").serve(ending, LOOK_EVERY, || store.tenants_with_untold(), some).await;
 }
 
 /// Tells everybody of everything that has its place by now.
@@ -63,13 +32,6 @@ async fn some_of_each(store: &Store, stream: &Stream, turns: &mut Turns) -> Resu
 pub async fn look(store: &Store, stream: &Stream) -> Result<(), StoreError> {
     for tenant in store.tenants_with_untold().await? {
         while tell_some(store, stream, tenant).await? {}
-    }
-    Ok(())
-}
-
-async fn tidy(store: &Store) -> Result<(), StoreError> {
-    for tenant in store.tenants().await? {
-        while store.tidy_notices(tenant.id, KEEP).await? {}
     }
     Ok(())
 }
@@ -170,7 +132,12 @@ fn without_feelings(mut payload: Value) -> Value {
     payload
 }
 
-/// The place of this service where a person does something about it.
+/// A link to `path`; none where `public_url`, the address under which people reach the service, is empty.
+pub fn link(public_url: &str, path: &str) -> Option<String> {
+    (!public_url.is_empty()).then(|| format!("{public_url}{path}"))
+}
+
+/// The place of this service where a person does something about it: a path.
 pub fn place(payload: &Value) -> Option<String> {
     payload["alert_id"].as_str().map(|alert| format!("/inbox#alert-{alert}"))
 }

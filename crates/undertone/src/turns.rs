@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 use undertone_store::{StoreError, TenantId};
 
-/// A tenant whose slice failed is left alone for this long.
+use crate::clock::rest;
+
+/// A tenant whose slice failed is left alone for this long; after it could not be looked for tenants it is looked this much later.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
 /// Whose turn it is.
@@ -21,6 +24,33 @@ impl Turns {
     /// Turns at doing `what`, such as “placing events”.
     pub fn new(what: &'static str) -> Self {
         Self { what, after_error: AFTER_ERROR, resting: HashMap::new() }
+    }
+
+    /// Serves the `tenants` that have something to do until the service ends: a `slice` of each, as in [`Turns::round`], and the next at once
+    /// while there may be more, or `every` so often. Several nodes may. Errors are logged.
+    pub async fn serve<T, F>(
+        mut self,
+        mut ending: watch::Receiver<bool>,
+        every: Duration,
+        tenants: impl Fn() -> T,
+        slice: impl Fn(TenantId) -> F,
+    ) where
+        T: Future<Output = Result<Vec<TenantId>, StoreError>>,
+        F: Future<Output = Result<bool, StoreError>>,
+    {
+        let mut pause = every;
+        while rest(&mut ending, pause).await {
+            pause = match tenants().await {
+                Ok(tenants) => {
+                    let more = self.round(tenants, &slice).await;
+                    if more { Duration::ZERO } else { every }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "{} failed for a moment: {error}", self.what);
+                    self.after_error
+                }
+            };
+        }
     }
 
     /// One slice of each tenant's work; answers whether there may be more. Errors are logged.
@@ -50,9 +80,34 @@ impl Turns {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
 
     use super::*;
+
+    #[tokio::test]
+    async fn whoever_may_have_more_is_served_at_once_and_only_until_the_end() {
+        let every = Duration::from_secs(1);
+        let (end, ending) = watch::channel(false);
+        let (looks, slices) = (Cell::new(0), Cell::new(0));
+        let tenants = async || {
+            looks.set(looks.get() + 1);
+            match looks.get() {
+                1 => Err(StoreError::Conflict("broken".to_owned())),
+                _ => Ok(vec![TenantId(1)]),
+            }
+        };
+        let slice = async |_| {
+            slices.set(slices.get() + 1);
+            end.send_replace(slices.get() == 3);
+            Ok(slices.get() < 3)
+        };
+        let mut turns = Turns::new("testing");
+        turns.after_error = Duration::from_millis(1);
+        let began = Instant::now();
+        turns.serve(ending, every, tenants, slice).await;
+        assert_eq!((looks.get(), slices.get()), (4, 3));
+        assert!((every..every * 2).contains(&began.elapsed()), "it waits before the first look alone");
+    }
 
     #[tokio::test]
     async fn nobody_is_held_up_by_another() {

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use undertone_testkit::process::Service;
+use undertone_testkit::process::{Service, configure};
 use undertone_testkit::receiver::{Receiver, Reply};
 
 struct Bench {
@@ -18,11 +18,7 @@ impl Bench {
     /// With a master key, and messages to this machine allowed.
     fn new() -> Self {
         let bench = Self { folder: tempfile::tempdir().unwrap() };
-        let key = bench.folder.path().join("master.key");
-        let config = format!("master_key_file = '{}'\nallowed_networks = [\"127.0.0.0/8\"]\n", key.display());
-        std::fs::write(bench.folder.path().join("undertone.toml"), "").unwrap();
-        bench.done(&["secrets", "new-key", key.to_str().unwrap()]);
-        std::fs::write(bench.folder.path().join("undertone.toml"), config).unwrap();
+        configure(Path::new(env!("CARGO_BIN_EXE_undertone")), bench.folder.path(), "");
         bench
     }
 
@@ -82,7 +78,11 @@ fn a_file_is_planned_applied_and_exported() {
     assert!(bench.done(&["destinations", "list", "acme"]).contains("acme has no destination"));
 
     let applied = bench.apply(file, &["--yes"]);
-    assert!(applied.contains("Done.") && applied.contains("Nobody is told of alerts"), "{applied}");
+    assert!(
+        applied.contains("Done.")
+            && applied.contains("alerts go to specific users and none is selected: nobody is told;"),
+        "{applied}"
+    );
     assert!(bench.apply(file, &["--yes"]).contains("nothing to change"));
     let exported = bench.done(&["export", "acme"]);
     assert!(bench.apply(&exported, &["--yes", "--prune"]).contains("nothing to change"), "{exported}");

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use undertone_testkit::process::Service;
+use undertone_testkit::process::{Service, call, configure, until};
 use undertone_testkit::receiver::{Receiver, Reply};
 
 /// What nothing else in any file holds: a word of the customer's, their name, their address, and what people wrote of them.
@@ -23,11 +23,8 @@ impl Bench {
     /// With a master key, and messages to this machine allowed.
     fn new() -> Self {
         let bench = Self { folder: tempfile::tempdir().unwrap() };
-        let key = bench.path("data/master.key");
         std::fs::create_dir(bench.path("data")).unwrap();
-        bench.done(&["secrets", "new-key", key.to_str().unwrap()]);
-        let config = format!("master_key_file = '{}'\nallowed_networks = [\"127.0.0.0/8\"]\n", key.display());
-        std::fs::write(bench.path("data/undertone.toml"), config).unwrap();
+        configure(Path::new(env!("CARGO_BIN_EXE_undertone")), &bench.path("data"), "");
         bench
     }
 
@@ -71,18 +68,7 @@ struct Api<'a> {
 
 impl Api<'_> {
     fn call(&self, method: &str, path: &str, body: &Value) -> (u16, String) {
-        let request = ureq::http::Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.service.address))
-            .header("Authorization", format!("Bearer {}", self.key))
-            .header("Content-Type", "application/json")
-            .body(if body.is_null() { String::new() } else { body.to_string() });
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .allow_non_standard_methods(true)
-            .build();
-        let mut answer = agent.new_agent().run(request.unwrap()).unwrap();
-        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+        call(&self.service.address, &self.key, (method, path), body)
     }
 
     fn text(&self, method: &str, path: &str, body: &Value) -> String {
@@ -163,7 +149,6 @@ fn let_them_go_everywhere(api: &Api<'_>, receiver: &Receiver) {
     assert!(canary_in(scored["sentiment"].to_string().as_bytes()).is_some(), "its verdict quotes: {scored}");
 
     // Told to who takes it and to who answers with what it was told.
-    let deadline = Instant::now() + Duration::from_mins(1);
     let told = || {
         let taken = receiver.taken();
         let quoting = |end: &str| {
@@ -171,10 +156,7 @@ fn let_them_go_everywhere(api: &Api<'_>, receiver: &Receiver) {
         };
         quoting("/takes") && quoting("/refuses")
     };
-    while !told() {
-        assert!(Instant::now() < deadline, "nobody was told; messages that came: {}", receiver.count());
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    until("who takes and who refuses is told", Duration::from_mins(1), told);
     let destinations = api.get("/api/v1/destinations");
     let bad = destinations["destinations"].as_array().unwrap().iter().find(|d| d["name"] == "Bad").unwrap();
     let path = format!("/api/v1/destinations/{}/deliveries", bad["id"].as_str().unwrap());
@@ -250,14 +232,10 @@ fn of_an_erased_customer_no_byte_is_left_on_the_machine_or_in_later_exports() {
     let receipt = api
         .until(&format!("/api/v1/erasures/{id}"), "it is scrubbed", |told| told["scrubbed_at"].is_string());
     assert_eq!((&receipt["stage"], &receipt["removed"]["interactions"]), (&json!("done"), &json!(2)));
-    let deadline = Instant::now() + Duration::from_mins(1);
     let heard = |request: &undertone_testkit::receiver::Request| {
         request.json()["type"] == "customer.erased" && canary_in(&request.body).is_none()
     };
-    while !receiver.taken().iter().any(heard) {
-        assert!(Instant::now() < deadline, "who holds copies is told");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    until("who holds copies is told", Duration::from_mins(1), || receiver.taken().iter().any(heard));
 
     // Everything that can be exported or listed from now on.
     for (name, path) in [

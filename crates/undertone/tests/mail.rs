@@ -4,12 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, Database};
 use serde_json::{Value, json};
 use undertone_testkit::certificates::{localhost, pem};
-use undertone_testkit::process::{Service, run};
+use undertone_testkit::process::{Service, run, until};
 use undertone_testkit::smtp::{Fault, Security, Smtp, Taken};
 
 fn program() -> &'static Path {
@@ -83,14 +83,6 @@ impl Site {
     }
 }
 
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < Duration::from_mins(2), "{what}: not within two minutes");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 /// The alert that a letter is about.
 fn alert(letter: &Taken) -> String {
     let whole = letter.text.replace("=\r\n", "");
@@ -113,11 +105,11 @@ fn no_letter_is_lost_when_it_is_killed_while_it_sends() {
     let kills = [1, 4, 8];
     for taken in kills {
         // The server has it, and takes its time to say so.
-        until("the next letter", || server.taken().len() >= taken);
+        until("the next letter", Duration::from_mins(2), || server.taken().len() >= taken);
         site.crash();
     }
     server.fail(None);
-    until("every alert has its letter", || site.mails("sent") == LETTERS as u64);
+    until("every alert has its letter", Duration::from_mins(2), || site.mails("sent") == LETTERS as u64);
     assert_eq!(site.mails("pending"), 0);
 
     let mut letters: BTreeMap<String, Vec<Taken>> = BTreeMap::new();

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::{Value, json};
+use undertone_testkit::process::call;
 
 /// Every key of a provider in these tests begins so; nothing else does.
 const MARKER: &str = "marker-51c0";
@@ -113,18 +114,7 @@ impl Service {
     }
 
     fn call(&self, method: &str, path: &str, key: &str, body: &Value) -> (u16, String) {
-        let request = ureq::http::Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.1))
-            .header("Authorization", format!("Bearer {key}"))
-            .header("Content-Type", "application/json")
-            .body(if body.is_null() { String::new() } else { body.to_string() });
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .allow_non_standard_methods(true)
-            .build();
-        let mut answer = agent.new_agent().run(request.unwrap()).unwrap();
-        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+        call(&self.1, key, (method, path), body)
     }
 }
 

@@ -172,7 +172,7 @@ impl LlmScorer {
 
     async fn score_all(&self, batch: Batch) -> Vec<Result<Verdict, NoVerdict>> {
         let model = batch.model.as_deref().unwrap_or(&self.endpoint.model);
-        let requests = together(&batch.utterances, self.manner.together.clamp(1, MOST_TOGETHER));
+        let requests = together(&batch.utterances, self.manner.together);
         let asked = requests.into_iter().map(|request| self.ask(request, &batch.knowledge, model));
         // Each text is answered once, by the last request that was about it.
         let mut answers = join_all(asked).await.concat();
@@ -284,28 +284,14 @@ impl Asked<'_> {
     }
 }
 
-/// Texts in the order they came, cut into requests of at most `most`; one that gives orders to the scorer goes alone, so that no other text's
+/// Texts in the order they came, cut into requests by [`batch::group`]; one that gives orders to the scorer goes alone, so that no other text's
 /// answer follows them. One redactor serves a whole request, so that a placeholder stands for one value there.
 fn together(utterances: &[Utterance], most: usize) -> Vec<Vec<Asked<'_>>> {
-    let (mut requests, mut alone): (Vec<Vec<(usize, &Utterance)>>, Vec<_>) = Default::default();
-    let mut bytes = 0;
-    for (at, utterance) in utterances.iter().enumerate() {
-        if answer::is_suspicious(utterance) {
-            alone.push(vec![(at, utterance)]);
-            continue;
-        }
-        let length = utterance.text.len();
-        if let Some(last) =
-            requests.last_mut().filter(|last| last.len() < most && bytes + length <= MOST_BYTES)
-        {
-            last.push((at, utterance));
-        } else {
-            bytes = 0;
-            requests.push(vec![(at, utterance)]);
-        }
-        bytes += length;
-    }
-    requests.into_iter().chain(alone).map(redacted).collect()
+    let (alone, common): (Vec<_>, Vec<_>) =
+        utterances.iter().enumerate().partition(|(_, utterance)| answer::is_suspicious(utterance));
+    let lengths: Vec<_> = common.iter().map(|(_, utterance)| (utterance.text.len(), false)).collect();
+    let requests = batch::group(&lengths, most).into_iter().map(|range| common[range].to_vec());
+    requests.chain(alone.into_iter().map(|one| vec![one])).map(redacted).collect()
 }
 
 /// The texts of a request, without what names a person.

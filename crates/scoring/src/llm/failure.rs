@@ -18,7 +18,7 @@ const LONGEST_MESSAGE: usize = 240;
 /// A word without a space that is as long as this may be a key.
 const KEY_LENGTH: usize = 32;
 /// Whether a refusal still stands is found out after this long, where the provider does not say until when.
-const REFUSED: TimeDelta = TimeDelta::minutes(5);
+pub const REFUSED: TimeDelta = TimeDelta::minutes(5);
 
 /// Whose fault it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,6 +11,9 @@ use crate::outbox::{self, Caused};
 use crate::statement::{for_update, sql};
 use crate::{Result, Store, StoreError, TenantId};
 
+/// Characters of the reason that an alert is done with, at most.
+pub const MOST_NOTE: usize = 1000;
+
 /// What somebody does with an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Move<'a> {
@@ -20,7 +23,7 @@ pub enum Move<'a> {
     Assign(&'a str),
     /// It is quiet until then.
     Snooze(DateTime<Utc>),
-    /// It is done with, for this reason.
+    /// It is done with, for this reason of [`MOST_NOTE`] characters at most; whoever asks sees to that.
     Resolve(Option<&'a str>),
 }
 

@@ -4,7 +4,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, FromQueryResult, Value};
 
 use super::Destination;
-use crate::outbox;
 use crate::statement::{pieces, skip_locked, sql};
 use crate::{Result, Store, TenantId};
 
@@ -35,8 +34,8 @@ pub(crate) struct NewDelivery<'a> {
     pub(crate) id: String,
     /// Where to, by id.
     pub(crate) destination: &'a str,
-    /// What is told.
-    pub(crate) event: &'a outbox::Row,
+    /// What is told: the event's id.
+    pub(crate) event: &'a str,
     /// 0, or the how manieth replay it is.
     pub(crate) replay: i64,
     /// When it is made.
@@ -46,24 +45,19 @@ pub(crate) struct NewDelivery<'a> {
 }
 
 impl NewDelivery<'_> {
-    fn row(&self, tenant: TenantId) -> [Value; 11] {
+    fn row(&self) -> [Value; 6] {
         [
-            tenant.0.into(),
             self.id.as_str().into(),
             self.destination.into(),
-            self.event.id.as_str().into(),
-            self.event.event.as_str().into(),
-            self.event.subject_id.as_str().into(),
+            self.event.into(),
             self.replay.into(),
-            "pending".into(),
-            0_i64.into(),
             self.due_at.into(),
             self.at.into(),
         ]
     }
 }
 
-/// Writes deliveries; one that is there already stays as it is. Answers how many were not.
+/// Writes deliveries of events that stand in the outbox; one that is there already stays as it is. Answers how many were not.
 pub(crate) async fn insert(
     on: &impl ConnectionTrait,
     tenant: TenantId,
@@ -71,9 +65,12 @@ pub(crate) async fn insert(
 ) -> Result<u64> {
     let mut made = 0;
     for piece in pieces(deliveries) {
+        // What the event knows is copied there, and not sent to the database once for each destination.
         made += sql("INSERT INTO delivery (tenant_id, id, destination_id, event_id, event, subject_id, replay, state, attempts, next_at, \
-             created_at) VALUES ? ON CONFLICT DO NOTHING")
-        .rows(piece.iter().map(|one| one.row(tenant)))
+             created_at) SELECT o.tenant_id, v.column1, v.column2, o.id, o.event, o.subject_id, v.column4, 'pending', 0, v.column5, v.column6 \
+             FROM (VALUES ?) AS v JOIN outbox o ON o.id = v.column3 WHERE o.tenant_id = ? ON CONFLICT DO NOTHING")
+        .rows(piece.iter().map(NewDelivery::row))
+        .bind(tenant.0)
         .run(on)
         .await?;
     }

@@ -84,6 +84,24 @@ pub struct FinishedDelivery {
     pub chance: f64,
 }
 
+impl FinishedDelivery {
+    /// Where the message stands now: its state, when it is due, and how its tries are corrected.
+    fn state(&self, now: DateTime<Utc>) -> (&'static str, DateTime<Utc>, i64) {
+        match &self.sent {
+            Sent::Delivered => ("delivered", now, 0),
+            Sent::Refused(_) | Sent::Withheld(_) | Sent::Gone(_) => ("failed", now, 0),
+            Sent::Untried => ("pending", now, -1),
+            Sent::Throttled(after, _) => ("pending", now + *after, -1),
+            Sent::Failed(_) => {
+                match next_try(now, self.claimed.created_at, self.claimed.attempts, self.chance) {
+                    Some(next) => ("pending", next, 0),
+                    None => ("failed", now, 0),
+                }
+            }
+        }
+    }
+}
+
 /// When the next try follows on try `attempts`; `None`: there is none.
 fn next_try(
     now: DateTime<Utc>,
@@ -116,36 +134,7 @@ impl Store {
         let tx = self.begin().await?;
         let now = self.now();
         let destination = one(&tx, tenant, destination, for_update(self.backend())).await?;
-        let mut kept = 0;
-        for done in finished {
-            let (state, next_at, attempts) = match &done.sent {
-                Sent::Delivered => ("delivered", now, 0),
-                Sent::Refused(_) | Sent::Withheld(_) | Sent::Gone(_) => ("failed", now, 0),
-                Sent::Untried => ("pending", now, -1),
-                Sent::Throttled(after, _) => ("pending", now + *after, -1),
-                Sent::Failed(_) => {
-                    match next_try(now, done.claimed.created_at, done.claimed.attempts, done.chance) {
-                        Some(next) => ("pending", next, 0),
-                        None => ("failed", now, 0),
-                    }
-                }
-            };
-            let finished_at = (state != "pending").then_some(now);
-            kept += sql("UPDATE delivery SET state = ?, next_at = ?, attempts = attempts + ?, last_status = ?, last_error = ?, \
-                 finished_at = ?, lease_owner = NULL WHERE tenant_id = ? AND id = ? AND lease_owner = ? AND attempts = ? AND state = 'pending'")
-            .bind(state)
-            .bind(next_at)
-            .bind(attempts)
-            .bind(done.status.map(i64::from))
-            .bind(done.sent.error())
-            .bind(finished_at)
-            .bind(tenant.0)
-            .bind(&done.claimed.id)
-            .bind(owner)
-            .bind(done.claimed.attempts)
-            .run(&tx)
-            .await? as usize;
-        }
+        let kept = keep_states(&tx, tenant, (owner, now), finished).await?;
         log_attempts(&tx, tenant, finished).await?;
         if let Some(destination) = destination {
             self.judge(&tx, tenant, &destination, finished).await?;
@@ -185,11 +174,13 @@ impl Store {
         let Some(told) = failed.or(throttled).or(refused) else { return Ok(()) };
         // Whoever refuses messages is there: it is not left alone, and has no time to resume.
         let was_refusing = destination.failing_since.is_some() && destination.resume_at.is_none();
+        // What was under way when it failed tells nothing more of it.
+        let is_left_alone = destination.resume_at.is_some_and(|at| at > now);
         let before = destination.failures;
         let (failed_before, refused_before) = if was_refusing { (0, before) } else { (before, 0) };
         let (failures, resume_at) = match told.sent {
             Sent::Failed(_) => {
-                let failures = failed_before + 1;
+                let failures = if is_left_alone { failed_before.max(1) } else { failed_before + 1 };
                 (failures, Some(now + pause(failures)).max(throttled_until))
             }
             Sent::Throttled(..) => (failed_before, throttled_until),
@@ -271,6 +262,44 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Keeps where each message stands, if `owner` still holds it; answers how many.
+async fn keep_states(
+    tx: &DatabaseTransaction,
+    tenant: TenantId,
+    (owner, now): (&str, DateTime<Utc>),
+    finished: &[FinishedDelivery],
+) -> Result<usize> {
+    let rows: Vec<[Value; 8]> = finished
+        .iter()
+        .map(|done| {
+            let (state, next_at, attempts) = done.state(now);
+            let finished_at = (state != "pending").then_some(now);
+            [
+                done.claimed.id.as_str().into(),
+                done.claimed.attempts.into(),
+                state.into(),
+                next_at.into(),
+                attempts.into(),
+                done.status.map(i64::from).into(),
+                done.sent.error().into(),
+                finished_at.into(),
+            ]
+        })
+        .collect();
+    let mut kept = 0;
+    for piece in pieces(&rows) {
+        kept += sql("UPDATE delivery SET state = v.column3, next_at = v.column4, attempts = delivery.attempts + v.column5, last_status = v.column6, \
+             last_error = v.column7, finished_at = v.column8, lease_owner = NULL FROM (VALUES ?) AS v WHERE delivery.tenant_id = ? \
+             AND delivery.id = v.column1 AND delivery.attempts = v.column2 AND delivery.lease_owner = ? AND delivery.state = 'pending'")
+        .rows(piece.iter().cloned())
+        .bind(tenant.0)
+        .bind(owner)
+        .run(tx)
+        .await?;
+    }
+    Ok(usize::try_from(kept).unwrap_or(usize::MAX))
 }
 
 async fn log_attempts(

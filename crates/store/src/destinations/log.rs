@@ -110,28 +110,12 @@ pub struct Replayed {
 #[derive(FromQueryResult)]
 struct Old {
     event_id: String,
-    event: String,
-    subject_id: String,
     created_at: DateTime<Utc>,
     last_replay: i64,
 }
 
-impl Old {
-    /// The event, as far as a delivery needs it, and the how manieth replay the next one is.
-    fn again(self) -> (outbox::Row, i64) {
-        let event = outbox::Row {
-            id: self.event_id,
-            event: self.event,
-            subject_id: self.subject_id,
-            to_webhooks: true,
-            created_at: self.created_at,
-        };
-        (event, self.last_replay + 1)
-    }
-}
-
 /// What an [`Old`] is read from. A delivery is among those of its event, so there is a last replay.
-const OLD: &str = "SELECT d.event_id, d.event, d.subject_id, d.created_at, (SELECT MAX(x.replay) FROM delivery x WHERE x.tenant_id = d.tenant_id \
+const OLD: &str = "SELECT d.event_id, d.created_at, (SELECT MAX(x.replay) FROM delivery x WHERE x.tenant_id = d.tenant_id \
     AND x.destination_id = d.destination_id AND x.event_id = d.event_id) AS last_replay \
     FROM delivery d JOIN outbox o ON o.tenant_id = d.tenant_id AND o.id = d.event_id ";
 
@@ -210,8 +194,8 @@ impl Store {
             ));
         };
         let (at, destination) = (self.now(), found.destination_id.as_str());
-        let (event, replay) = old.again();
-        let again = NewDelivery { id: self.new_id(at), destination, event: &event, replay, at, due_at: at };
+        let (id_again, replay) = (self.new_id(at), old.last_replay + 1);
+        let again = NewDelivery { id: id_again, destination, event: &old.event_id, replay, at, due_at: at };
         if insert(&tx, act.tenant, std::slice::from_ref(&again)).await? == 0 {
             return Err(StoreError::Conflict("somebody else is sending it again at this moment".to_owned()));
         }
@@ -244,14 +228,14 @@ impl Store {
         .await?;
         let next_from = found.get(MOST).map(|next| next.created_at);
         let at = self.now();
-        let events: Vec<(outbox::Row, i64)> = found.into_iter().take(MOST).map(Old::again).collect();
-        let again: Vec<NewDelivery<'_>> = events
+        let again: Vec<NewDelivery<'_>> = found
             .iter()
-            .map(|(event, replay)| NewDelivery {
+            .take(MOST)
+            .map(|old| NewDelivery {
                 id: self.new_id(at),
                 destination,
-                event,
-                replay: *replay,
+                event: &old.event_id,
+                replay: old.last_replay + 1,
                 at,
                 due_at: at,
             })
@@ -279,7 +263,7 @@ impl Store {
         // Somebody waits for it: it goes before all others, also while the destination is left alone.
         let due_at = destination.created_at;
         let message =
-            NewDelivery { id: self.new_id(at), destination: id, event: &event, replay: 0, at, due_at };
+            NewDelivery { id: self.new_id(at), destination: id, event: &event.id, replay: 0, at, due_at };
         insert(&tx, act.tenant, std::slice::from_ref(&message)).await?;
         audit::note(self, &tx, act, ("destination_tested", id), &json!({"name": destination.name})).await?;
         tx.commit().await?;

@@ -10,6 +10,7 @@ async fn suite(url: String) {
     who_refuses_everything_is_told_of_and_switched_off(&bench).await;
     who_asks_for_patience_for_ever_is_switched_off(&bench).await;
     what_was_not_sent_says_nothing_of_the_receiver(&bench).await;
+    what_was_under_way_when_it_failed_counts_once(&bench).await;
     an_end_does_not_overtake_its_beginning(&bench).await;
 }
 
@@ -134,6 +135,40 @@ async fn what_was_not_sent_says_nothing_of_the_receiver(bench: &Bench) {
     );
     let gave_up = Which { state: Some(DeliveryState::Failed), most: 50, ..Which::default() };
     assert_eq!(bench.store.deliveries(tenant.id, &to.id, gave_up).await.unwrap().len(), 4);
+}
+
+async fn what_was_under_way_when_it_failed_counts_once(bench: &Bench) {
+    let (tenant, to) = bench.with_scores("once").await;
+    bench.more(&tenant, 3).await;
+    let mut held = Vec::new();
+    for owner in ["a", "b", "c"] {
+        let now = bench.now(&to, &tenant).await;
+        let lease = TimeDelta::seconds(90);
+        held.push((owner, bench.store.claim_deliveries(tenant.id, &now, (owner, lease), 1).await.unwrap()));
+    }
+    for (owner, claimed) in held {
+        let finished: Vec<FinishedDelivery> = claimed
+            .into_iter()
+            .map(|claimed| FinishedDelivery {
+                claimed,
+                sent: failed(0),
+                status: None,
+                began_at: bench.store.now(),
+                millis: 1,
+                chance: 0.0,
+            })
+            .collect();
+        let kept = bench.store.finish_deliveries(tenant.id, &to.id, owner, &finished).await.unwrap();
+        assert_eq!(kept, 1);
+        assert_eq!(
+            bench.now(&to, &tenant).await.failures,
+            1,
+            "one failure is one, however many were under way"
+        );
+    }
+    bench.advance(10);
+    bench.send(&tenant, &to.id, failed).await;
+    assert_eq!(bench.now(&to, &tenant).await.failures, 2);
 }
 
 async fn an_end_does_not_overtake_its_beginning(bench: &Bench) {

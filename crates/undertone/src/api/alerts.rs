@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use undertone_core::visibility::Reason;
-use undertone_store::alerts::{Alert, AlertState, Move, Wanted};
+use undertone_store::alerts::{Alert, AlertState, MOST_NOTE, Move, Wanted};
 
 use super::body::{Json, Query, cut};
 use super::caller::{By, Caller};
@@ -17,8 +17,6 @@ use crate::visibility::{self, Eyes};
 /// Alerts on a page, unless asked otherwise, and at most.
 const PAGE: u16 = 50;
 const LONGEST_PAGE: u16 = 200;
-/// Characters of a note.
-const LONGEST_NOTE: usize = 1000;
 
 /// Which alerts.
 #[derive(Debug, Deserialize)]
@@ -55,7 +53,7 @@ pub async fn list(
         most: most + 1,
     };
     let mut found = app.store.alerts(caller.tenant_id(), &wanted).await?;
-    let next = cut(&mut found, most, |last| &last.id);
+    let next = cut(&mut found, most.into(), |last| &last.id);
     let shown = shown(&app, &caller, found).await?;
     Ok(axum::Json(json!({"alerts": shown, "next_cursor": next})))
 }
@@ -163,8 +161,8 @@ pub async fn resolve(
     Path(id): Path<String>,
     Json(said): Json<Said>,
 ) -> Result<axum::Json<Alert>, ApiError> {
-    if said.note.as_ref().is_some_and(|note| note.chars().count() > LONGEST_NOTE) {
-        return Err(ApiError::invalid_field("note", "it has 1000 characters at most"));
+    if said.note.as_ref().is_some_and(|note| note.chars().count() > MOST_NOTE) {
+        return Err(ApiError::invalid_field("note", format!("it has {MOST_NOTE} characters at most")));
     }
     act(&app, &caller, &id, said.version, Move::Resolve(said.note.as_deref())).await
 }
@@ -217,7 +215,7 @@ pub async fn incidents(
         return Ok(axum::Json(json!({"incidents": [], "next_cursor": null, "hidden": hidden})));
     }
     let mut found = app.store.incidents(caller.tenant_id(), before.as_deref(), most + 1).await?;
-    let next = cut(&mut found, most, |last| &last.id);
+    let next = cut(&mut found, most.into(), |last| &last.id);
     Ok(axum::Json(json!({"incidents": found, "next_cursor": next, "hidden": null})))
 }
 
@@ -236,7 +234,7 @@ pub async fn incident(
     let wanted =
         Wanted { incident: Some(&id), before: before.as_deref(), most: most + 1, ..Wanted::default() };
     let mut members = app.store.alerts(caller.tenant_id(), &wanted).await?;
-    let next = cut(&mut members, most, |last| &last.id);
+    let next = cut(&mut members, most.into(), |last| &last.id);
     let mut answer = json!(found);
     answer["alerts"] = json!(shown(&app, &caller, members).await?);
     answer["next_cursor"] = json!(next);

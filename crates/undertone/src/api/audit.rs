@@ -1,9 +1,7 @@
 //! The audit log: reading, verifying and exporting it. Whoever reads or exports it is in it.
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use chrono::{DateTime, Utc};
 use futures::stream;
 use serde::Deserialize;
@@ -11,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use undertone_store::audit::{Head, Verified};
 
-use super::body::Query;
+use super::body::{Query, file};
 use super::caller::Caller;
 use super::problem::{ApiError, BUSY, INVALID_QUERY};
 use crate::app::App;
@@ -141,19 +139,9 @@ pub async fn export(
     let eyes = Eyes::of(&app.store, &caller).await?;
     let export = Export::begin(&app.store, &caller.act(), wanted, format, Some(eyes)).await?;
     let pieces = stream::try_unfold(export, async |mut export| {
-        let piece = export.next().await;
-        // The answer has begun; it is cut off, and the reason is in the log.
-        let piece =
-            piece.inspect_err(|error| tracing::error!(%error, "an export of the audit log broke off"))?;
-        Ok::<_, undertone_store::StoreError>(piece.map(|piece| (piece, export)))
+        Ok::<_, undertone_store::StoreError>(export.next().await?.map(|piece| (piece, export)))
     });
-    let day = app.store.now().with_timezone(&caller.tenant.zone).format("%Y-%m-%d");
-    let name = format!("audit-{}-{day}.{}", caller.tenant.slug, format.extension());
-    let headers = [
-        (header::CONTENT_TYPE, format.media_type().to_owned()),
-        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
-    ];
-    Ok((headers, Body::from_stream(pieces)).into_response())
+    Ok(file(&app, &caller, ("audit", format), pieces))
 }
 
 #[cfg(test)]

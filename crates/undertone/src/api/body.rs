@@ -1,12 +1,22 @@
-//! Bodies, queries and pages of lists, refused in the shape of every other failure.
+//! Bodies, queries and pages of lists, refused in the shape of every other failure; and answers that are files.
 
+use std::fmt::Display;
+
+use axum::BoxError;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::header;
 use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use futures::{Stream, TryStreamExt};
 use serde::de::DeserializeOwned;
 
+use super::caller::Caller;
 use super::interactions::cursor_of;
 use super::problem::{ApiError, INVALID, INVALID_JSON, INVALID_QUERY, TOO_LARGE, UNSUPPORTED};
+use crate::app::App;
+use crate::audit::Format;
 
 /// A JSON body.
 pub struct Json<T>(pub T);
@@ -45,10 +55,32 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 }
 
 /// Cuts what was found down to `most`, where one more was asked for; answers the cursor of the next page, if there is one.
-pub fn cut<T>(found: &mut Vec<T>, most: u16, id: impl Fn(&T) -> &str) -> Option<String> {
-    let more = found.len() > usize::from(most);
-    found.truncate(most.into());
+pub fn cut<T>(found: &mut Vec<T>, most: usize, id: impl Fn(&T) -> &str) -> Option<String> {
+    let more = found.len() > most;
+    found.truncate(most);
     found.last().filter(|_| more).map(|last| cursor_of(id(last)))
+}
+
+/// The answer that is a file: `pieces` of `what` as they are read, under the name of tenant and day.
+pub fn file<B, E>(
+    app: &App,
+    caller: &Caller,
+    (what, format): (&'static str, Format),
+    pieces: impl Stream<Item = Result<B, E>> + Send + 'static,
+) -> Response
+where
+    B: Into<Bytes> + 'static,
+    E: Into<BoxError> + Display + 'static,
+{
+    let day = app.store.now().with_timezone(&caller.tenant.zone).format("%Y-%m-%d");
+    let name = format!("{what}-{}-{day}.{}", caller.tenant.slug, format.extension());
+    let headers = [
+        (header::CONTENT_TYPE, format.media_type().to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
+    ];
+    // The answer has begun; it is cut off, and the reason is in the log.
+    let pieces = pieces.inspect_err(move |error| tracing::error!(%error, "an export broke off: {what}"));
+    (headers, Body::from_stream(pieces)).into_response()
 }
 
 /// What the innermost error says; the outer ones only say that there is one.

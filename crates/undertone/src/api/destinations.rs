@@ -143,7 +143,7 @@ pub async fn deliveries(
     let before = place(page.cursor.as_deref())?;
     let which = Which { state: page.state, before: before.as_deref(), most: most + 1 };
     let mut found = app.store.deliveries(caller.tenant_id(), &id, which).await?;
-    let next = cut(&mut found, most, |last| &last.id);
+    let next = cut(&mut found, most.into(), |last| &last.id);
     Ok(axum::Json(json!({"deliveries": found, "next_cursor": next})))
 }
 

@@ -16,7 +16,7 @@ use undertone_store::interactions::{Filter, Listed};
 
 pub use export::export;
 
-use super::body::Query;
+use super::body::{Query, cut};
 use super::caller::Caller;
 use super::problem::{ApiError, CONFLICT, INTERNAL, INVALID_JSON, INVALID_QUERY, TOO_LARGE, UNSUPPORTED};
 use crate::app::App;
@@ -138,7 +138,7 @@ pub struct ListQuery {
 struct Wanted {
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<String>,
-    /// Our id.
+    /// Our id, once it is checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     customer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -148,17 +148,12 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// Reads state, customer (our id or the source's), source and id at the source.
-    async fn read(
-        app: &App,
-        caller: &Caller,
-        (state, customer, source, external_id): (
-            Option<String>,
-            Option<String>,
-            Option<String>,
-            Option<String>,
-        ),
-    ) -> Result<Self, ApiError> {
+    /// The same with our id of the customer, who may be named by the source's, and with a source wherever there is an id at one.
+    ///
+    /// # Errors
+    /// For a word that is no state, a source without an id at it, and a customer nobody knows.
+    async fn checked(self, app: &App, caller: &Caller) -> Result<Self, ApiError> {
+        let Self { state, customer, source, external_id } = self;
         let wrong = |told: &str| ApiError::new(INVALID_QUERY, told);
         if state.as_deref().is_some_and(|s| !matches!(s, "pending" | "scored" | "skipped" | "failed")) {
             return Err(wrong("state must be pending, scored, skipped or failed"));
@@ -199,13 +194,11 @@ pub async fn list(
         return Err(ApiError::new(INVALID_QUERY, "limit must be 1 to 500"));
     }
     let ListQuery { state, customer, source, external_id, cursor, .. } = query;
-    let wanted = Wanted::read(&app, &caller, (state, customer, source, external_id)).await?;
+    let wanted = Wanted { state, customer, source, external_id }.checked(&app, &caller).await?;
     let before = place(cursor.as_deref())?;
     let filter = wanted.filter(before.as_deref(), limit + 1);
     let mut items = app.store.interactions(caller.tenant_id(), &filter).await?;
-    let more = items.len() > limit as usize;
-    items.truncate(limit as usize);
-    let next = items.last().filter(|_| more).map(|item| cursor_of(&item.id));
+    let next = cut(&mut items, limit as usize, |item| &item.id);
     let ids: Vec<&str> = items.iter().map(|item| item.id.as_str()).collect();
     let sights = Eyes::of(&app.store, &caller).await?.on_interactions(&app.store, &ids).await?;
     let items: Vec<Value> = items.iter().map(|item| told(item, sights.of(&item.id))).collect();

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use undertone_core::Scope;
 use undertone_store::keys::{Key, NewKey};
 
-use super::body::{Json, Query};
+use super::body::{Json, Query, cut};
 use super::caller::Caller;
-use super::interactions::{cursor_of, place};
+use super::interactions::place;
 use super::problem::{ApiError, FORBIDDEN, FieldError, INVALID_QUERY};
 use super::secrets;
 use crate::app::App;
@@ -59,9 +59,7 @@ pub async fn list(
     }
     let after = place(query.cursor.as_deref())?;
     let mut keys = app.store.keys_after(caller.tenant_id(), after.as_deref(), limit + 1).await?;
-    let more = keys.len() > limit as usize;
-    keys.truncate(limit as usize);
-    let next = keys.last().filter(|_| more).map(|last| cursor_of(&last.id));
+    let next = cut(&mut keys, limit as usize, |last| &last.id);
     let now = app.store.now();
     let items: Vec<Value> = keys.iter().map(|key| told(key, now)).collect();
     Ok(axum::Json(json!({"items": items, "next_cursor": next})))

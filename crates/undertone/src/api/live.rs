@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-use axum::response::sse::Event;
+use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::Stream;
 use tokio::sync::watch;
 
@@ -14,6 +14,8 @@ use super::problem::ApiError;
 const LONGEST: Duration = Duration::from_mins(10);
 /// So often it is asked who looks, whatever comes.
 const LOOK_CLOSELY_EVERY: Duration = Duration::from_secs(10);
+/// So often it is said that the connection lives, where nothing else is.
+const LIVES_EVERY: Duration = Duration::from_secs(20);
 
 /// What a look found.
 pub enum Looked {
@@ -57,6 +59,14 @@ pub fn stream<F: Follow>(
         let event = open.next().await?;
         Some((Ok(event), open))
     })
+}
+
+/// The same as an answer, with a sign of life every twenty seconds.
+pub fn answer<F: Follow>(
+    follower: F,
+    ending: watch::Receiver<bool>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    Sse::new(stream(follower, ending)).keep_alive(KeepAlive::new().interval(LIVES_EVERY))
 }
 
 struct Open<F> {

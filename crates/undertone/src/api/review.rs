@@ -8,10 +8,10 @@ use undertone_core::visibility::Figures;
 use undertone_core::{Label, Permission, Score};
 use undertone_store::review::{Handed, Labelled, Outcomes, Page};
 
-use super::body::{Json, Query};
+use super::body::{Json, Query, cut};
 use super::caller::Caller;
 use super::cascade::Period;
-use super::interactions::{cursor_of, place};
+use super::interactions::place;
 use super::problem::{ApiError, FORBIDDEN, FieldError, INTERNAL, INVALID_QUERY};
 use crate::app::App;
 use crate::review::{self, Counted, outcome, rated};
@@ -50,9 +50,7 @@ pub async fn list(
     let before = place(query.cursor.as_deref())?;
     let page = Page { mine: query.mine, before: before.as_deref(), limit: limit + 1 };
     let mut items = app.store.review_items(caller.tenant_id(), caller.person()?, page).await?;
-    let more = items.len() > limit as usize;
-    items.truncate(limit as usize);
-    let next = items.last().filter(|_| more).map(|item| cursor_of(&item.id));
+    let next = cut(&mut items, limit as usize, |item| &item.id);
     let items = readable(&app, &caller, items).await?;
     Ok(axum::Json(json!({"items": items, "next_cursor": next})))
 }
@@ -144,9 +142,7 @@ pub async fn results(
         return Err(ApiError::new(FORBIDDEN, told));
     }
     let mut outcomes = app.store.review_outcomes(caller.tenant_id(), wanted).await?;
-    let more = outcomes.len() > limit as usize;
-    outcomes.truncate(limit as usize);
-    let next = outcomes.last().filter(|_| more).map(|item| cursor_of(&item.id));
+    let next = cut(&mut outcomes, limit as usize, |item| &item.id);
     let ids: Vec<&str> = outcomes.iter().map(|item| item.interaction_id.as_str()).collect();
     let sights = eyes.on_interactions(&app.store, &ids).await?;
     let items: Vec<Value> = outcomes.iter().map(|item| outcome(item, &sights)).collect();

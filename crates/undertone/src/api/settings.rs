@@ -3,14 +3,13 @@
 use axum::extract::State;
 use serde_json::{Value, json};
 use undertone_core::Settings;
-use undertone_core::verdict::ScorerKind;
-use undertone_store::secrets::{KeyError, Provider};
+use undertone_store::secrets::KeyError;
 
 use super::body::Json;
 use super::caller::Caller;
 use super::problem::ApiError;
 use crate::app::App;
-use crate::llm::provider;
+use crate::llm::provider::{self, named};
 
 /// Settings as they are told: those in force, and the names of those that were changed from their default.
 pub fn told(settings: &Settings) -> Value {
@@ -66,32 +65,14 @@ pub async fn change(app: &App, caller: &Caller, changes: &Value) -> Result<Setti
 
 /// Why the provider that is the scorer after `changes` has not the model of then; asked where one of the two changes.
 async fn not_served(app: &App, caller: &Caller, changes: &Value) -> Result<Option<String>, ApiError> {
-    let (scorer, model) = (changes.get("scorer"), changes.get("model"));
-    if scorer.is_none() && model.is_none() {
-        return Ok(None);
-    }
-    let now = app.store.module(caller.tenant_id()).await?.settings;
-    let default = Settings::default();
-    let scorer = match scorer {
-        None => now.scorer,
-        Some(Value::Null) => default.scorer,
-        // A word that is none is told of where all settings are read.
-        Some(word) => match serde_json::from_value(word.clone()) {
-            Ok(scorer) => scorer,
-            Err(_) => return Ok(None),
-        },
-    };
-    let model = match model {
-        None => now.model.as_deref(),
-        Some(model) => model.as_str(),
-    };
-    let provider = match scorer {
-        ScorerKind::Claude => Provider::Claude,
-        ScorerKind::Openai => Provider::Openai,
-        ScorerKind::Local | ScorerKind::Cascade => return Ok(None),
-    };
+    let asked = changes.as_object().filter(|all| all.contains_key("scorer") || all.contains_key("model"));
+    let Some(changes) = asked else { return Ok(None) };
+    let merged = app.store.module(caller.tenant_id()).await?.merged(changes);
+    // What is wrong with them is told of where they are saved.
+    let Ok(after) = Settings::from_json(&merged) else { return Ok(None) };
+    let Some(provider) = named(after.scorer) else { return Ok(None) };
     let address = app.provider_keys.address(caller.tenant_id(), provider).await?;
-    Ok(provider::not_served(scorer, model, address.as_deref()))
+    Ok(provider::not_served(provider, after.model.as_deref(), address.as_deref()))
 }
 
 /// Puts every setting back to its default.

@@ -29,7 +29,7 @@ mod users;
 mod visibility;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -48,7 +48,7 @@ use super::{ROUTES, Route, router, secrets};
 use crate::app::{App, open_store};
 use crate::cli::ConfigArguments;
 use crate::config::Config;
-use crate::deliver::{Outward, Stream};
+use crate::deliver::{self, Deliveries, Outward, Stream};
 use crate::intake::gather::Gather;
 use crate::knowledge::Lessons;
 use crate::limits::Limits;
@@ -56,6 +56,7 @@ use crate::llm::{Llms, Web};
 use crate::pipeline::{Patience, Pipeline, Tools, Work};
 use crate::secrets::{Given, InstallationKey, ProviderKeys};
 use crate::sign_on::SignOn;
+use crate::tell;
 
 thread_local! {
     /// Where a bench that a test opens on this thread keeps its data; empty: in SQLite, in a folder of its own.
@@ -64,6 +65,9 @@ thread_local! {
 
 const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
+/// It raises an alert at the usual threshold.
+const FURIOUS: &str =
+    "Third week without an answer. This is a disgrace, I am furious and about to give up on you.";
 
 struct Bench {
     app: App,
@@ -73,6 +77,13 @@ struct Bench {
     pipeline: Pipeline,
     mine: Tenant,
     theirs: Tenant,
+}
+
+/// A user of mine with a session.
+struct Person {
+    id: String,
+    cookie: String,
+    csrf: String,
 }
 
 struct Answer {
@@ -203,6 +214,13 @@ impl Bench {
         answer.json()
     }
 
+    /// Changes my settings, which must be taken; answers what is told of them.
+    async fn set(&self, changes: Value) -> Value {
+        let answer = self.call("PUT", "/api/v1/settings", "ut_mine", Some(&changes)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json()
+    }
+
     async fn post(&self, path: &str, kind: &str, body: impl Into<Body>) -> Answer {
         let request = Request::post(path)
             .header(header::AUTHORIZATION, "Bearer ut_mine")
@@ -222,6 +240,35 @@ impl Bench {
         panic!("something is still pending after 12 s");
     }
 
+    /// Takes something in and waits for its verdict; answers the interaction's id.
+    async fn score(&self, item: &Value) -> String {
+        let answer = self.call("POST", "/api/v1/interactions", "ut_mine", Some(item)).await;
+        self.settled(&self.mine).await;
+        answer.json()["id"].as_str().unwrap_or_else(|| panic!("{}", answer.text)).to_owned()
+    }
+
+    /// Everything of mine that has happened gets its place.
+    async fn place(&self) {
+        while self.store().place_events(self.mine.id, 100).await.unwrap().events > 0 {}
+    }
+
+    /// Everything of mine that has happened gets its place, and people are told.
+    async fn tell(&self) {
+        self.place().await;
+        tell::look(self.store(), &self.app.stream).await.unwrap();
+    }
+
+    /// From now on messages go out, until `ending` says so or what is answered is dropped.
+    fn deliveries(&self, public_url: &str, ending: &watch::Receiver<bool>) -> Deliveries {
+        let tools = deliver::Tools {
+            store: self.store().clone(),
+            outward: self.app.outward.clone(),
+            keyring: self.app.provider_keys.keyring().clone(),
+            public_url: public_url.into(),
+        };
+        Deliveries::start(&tools, &self.app.stream, None, ending)
+    }
+
     /// A session of a user of mine: the cookie and the CSRF token.
     async fn session(&self, role: &str) -> (String, String) {
         let (token, csrf) = (secrets::token(), secrets::token());
@@ -230,6 +277,25 @@ impl Bench {
         let id = self.store().save_user(&act, &email, role, "no hash").await.unwrap();
         self.store().begin_session(&id, &token, &csrf).await.unwrap();
         (format!("{}={token}", secrets::SESSION_COOKIE), csrf)
+    }
+
+    /// The user of mine who has this role, with a session.
+    async fn person(&self, role: &str) -> Person {
+        let (cookie, csrf) = self.session(role).await;
+        let email = format!("{role}@example.com");
+        let id = self.store().user_by_email(&email).await.unwrap().unwrap().id;
+        Person { id, cookie, csrf }
+    }
+
+    /// A call as somebody who is logged in.
+    async fn by(&self, person: &Person, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::COOKIE, &person.cookie)
+            .header("x-csrf-token", &person.csrf)
+            .header(header::CONTENT_TYPE, JSON);
+        self.send(request.body(body.map_or_else(Body::empty, |b| Body::from(b.to_string()))).unwrap()).await
     }
 
     async fn post_with(&self, route: &Route, path: &str, body: &str) -> Answer {
@@ -249,6 +315,20 @@ fn given() -> Given {
     let credentials = Credentials::new(Provider::Openai, &shared, Some("http://localhost:1/v1")).unwrap();
     let keyring = Keyring::new(Some(MasterKey::generate().unwrap()), None);
     Given::new(keyring, vec![InstallationKey { credentials, from: "a test".to_owned() }])
+}
+
+/// Something that raises an alert at the usual threshold, as it is handed in.
+fn furious(customer: &str) -> Value {
+    json!({"text": FURIOUS, "customer": customer})
+}
+
+/// Waits until something is so, at most 20 s.
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// The address with an id that means nothing to anybody.

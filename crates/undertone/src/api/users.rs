@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use undertone_core::Role;
 use undertone_store::users::{Authority, Change, Filter, NewUser, Profile, State as Standing};
 
-use super::body::{Json, Query};
+use super::body::{Json, Query, cut};
 use super::caller::Caller;
-use super::interactions::{cursor_of, place};
+use super::interactions::place;
 use super::problem::{ApiError, INVALID_QUERY};
 use super::secrets;
 use crate::app::App;
@@ -104,9 +104,7 @@ pub async fn list(
         limit: limit + 1,
     };
     let mut people = app.store.profiles(caller.tenant_id(), &filter).await?;
-    let more = people.len() > limit as usize;
-    people.truncate(limit as usize);
-    let next = people.last().filter(|_| more).map(|last| cursor_of(&last.user.id));
+    let next = cut(&mut people, limit as usize, |last| &last.user.id);
     Ok(axum::Json(json!({"items": people.iter().map(told).collect::<Vec<_>>(), "next_cursor": next})))
 }
 

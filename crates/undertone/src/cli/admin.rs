@@ -155,6 +155,16 @@ pub fn say(text: &str) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Whether a person says yes to a question; no is what they say with anything else.
+pub fn yes(question: &str) -> Result<bool, CliError> {
+    let mut out = anstream::stdout();
+    write!(out, "{question} [y/N] ")?;
+    out.flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
 /// Runs `undertone tenant`.
 pub fn run_tenant(arguments: TenantArguments) -> Result<Outcome, CliError> {
     match arguments.action {

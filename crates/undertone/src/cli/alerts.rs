@@ -1,22 +1,17 @@
 //! `undertone alerts`: what is open, and what is done about it, for whoever operates the service.
 
-use std::io::Write;
-
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 use undertone_store::Act;
-use undertone_store::alerts::{Alert, AlertState, Move, Step, Wanted};
+use undertone_store::alerts::{Alert, AlertState, MOST_NOTE, Move, Step, Wanted};
 
 use super::admin::{ACTOR, say, tenant, with_store};
-use super::listing::{Listing, more};
+use super::listing::{Format, Listing, as_json, moment, more, spaced};
 use super::user::person;
 use crate::config::ConfigArguments;
 use crate::error::{CliError, Outcome};
 use crate::output::clean;
-
-/// Characters of a note, as in the API.
-const LONGEST_NOTE: usize = 1000;
 
 /// List alerts, tell what became of one, and look after one.
 #[derive(Debug, Args)]
@@ -102,15 +97,6 @@ struct Which {
     config: ConfigArguments,
 }
 
-/// How a list is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For reading
-    Text,
-    /// For programs
-    Json,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum State {
     Open,
@@ -174,8 +160,8 @@ pub fn run_alerts(arguments: &AlertsArguments) -> Result<Outcome, CliError> {
         AlertsAction::Assign { which, email } => act(which, Doing::Assign(email)),
         AlertsAction::Snooze { which, until } => act(which, Doing::Plain(Move::Snooze(*until))),
         AlertsAction::Resolve { which, note } => {
-            if note.as_ref().is_some_and(|note| note.chars().count() > LONGEST_NOTE) {
-                return Err(CliError::Failed(format!("the note has {LONGEST_NOTE} characters at most")));
+            if note.as_ref().is_some_and(|note| note.chars().count() > MOST_NOTE) {
+                return Err(CliError::Failed(format!("the note has {MOST_NOTE} characters at most")));
             }
             act(which, Doing::Plain(Move::Resolve(note.as_deref())))
         }
@@ -213,17 +199,6 @@ fn act(which: &Which, doing: Doing<'_>) -> Result<Outcome, CliError> {
     })
 }
 
-/// Writes a document for programs.
-pub fn as_json(told: &serde_json::Value) -> Result<Outcome, CliError> {
-    writeln!(anstream::stdout(), "{told:#}")?;
-    Ok(Outcome::Done)
-}
-
-/// A moment, for reading.
-pub fn moment(at: DateTime<Utc>) -> String {
-    at.format("%Y-%m-%d %H:%M").to_string()
-}
-
 /// An alert on one line.
 pub fn line(alert: &Alert) -> String {
     let customer = alert.customer_id.as_deref().unwrap_or("nobody known");
@@ -253,11 +228,6 @@ pub fn line(alert: &Alert) -> String {
         alert.category,
     );
     spaced(&text)
-}
-
-/// Columns stay apart, and each is clean.
-pub fn spaced(text: &str) -> String {
-    text.split("  ").map(clean).collect::<Vec<_>>().join("  ").trim_end().to_owned()
 }
 
 fn show(alert: &Alert, steps: &[Step]) -> Result<Outcome, CliError> {

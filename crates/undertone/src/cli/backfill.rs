@@ -15,7 +15,7 @@ use undertone_core::backfill::Asked;
 use undertone_store::backfill::{Run, RunState};
 use undertone_store::{Act, Store, Tenant};
 
-use super::admin::{ACTOR, tenant};
+use super::admin::{ACTOR, tenant, yes};
 use super::scorer::Who;
 use super::service::{opened, reader};
 use crate::backfill::{self, Means};
@@ -244,16 +244,11 @@ fn start(arguments: &StartArguments) -> Result<Outcome, CliError> {
 
 /// Asks whether to start. Where nobody can answer, that is no.
 fn agreed() -> Result<bool, CliError> {
-    let mut out = anstream::stdout();
     if !std::io::stdin().is_terminal() {
-        writeln!(out, "\nSay --yes to start it.")?;
+        writeln!(anstream::stdout(), "\nSay --yes to start it.")?;
         return Ok(false);
     }
-    write!(out, "\nStart it? [y/N] ")?;
-    out.flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    yes("\nStart it?")
 }
 
 /// Looks on until the run ends or somebody stops looking.

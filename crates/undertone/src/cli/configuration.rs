@@ -4,11 +4,10 @@ use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use undertone_core::settings::Recipients;
 use undertone_store::secrets::{KeyError, Secret};
 use undertone_store::{Store, Tenant};
 
-use super::admin::{ACTOR, say, tenant, with_store};
+use super::admin::{ACTOR, say, tenant, with_store, yes};
 use super::service::opened;
 use crate::config::{Config, ConfigArguments};
 use crate::configuration::{Asked, Ground, Means, NoPlan, Plan, Wrong, export};
@@ -115,8 +114,8 @@ async fn apply(plan: Plan, ground: &Ground<'_>, store: &Store, tenant: &Tenant) 
         say(&format!("“{}” signs with {key}, which is told this once.", clean(&name)))?;
     }
     let settings = store.module(tenant.id).await?.settings;
-    if matches!(&settings.recipients, Recipients::SpecificUsers { users } if users.is_empty()) {
-        say("Nobody is told of alerts: recipients are specific users, and none is selected.")?;
+    if let Some(why) = store.nobody_hears(tenant.id, &settings).await? {
+        say(&format!("But {why}."))?;
     }
     Ok(Outcome::Done)
 }
@@ -171,11 +170,7 @@ fn agreed(file: &Path) -> Result<bool, CliError> {
         let told = "nobody can be asked here, and nothing was changed; add --yes to change it, or --plan to only look";
         return Err(CliError::Failed(told.to_owned()));
     }
-    write!(anstream::stdout(), "Change this? [y/N] ")?;
-    anstream::stdout().flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+    yes("Change this?")
 }
 
 /// A line of the plan, with its indent.

@@ -10,8 +10,7 @@ use undertone_store::destinations::{Destination, REFUSED_OFTEN};
 use undertone_store::{Act, Store, TenantId};
 
 use super::admin::{ACTOR, say, tenant, with_store};
-use super::alerts::{Format, as_json, moment};
-use super::listing::Listing;
+use super::listing::{Format, Listing, as_json, moment};
 use crate::config::ConfigArguments;
 use crate::error::{CliError, Outcome};
 use crate::output::clean;

@@ -6,12 +6,13 @@ mod people;
 
 use std::io::Write;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 use undertone_store::interactions::Filter;
 use undertone_store::{Store, Tenant};
 
 use super::admin::tenant as find_tenant;
+use super::listing::{Format, as_json};
 use crate::api::explanation;
 use crate::app::open_store;
 use crate::config::{Config, ConfigArguments};
@@ -43,14 +44,6 @@ pub struct DoctorArguments {
     format: Format,
     #[command(flatten)]
     config: ConfigArguments,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For reading
-    Text,
-    /// For programs
-    Json,
 }
 
 /// What of the service a finding is about.
@@ -122,8 +115,7 @@ impl Report {
     fn end(self) -> Result<Outcome, CliError> {
         let well = self.findings.iter().all(|finding| finding.level == Level::Ok);
         if self.format == Format::Json {
-            let told = serde_json::json!({"well": well, "findings": self.findings});
-            writeln!(anstream::stdout(), "{told:#}")?;
+            as_json(&serde_json::json!({"well": well, "findings": self.findings}))?;
         }
         Ok(if well { Outcome::Done } else { Outcome::SomeFailed })
     }

@@ -7,8 +7,8 @@ use undertone_store::alerts::Wanted;
 use undertone_store::alerts::incidents::Incident;
 
 use super::admin::{ACTOR, say, tenant, with_store};
-use super::alerts::{Format, as_json, line, moment, spaced};
-use super::listing::{Listing, more};
+use super::alerts::line;
+use super::listing::{Format, Listing, as_json, moment, more, spaced};
 use crate::config::ConfigArguments;
 use crate::error::{CliError, Outcome};
 

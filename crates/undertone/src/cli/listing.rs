@@ -1,12 +1,24 @@
 //! Lists on the command line: how long, from where on, and how they are written.
 
-use clap::Args;
+use std::io::Write;
+
+use chrono::{DateTime, Utc};
+use clap::{Args, ValueEnum};
 
 use super::admin::say;
-use super::alerts::Format;
 use crate::api::body::cut;
 use crate::api::interactions::place;
 use crate::error::{CliError, Outcome};
+use crate::output::clean;
+
+/// How what is told is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For reading
+    Text,
+    /// For programs
+    Json,
+}
 
 /// A page of a list.
 #[derive(Debug, Args)]
@@ -38,7 +50,7 @@ impl Listing {
 
     /// Cuts off what is not told, and answers where the list goes on.
     pub fn next<T>(&self, items: &mut Vec<T>, id: impl Fn(&T) -> &str) -> Option<String> {
-        cut(items, self.limit, id)
+        cut(items, self.limit.into(), id)
     }
 }
 
@@ -48,6 +60,22 @@ pub fn more(next: Option<String>) -> Result<Outcome, CliError> {
         say(&format!("More: --cursor {next}"))?;
     }
     Ok(Outcome::Done)
+}
+
+/// Writes a document for programs.
+pub fn as_json(told: &serde_json::Value) -> Result<Outcome, CliError> {
+    writeln!(anstream::stdout(), "{told:#}")?;
+    Ok(Outcome::Done)
+}
+
+/// A moment, for reading.
+pub fn moment(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M").to_string()
+}
+
+/// Columns stay apart, and each is clean.
+pub fn spaced(text: &str) -> String {
+    text.split("  ").map(clean).collect::<Vec<_>>().join("  ").trim_end().to_owned()
 }
 
 #[cfg(test)]

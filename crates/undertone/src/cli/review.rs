@@ -12,8 +12,7 @@ use undertone_store::users::User;
 use undertone_store::{Act, Store, StoreError, Tenant};
 
 use super::admin::{ACTOR, say, tenant, with_store};
-use super::alerts::{Format, as_json};
-use super::listing::{Listing, more};
+use super::listing::{Format, Listing, as_json, more};
 use super::user::person;
 use crate::config::ConfigArguments;
 use crate::error::{CliError, Outcome};

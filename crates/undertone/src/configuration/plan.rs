@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use undertone_core::Settings;
 use undertone_store::configure::Reconfigured;
 use undertone_store::destinations::Destination;
+use undertone_store::modules::Module;
 use undertone_store::secrets::{KeyError, Keyring};
 use undertone_store::{Act, Store, StoreError, Tenant};
 
@@ -76,7 +77,7 @@ impl Plan {
         let module = ground.store.module(ground.tenant.id).await?;
         let there = ground.store.destinations(ground.tenant.id).await?;
         let mut wrong = Vec::new();
-        let (settings, changes) = settings(&asked, &module.settings, &module.saved, &mut wrong);
+        let (settings, changes) = settings(&asked, &module, &mut wrong);
         let steps = steps(asked, there, ground, &mut wrong);
         wrong.sort();
         if wrong.is_empty() {
@@ -167,28 +168,15 @@ fn change(values: Option<&(Value, Value)>) -> String {
 }
 
 /// The settings that would change, for people and as they are saved.
-fn settings(
-    asked: &Asked,
-    now: &Settings,
-    saved: &Value,
-    wrong: &mut Vec<Wrong>,
-) -> (Vec<Field>, Map<String, Value>) {
-    let mut merged = saved.as_object().cloned().unwrap_or_default();
-    for (key, value) in &asked.settings {
-        if value.is_null() {
-            merged.shift_remove(key);
-        } else {
-            merged.insert(key.clone(), value.clone());
-        }
-    }
-    let after = match Settings::from_json(&Value::Object(merged)) {
+fn settings(asked: &Asked, module: &Module, wrong: &mut Vec<Wrong>) -> (Vec<Field>, Map<String, Value>) {
+    let after = match Settings::from_json(&module.merged(&asked.settings)) {
         Ok(after) => json!(after),
         Err(errors) => {
             wrong.extend(errors.iter().map(|error| asked.wrong_setting(&error.key, &error.message)));
             return (Vec::new(), Map::new());
         }
     };
-    let now = json!(now);
+    let now = json!(module.settings);
     let changed = SETTINGS.into_iter().filter(|key| now[*key] != after[*key]);
     let fields = changed
         .map(|key| Field { name: key.to_owned(), values: Some((now[key].clone(), after[key].clone())) });

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
@@ -24,6 +25,8 @@ const BEGUN_WITHIN: Duration = Duration::from_secs(45);
 /// Messages claimed at once: few at first, more while they go fast.
 const FEWEST: u16 = 8;
 const MOST: u16 = 64;
+/// What became of messages is kept so often: where the process dies, what was answered since then is sent again.
+const KEPT_EVERY: Duration = Duration::from_millis(100);
 /// A batch within this time went fast.
 const FAST: Duration = Duration::from_secs(1);
 
@@ -65,6 +68,7 @@ pub(super) async fn serve(
             owner: owner.clone(),
             began,
             ending: ending.clone(),
+            is_stopped: AtomicBool::new(false),
         };
         if !batch.send(told, turn).boxed().await? {
             // The destination says when it is to be tried again.
@@ -96,8 +100,8 @@ async fn told(
     for (event, seen) in events.iter().zip(seen) {
         let text = seen.ok_or(WITHHELD).map(|payload| {
             let mut data = destination.config.data(&payload);
-            if let (Some(path), false) = (tell::place(&payload), tools.public_url.is_empty()) {
-                data["link"] = format!("{}{path}", tools.public_url).into();
+            if let Some(link) = tell::place(&payload).and_then(|path| tell::link(&tools.public_url, &path)) {
+                data["link"] = link.into();
             }
             json!({"type": event.event, "timestamp": event.created_at, "data": data}).to_string().into()
         });
@@ -114,6 +118,13 @@ fn goes_on(sent: &Sent) -> bool {
     matches!(sent, Sent::Delivered | Sent::Refused(_) | Sent::Withheld(_))
 }
 
+/// The receiver takes nothing at this moment: others would only find the same.
+fn says_stop(finished: &[FinishedDelivery]) -> bool {
+    let any = |is_so: fn(&Sent) -> bool| finished.iter().any(|done| is_so(&done.sent));
+    any(|sent| matches!(sent, Sent::Throttled(..) | Sent::Gone(_)))
+        || any(|sent| matches!(sent, Sent::Failed(_))) && !any(|sent| *sent == Sent::Delivered)
+}
+
 /// Messages that were claimed together.
 struct Batch {
     tools: Tools,
@@ -123,6 +134,7 @@ struct Batch {
     owner: String,
     began: Instant,
     ending: watch::Receiver<bool>,
+    is_stopped: AtomicBool,
 }
 
 impl Batch {
@@ -130,10 +142,7 @@ impl Batch {
     async fn send(&self, told: Vec<Told>, turn: &mut Instant) -> Result<bool, StoreError> {
         let pace = Pace::of(self.destination.kind);
         if pace.together > 1 {
-            let sends: Vec<BoxFuture<'_, FinishedDelivery>> =
-                told.into_iter().map(|told| self.one(told).boxed()).collect();
-            let finished: Vec<_> = futures::stream::iter(sends).buffered(pace.together).collect().await;
-            return self.keep(&finished).await;
+            return self.send_together(told, pace.together).await;
         }
         // Kept one by one: most of these receivers know no message again, and at worst one is there twice.
         let mut told = told.into_iter();
@@ -154,9 +163,30 @@ impl Batch {
         Ok(true)
     }
 
-    /// There is no time left to begin another.
+    /// Several under way at once.
+    async fn send_together(&self, told: Vec<Told>, together: usize) -> Result<bool, StoreError> {
+        let sends: Vec<BoxFuture<'_, FinishedDelivery>> =
+            told.into_iter().map(|told| self.one(told).boxed()).collect();
+        let mut sends = futures::stream::iter(sends).buffer_unordered(together);
+        let (mut ended, mut kept_at, mut takes_more) = (Vec::new(), Instant::now(), true);
+        while let Some(done) = sends.next().await {
+            ended.push(done);
+            if kept_at.elapsed() > KEPT_EVERY {
+                takes_more &= self.keep(&std::mem::take(&mut ended)).await?;
+                kept_at = Instant::now();
+            }
+        }
+        if !ended.is_empty() {
+            takes_more &= self.keep(&ended).await?;
+        }
+        Ok(takes_more)
+    }
+
+    /// Nothing more is begun: there is no time left, or the destination takes nothing now.
     fn is_over(&self) -> bool {
-        self.began.elapsed() > BEGUN_WITHIN || *self.ending.borrow()
+        self.began.elapsed() > BEGUN_WITHIN
+            || *self.ending.borrow()
+            || self.is_stopped.load(Ordering::Relaxed)
     }
 
     /// Keeps what became of some; answers whether the destination takes more.
@@ -166,6 +196,9 @@ impl Batch {
         metrics::counter!("undertone_undelivered_total").increment(finished.len() as u64 - delivered);
         let Self { tools, tenant, destination, owner, .. } = self;
         tools.store.finish_deliveries(*tenant, &destination.id, owner, finished).await?;
+        if says_stop(finished) {
+            self.is_stopped.store(true, Ordering::Relaxed);
+        }
         Ok(finished.iter().all(|done| goes_on(&done.sent)))
     }
 
@@ -227,6 +260,31 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_takes_nothing_is_not_asked_by_the_others() {
+        let done = |sent| FinishedDelivery {
+            claimed: ClaimedDelivery {
+                id: "d1".to_owned(),
+                event_id: "e1".to_owned(),
+                event: "alert.raised".to_owned(),
+                subject_id: "a1".to_owned(),
+                attempts: 1,
+                created_at: chrono::DateTime::UNIX_EPOCH,
+            },
+            sent,
+            status: None,
+            began_at: chrono::DateTime::UNIX_EPOCH,
+            millis: 1,
+            chance: 0.0,
+        };
+        let says = |some: &[Sent]| says_stop(&some.iter().cloned().map(done).collect::<Vec<_>>());
+        let (failed, taken) = (Sent::Failed("it answers 500".to_owned()), Sent::Delivered);
+        assert!(says(&[failed.clone(), failed.clone()]));
+        assert!(!says(&[failed, taken.clone()]), "one message may be at fault");
+        assert!(says(&[taken.clone(), Sent::Throttled(TimeDelta::seconds(5), "it answers 429".to_owned())]));
+        assert!(!says(&[taken, Sent::Refused("it answers 400".to_owned()), Sent::Untried]));
+    }
 
     #[test]
     fn what_is_begun_ends_within_the_lease() {

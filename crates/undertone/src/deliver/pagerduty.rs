@@ -5,7 +5,7 @@ use undertone_core::event::EventKind;
 use undertone_store::destinations::Sent;
 
 use super::note::{Note, cut};
-use super::webhook::asked_patience;
+use super::webhook::failed;
 use super::{Message, Outcome, Outward, Reply, post};
 
 /// `PagerDuty`'s bounds, in characters.
@@ -67,7 +67,7 @@ fn body(message: &Message<'_>) -> Value {
     if action != "trigger" {
         return body;
     }
-    let note = Note::of(message);
+    let note = Note::about(message.event, &data);
     let source = message.options.get("source").and_then(Value::as_str);
     let source = source
         .or_else(|| message.public_url.split("://").nth(1))
@@ -107,9 +107,7 @@ fn judge(reply: &Reply) -> Outcome {
             Sent::Failed(format!("{}, and no success: is this the address of the Events API v2?", told()))
         }
         400 => Sent::Refused(told()),
-        _ => {
-            asked_patience(reply).map_or_else(|| Sent::Failed(told()), |after| Sent::Throttled(after, told()))
-        }
+        _ => failed(reply, told()),
     };
     Outcome::of(sent, reply)
 }

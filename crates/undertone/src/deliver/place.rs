@@ -7,13 +7,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use undertone_store::{Store, StoreError, TenantId};
 
-use crate::clock::rest;
 use crate::turns::Turns;
 
 /// How often is looked for events without a place. An alert is told within a second of its score.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
-/// After an error it is looked this much later.
-const AFTER_ERROR: Duration = Duration::from_secs(1);
 /// Events placed in one transaction.
 const MOST: u16 = 500;
 
@@ -40,33 +37,19 @@ impl Stream {
 }
 
 /// Places events until the service ends.
-pub(super) async fn serve(store: Store, stream: Stream, mut ending: watch::Receiver<bool>) {
-    let mut turns = Turns::new("placing events");
-    let mut pause = LOOK_EVERY;
-    while rest(&mut ending, pause).await {
-        pause = match look(&store, &stream, &mut turns, MOST).await {
-            Ok(true) => Duration::ZERO,
-            Ok(false) => LOOK_EVERY,
-            Err(error) => {
-                tracing::warn!(%error, "events could not be placed: {error}");
-                AFTER_ERROR
-            }
-        };
-    }
+pub(super) async fn serve(store: Store, stream: Stream, ending: watch::Receiver<bool>) {
+    let some = |tenant| place(&store, &stream, tenant, MOST);
+    Turns::new("placing events").serve(ending, LOOK_EVERY, || store.tenants_with_events(), some).await;
 }
 
-/// Places `most` events of each tenant; answers whether there may be more.
-async fn look(store: &Store, stream: &Stream, turns: &mut Turns, most: u16) -> Result<bool, StoreError> {
-    let tenants = store.tenants_with_events().await?;
-    let some = |tenant| async move {
-        let placed = store.place_events(tenant, most).await?;
-        if placed.events > 0 {
-            metrics::counter!("undertone_events_total").increment(placed.events as u64);
-            stream.wake(tenant);
-        }
-        Ok(placed.events == usize::from(most))
-    };
-    Ok(turns.round(tenants, some).await)
+/// Places `most` events of a tenant; answers whether there may be more.
+async fn place(store: &Store, stream: &Stream, tenant: TenantId, most: u16) -> Result<bool, StoreError> {
+    let placed = store.place_events(tenant, most).await?;
+    if placed.events > 0 {
+        metrics::counter!("undertone_events_total").increment(placed.events as u64);
+        stream.wake(tenant);
+    }
+    Ok(placed.more)
 }
 
 #[cfg(test)]
@@ -96,10 +79,14 @@ mod tests {
             tenants.push(tenant);
         }
         let (stream, mut turns) = (Stream::default(), Turns::new("placing events"));
+        let mut look = async || {
+            let tenants = store.tenants_with_events().await.unwrap();
+            turns.round(tenants, |tenant| place(&store, &stream, tenant, 2)).await
+        };
         let placed = async |tenant| store.event_sequence(tenant).await.unwrap().map_or(0, |one| one.last);
-        assert!(look(&store, &stream, &mut turns, 2).await.unwrap());
+        assert!(look().await);
         assert_eq!((placed(tenants[0]).await, placed(tenants[1]).await), (2, 1), "a slice each");
-        while look(&store, &stream, &mut turns, 2).await.unwrap() {}
+        while look().await {}
         assert_eq!((placed(tenants[0]).await, placed(tenants[1]).await), (5, 1));
     }
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use undertone_store::destinations::Sent;
 
 use super::note::{Note, cut};
-use super::webhook::asked_patience;
+use super::webhook::failed;
 use super::{Message, Outcome, Outward, Reply, post};
 
 /// Slack's bounds, in characters.
@@ -70,9 +70,7 @@ fn judge(reply: &Reply) -> Outcome {
         (200..=299, _) => {
             Sent::Failed(format!("{}, and not ok: is this the address of an incoming webhook?", told()))
         }
-        _ => {
-            asked_patience(reply).map_or_else(|| Sent::Failed(told()), |after| Sent::Throttled(after, told()))
-        }
+        _ => failed(reply, told()),
     };
     Outcome::of(sent, reply)
 }

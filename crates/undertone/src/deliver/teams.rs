@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use undertone_store::destinations::Sent;
 
 use super::note::{Note, cut};
-use super::webhook::{asked_patience, patience};
+use super::webhook::{failed, patience};
 use super::{Message, Outcome, Outward, Reply, post};
 
 /// A message has 28 KB at most; this leaves room for the card around it.
@@ -64,9 +64,7 @@ fn judge(reply: &Reply) -> Outcome {
         401 | 403 | 404 | 410 => {
             Sent::Gone(format!("{}; the workflow was removed, or its address changed", told()))
         }
-        _ => {
-            asked_patience(reply).map_or_else(|| Sent::Failed(told()), |after| Sent::Throttled(after, told()))
-        }
+        _ => failed(reply, told()),
     };
     Outcome::of(sent, reply)
 }

@@ -70,9 +70,17 @@ fn judge(reply: &Reply) -> Outcome {
     Outcome::of(sent, reply)
 }
 
+/// What an answer means that is no success and nothing in particular: the receiver wants to be left alone, or it failed, as `told` says.
+pub(super) fn failed(reply: &Reply, told: String) -> Sent {
+    match asked_patience(reply) {
+        Some(after) => Sent::Throttled(after, told),
+        None => Sent::Failed(told),
+    }
+}
+
 /// How long a receiver wants to be left alone, where it does. A 502, 503 or 504 that names no time is a failure, after which it is left alone
 /// longer each time.
-pub(super) fn asked_patience(reply: &Reply) -> Option<TimeDelta> {
+fn asked_patience(reply: &Reply) -> Option<TimeDelta> {
     match reply.status {
         429 => Some(patience(reply)),
         502..=504 => retry_after(&reply.headers),

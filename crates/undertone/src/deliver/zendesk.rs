@@ -9,7 +9,7 @@ use undertone_core::event::EventKind;
 use undertone_store::destinations::Sent;
 
 use super::note::{Note, cut};
-use super::webhook::asked_patience;
+use super::webhook::failed;
 use super::{Message, OutRequest, Outcome, Outward, Reply};
 
 /// The tag, unless another is set.
@@ -242,11 +242,10 @@ fn rank(priority: &str) -> u8 {
 fn judge(reply: &Reply) -> Outcome {
     let told = || format!("Zendesk answers {}{}", reply.status, reply.excerpt());
     let sent = match reply.status {
-        400 | 404 | 422 => Sent::Refused(told()),
-        401 | 403 => Sent::Gone(format!("{}; the API token does not open this account any more", told())),
-        _ => {
-            asked_patience(reply).map_or_else(|| Sent::Failed(told()), |after| Sent::Throttled(after, told()))
-        }
+        // 403 may be about this one ticket, which the agent behind the token may not see.
+        400 | 403 | 404 | 422 => Sent::Refused(told()),
+        401 => Sent::Gone(format!("{}; the API token does not open this account any more", told())),
+        _ => failed(reply, told()),
     };
     Outcome::of(sent, reply)
 }

@@ -36,13 +36,21 @@ pub fn may_serve(provider: Provider, address: &str, model: Option<&str>) -> bool
     }
 }
 
-/// Why the provider that `scorer` names has no `model` at the `address` that its key is for (its own, where there is no key), and what to do;
-/// `None` where it may have it. The cascade asks whom the model belongs to.
-pub fn not_served(scorer: ScorerKind, model: Option<&str>, address: Option<&str>) -> Option<String> {
-    let (provider, other) = match scorer {
-        ScorerKind::Claude => (Provider::Claude, "openai"),
-        ScorerKind::Openai => (Provider::Openai, "claude"),
-        ScorerKind::Local | ScorerKind::Cascade => return None,
+/// The provider that a scorer names. The cascade asks whom the model belongs to.
+pub fn named(scorer: ScorerKind) -> Option<Provider> {
+    match scorer {
+        ScorerKind::Claude => Some(Provider::Claude),
+        ScorerKind::Openai => Some(Provider::Openai),
+        ScorerKind::Local | ScorerKind::Cascade => None,
+    }
+}
+
+/// Why the `provider` that the scorer names has no `model` at the `address` that its key is for (its own, where there is no key), and what to
+/// do; `None` where it may have it.
+pub fn not_served(provider: Provider, model: Option<&str>, address: Option<&str>) -> Option<String> {
+    let other = match provider {
+        Provider::Claude => "openai",
+        Provider::Openai => "claude",
     };
     let (name, address) = (provider.as_str(), address.unwrap_or(provider.own_address()));
     let model = model.filter(|model| !may_serve(provider, address, Some(model)))?;
@@ -105,7 +113,7 @@ mod tests {
             (ScorerKind::Claude, Some("gpt-6-mini"), Some(Provider::Claude.own_address())),
             (ScorerKind::Openai, Some("claude-haiku-5-5"), None),
         ] {
-            let told = not_served(scorer, model, address).unwrap();
+            let told = not_served(named(scorer).unwrap(), model, address).unwrap();
             assert!(told.contains(model.unwrap()) && told.contains("as scorer"), "{told}");
         }
         for (scorer, model, address) in [
@@ -117,7 +125,8 @@ mod tests {
             (ScorerKind::Cascade, Some("gpt-6-mini"), None),
             (ScorerKind::Local, Some("gpt-6-mini"), None),
         ] {
-            assert_eq!(not_served(scorer, model, address), None, "{scorer:?} {model:?} {address:?}");
+            let told = named(scorer).and_then(|provider| not_served(provider, model, address));
+            assert_eq!(told, None, "{scorer:?} {model:?} {address:?}");
         }
     }
 

@@ -238,8 +238,8 @@ pub(crate) fn what_broke(error: &reqwest::Error, connect: Duration, exchange: Du
 }
 
 /// The deepest cause of an error, on one line: those above only say that there is one.
-fn cause(error: &reqwest::Error) -> String {
-    let mut deepest: &dyn Error = error;
+pub(crate) fn cause(error: &(dyn Error + 'static)) -> String {
+    let mut deepest = error;
     while let Some(below) = deepest.source() {
         deepest = below;
     }

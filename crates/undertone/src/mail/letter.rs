@@ -81,7 +81,7 @@ impl Letter<'_> {
             notes: &notes,
             about: self.unsubscribe.1,
             unsubscribe: link.as_deref(),
-            inbox: (!self.public_url.is_empty()).then(|| format!("{}/inbox", self.public_url)),
+            inbox: tell::link(self.public_url, "/inbox"),
         };
         let body =
             MultiPart::alternative_plain_html(undertone_ui::mail_text(&view), undertone_ui::mail_html(&view));
@@ -102,7 +102,7 @@ impl Letter<'_> {
         let [one] = self.told else { return format!("{} notices from Undertone", self.told.len()) };
         if let Some(alert) = self.alert() {
             let about = one.data["category"].as_str().unwrap_or_default().replace('_', " ");
-            let short: String = alert.chars().rev().take(6).collect::<Vec<_>>().into_iter().rev().collect();
+            let short = alert.char_indices().rev().nth(5).map_or(alert, |(at, _)| &alert[at..]);
             let again = if one.event == EventKind::AlertRaised.as_str() { "" } else { "Re: " };
             return format!("{again}A customer needs somebody: {about} [{short}]");
         }
@@ -111,27 +111,26 @@ impl Letter<'_> {
 
     fn note(&self, told: &Told) -> MailNote {
         let note = Note::about(&told.event, &told.data);
-        let place = tell::place(&told.data).filter(|_| !self.public_url.is_empty());
         MailNote {
             title: note.title,
-            at: told.at.with_timezone(&self.zone).format("%Y-%m-%d %H:%M %Z").to_string(),
+            at: self.clock(told.at),
             text: note.text,
             facts: note.facts.into_iter().map(|(name, value)| (name.to_owned(), self.local(value))).collect(),
-            link: place.map(|place| format!("{}{place}", self.public_url)),
+            link: tell::place(&told.data).and_then(|path| tell::link(self.public_url, &path)),
         }
     }
 
     /// A moment as the reader's clocks show it; anything else as it is.
     fn local(&self, value: String) -> String {
-        match value.parse::<DateTime<Utc>>() {
-            Ok(at) => at.with_timezone(&self.zone).format("%Y-%m-%d %H:%M %Z").to_string(),
-            Err(_) => value,
-        }
+        value.parse().map_or(value, |at| self.clock(at))
+    }
+
+    fn clock(&self, at: DateTime<Utc>) -> String {
+        at.with_timezone(&self.zone).format("%Y-%m-%d %H:%M %Z").to_string()
     }
 
     fn unsubscribe_link(&self) -> Option<String> {
-        (!self.public_url.is_empty())
-            .then(|| format!("{}/unsubscribe?token={}", self.public_url, self.unsubscribe.0))
+        tell::link(self.public_url, &format!("/unsubscribe?token={}", self.unsubscribe.0))
     }
 }
 

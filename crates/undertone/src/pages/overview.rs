@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Html;
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::sse::{Event, Sse};
 use futures::Stream;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -140,7 +140,7 @@ pub async fn live(
     };
     let ending = app.ending.clone();
     let open = Open { app, caller, eyes, days, seen, pulse: String::new() };
-    Ok(Sse::new(live::stream(open, ending)).keep_alive(KeepAlive::new().interval(Duration::from_secs(20))))
+    Ok(live::answer(open, ending))
 }
 
 /// A page that is open.

@@ -21,7 +21,7 @@ use super::aside::Aside;
 use super::asking::{Asking, Place};
 use super::backfill::{Driver, Patience};
 use super::decide::{Rules, broke, conclude};
-use super::{LOOK_EVERY, Work, keeper, publish, recount, sealing};
+use super::{LOOK_EVERY, Work, cleaning, keeper, publish, recount, sealing};
 use crate::clock::rest;
 use crate::knowledge::Lessons;
 use crate::llm::{Chosen, Llms};
@@ -32,12 +32,6 @@ const BATCH: u16 = 32;
 const LEASE: TimeDelta = TimeDelta::seconds(15);
 /// How often it says so, while a batch takes long.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
-/// Events are kept this long.
-const KEEP_EVENTS: TimeDelta = TimeDelta::days(7);
-/// LLM calls are kept this long, one by one; what they took together stays.
-const KEEP_CALLS: TimeDelta = TimeDelta::days(90);
-/// What nobody reviewed leaves the queue after this long.
-const KEEP_REVIEW: TimeDelta = TimeDelta::days(30);
 /// Looks between two clean-ups: ten minutes.
 const CLEAN_EVERY: u64 = 1200;
 /// Looks between two searches for LLM calls of which nothing was heard again: ten seconds.
@@ -192,24 +186,11 @@ impl Worker {
                 tracing::warn!(%error, "sealing the audit logs failed; it is tried again in five seconds: {error}");
             }
             if looks % CLEAN_EVERY == 0
-                && let Err(error) = self.clean().await
+                && let Err(error) = cleaning::clean(&self.tools.store).await
             {
                 tracing::warn!(%error, "cleaning up failed: {error}");
             }
         }
-    }
-
-    /// Removes events nobody waits for any more, LLM calls nobody asks about any more, and what no surge can be seen in any more.
-    async fn clean(&self) -> Result<(), StoreError> {
-        let store = &self.tools.store;
-        for tenant in store.tenants().await? {
-            while store.remove_old_events(tenant.id, KEEP_EVENTS).await? {}
-            while store.remove_old_calls(tenant.id, KEEP_CALLS).await? {}
-            while store.tidy_surge(tenant.id).await? {}
-            while store.expire_review(tenant.id, KEEP_REVIEW).await? {}
-            Driver::clean(store, tenant.id).await?;
-        }
-        Ok(())
     }
 
     /// Counts LLM calls of which nothing was heard again as if they had taken their most.

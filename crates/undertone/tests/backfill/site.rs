@@ -1,12 +1,11 @@
 //! The service as a process, beside a provider that can be cut off from it.
 
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use undertone_llm_server::{Script, Server, items};
-use undertone_testkit::process::run;
+use undertone_testkit::process::{Service, run};
 
 use super::{KEY, program};
 
@@ -15,8 +14,7 @@ pub struct Site {
     pub folder: tempfile::TempDir,
     pub provider: Server,
     pub key: String,
-    pub process: Option<Child>,
-    pub address: String,
+    service: Service,
 }
 
 impl Site {
@@ -30,10 +28,13 @@ impl Site {
         let _ = with(&["tenant", "create", "acme"]);
         let key =
             with(&["key", "create", "acme", "--scope", "ingest", "--scope", "read", "--scope", "admin"]);
-        let mut site =
-            Self { folder, provider, key: key.trim().to_owned(), process: None, address: String::new() };
-        site.start();
-        site
+        let service = Self::service(&place, &provider);
+        Self { folder, provider, key: key.trim().to_owned(), service }
+    }
+
+    fn service(place: &str, provider: &Server) -> Service {
+        let variables = [("ANTHROPIC_API_KEY", KEY), ("ANTHROPIC_BASE_URL", &provider.url())];
+        Service::start_with(program(), &["--data-dir", place], &variables)
     }
 
     pub fn place(&self) -> String {
@@ -41,27 +42,11 @@ impl Site {
     }
 
     pub fn start(&mut self) {
-        use std::io::BufRead;
-        let mut process = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "--"])
-            .arg(program())
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir", &self.place()])
-            .env("UNDERTONE_LOG", "warn")
-            .env("ANTHROPIC_API_KEY", KEY)
-            .env("ANTHROPIC_BASE_URL", self.provider.url())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        std::io::BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        line.trim().strip_prefix("Listening on ").unwrap().clone_into(&mut self.address);
-        self.process = Some(process);
+        self.service = Self::service(&self.place(), &self.provider);
     }
 
     pub fn kill(&mut self) {
-        let mut process = self.process.take().unwrap();
-        process.kill().unwrap();
-        process.wait().unwrap();
+        self.service.kill();
     }
 
     pub fn call(&self, method: &str, path: &str, body: Option<&str>) -> Value {
@@ -70,7 +55,7 @@ impl Site {
             .http_status_as_error(false)
             .build()
             .into();
-        let (url, bearer) = (format!("{}{path}", self.address), format!("Bearer {}", self.key));
+        let (url, bearer) = (format!("{}{path}", self.service.address), format!("Bearer {}", self.key));
         let kind = if path.ends_with("/interactions") { "application/x-ndjson" } else { "application/json" };
         let mut answer = match (method, body) {
             ("GET", _) => http.get(url).header("Authorization", bearer).call().unwrap(),
@@ -152,14 +137,5 @@ impl Site {
         }
         assert_eq!(revisions.len(), count);
         revisions
-    }
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        if let Some(process) = &mut self.process {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use undertone_llm_server::{Calls, Failure, Fault, Problem, Script, Server, items};
+use undertone_testkit::process::until;
 
 use super::{Bench, MARKER, Service, assert_nowhere, key};
 
@@ -90,11 +91,9 @@ fn a_key_in_use_stands_in_no_log_no_answer_and_no_file_though_the_provider_repea
     asking.fail(Calls::Batches, Problem::invalid);
     let run = json!({"mode": "refresh", "scorer": "claude", "via_batches": true, "confirm": true});
     let id = asking.call("POST", "/api/v1/backfills", &run)["run"]["id"].as_str().unwrap().to_owned();
-    let begun = Instant::now();
-    while !asking.provider.requests().iter().any(|seen| seen.path.contains("batches")) {
-        assert!(begun.elapsed() < Duration::from_mins(1), "no batch is made");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    until("a batch is made", Duration::from_mins(1), || {
+        asking.provider.requests().iter().any(|seen| seen.path.contains("batches"))
+    });
     std::thread::sleep(Duration::from_millis(500));
     asking.call("GET", &format!("/api/v1/backfills/{id}"), &Value::Null);
     asking.call("POST", &format!("/api/v1/backfills/{id}/cancel"), &json!({}));
@@ -115,11 +114,7 @@ fn a_key_in_use_stands_in_no_log_no_answer_and_no_file_though_the_provider_repea
     asking.service = Service::start(&bench, &crash);
     let before = asking.provider.requests().len();
     asking.hand_in("under-way");
-    let begun = Instant::now();
-    while asking.provider.requests().len() == before {
-        assert!(begun.elapsed() < Duration::from_mins(1), "nobody asks");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until("somebody asks", Duration::from_mins(1), || asking.provider.requests().len() != before);
     let pid = asking.service.0.id().to_string();
     assert!(Command::new("kill").args(["-ABRT", &pid]).status().unwrap().success());
     assert!(!asking.service.0.wait().unwrap().success());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::sse::{Event, Sse};
 use futures::Stream;
 use serde_json::json;
 use tokio::sync::watch;
@@ -33,8 +33,7 @@ pub async fn follow(
         None => app.store.inbox_place(caller.tenant_id()).await?,
     };
     let (news, ending) = (app.stream.follow(caller.tenant_id()), app.ending.clone());
-    let stream = live::stream(Open { app, caller, seen, news, unread: None }, ending);
-    Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(20))))
+    Ok(live::answer(Open { app, caller, seen, news, unread: None }, ending))
 }
 
 /// An inbox that is followed.

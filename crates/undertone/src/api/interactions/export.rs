@@ -1,10 +1,9 @@
 //! Interactions as a file, for spreadsheets and programs: what a list tells, the verdict, and what was written if that is asked for. It is
 //! sent while it is read, and each page of it is what the caller may see at that moment.
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use futures::stream;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -12,7 +11,7 @@ use undertone_core::visibility::Sight;
 use undertone_store::interactions::{Details, Listed};
 
 use super::{Wanted, told};
-use crate::api::body::Query;
+use crate::api::body::{Query, file};
 use crate::api::caller::Caller;
 use crate::api::problem::ApiError;
 use crate::app::App;
@@ -85,24 +84,22 @@ pub async fn export(
 ) -> Result<Response, ApiError> {
     let ExportQuery { state, customer, source, external_id, format, texts } = query;
     let format = format.unwrap_or(Format::Jsonl);
-    let wanted = Wanted::read(&app, &caller, (state, customer, source, external_id)).await?;
+    let wanted = Wanted { state, customer, source, external_id }.checked(&app, &caller).await?;
     let noted = json!({"format": format, "texts": texts, "wanted": wanted});
     app.store.note(&caller.act(), ("interactions_exported", "interactions"), &noted).await?;
-    let day = app.store.now().with_timezone(&caller.tenant.zone).format("%Y-%m-%d");
-    let name = format!("interactions-{}-{day}.{}", caller.tenant.slug, format.extension());
-    let headers = [
-        (header::CONTENT_TYPE, format.media_type().to_owned()),
-        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
-    ];
-    let export = Export { app, caller, wanted, format, texts, before: None, begun: false, ended: false };
+    let export = Export {
+        app: app.clone(),
+        caller: caller.clone(),
+        wanted,
+        format,
+        texts,
+        before: None,
+        ended: false,
+    };
     let pieces = stream::try_unfold(export, async |mut export| {
-        let piece = export.next().await;
-        // The answer has begun; it is cut off, and the reason is in the log.
-        let piece =
-            piece.inspect_err(|error| tracing::error!(%error, "an export of interactions broke off"))?;
-        Ok::<_, Broken>(piece.map(|piece| (piece, export)))
+        Ok::<_, Broken>(export.next().await?.map(|piece| (piece, export)))
     });
-    Ok((headers, Body::from_stream(pieces)).into_response())
+    Ok(file(&app, &caller, ("interactions", format), pieces))
 }
 
 /// Why an export ends before its end.
@@ -115,7 +112,6 @@ struct Export {
     format: Format,
     texts: bool,
     before: Option<String>,
-    begun: bool,
     ended: bool,
 }
 
@@ -140,10 +136,9 @@ impl Export {
             items.iter().filter_map(|item| Some(row(item, details.get(&item.id)?, sights.of(&item.id))));
         let piece = match self.format {
             Format::Jsonl => Ok(rows.flat_map(|row| (row.to_string() + "\n").into_bytes()).collect()),
-            Format::Csv => table(rows, self.texts, !self.begun),
+            Format::Csv => table(rows, self.texts, self.before.is_none()),
         };
         self.ended = ids.len() < usize::try_from(most).unwrap_or_default();
-        self.begun = true;
         self.before = ids.last().map(|last| (*last).to_owned());
         piece.map(|piece: Vec<u8>| Some(piece.into()))
     }

@@ -1,47 +1,19 @@
 //! The numbers of agents: off until somebody answers for them, adjusted, never of others than one leads, and never seen without a trace.
 
-use axum::body::Body;
-use axum::http::{Request, header};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use undertone_store::Act;
 
 use super::document::assert_documented;
-use super::{Answer, Bench, JSON};
+use super::{Bench, Person};
 
 const NUMBERS: &str = "/api/v1/agents/numbers";
 const SWITCH: &str = "/api/v1/agents/numbers/switch";
 
-/// A person with a session.
-struct Person {
-    cookie: String,
-    csrf: String,
-    id: String,
-}
-
-async fn person(bench: &Bench, role: &str) -> Person {
-    let (cookie, csrf) = bench.session(role).await;
-    let users = bench.store().users(bench.mine.id).await.unwrap();
-    let email = format!("{role}@example.com");
-    let id = users.iter().find(|user| user.email == email).unwrap().id.clone();
-    Person { cookie, csrf, id }
-}
-
 impl Person {
-    async fn call(&self, bench: &Bench, method: &str, path: &str, body: Option<&Value>) -> Answer {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::COOKIE, &self.cookie)
-            .header("x-csrf-token", &self.csrf)
-            .header(header::CONTENT_TYPE, JSON);
-        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
-        bench.send(request.body(body).unwrap()).await
-    }
-
     /// What is read, and is what the OpenAPI document says of it.
     async fn get(&self, bench: &Bench, path: &str) -> Value {
-        let answer = self.call(bench, "GET", path, None).await;
+        let answer = bench.by(self, "GET", path, None).await;
         let document: Value = serde_json::from_str(crate::api::openapi::DOCUMENT).unwrap();
         let route = path.split('?').next().unwrap().replace("/bo/", "/{id}/");
         assert_documented(&document, "GET", &route, &answer);
@@ -51,7 +23,7 @@ impl Person {
 
     async fn switch_on(&self, bench: &Bench) {
         let body = json!({"on": true, "reason": "Coaching, agreed with the works council in June.", "acknowledged": "2026-11"});
-        let answer = self.call(bench, "PUT", SWITCH, Some(&body)).await;
+        let answer = bench.by(self, "PUT", SWITCH, Some(&body)).await;
         assert_eq!((answer.status, &answer.json()["on"]), (200, &json!(true)), "{}", answer.text);
     }
 }
@@ -97,11 +69,11 @@ async fn they_are_off_until_a_person_answers_for_them_and_gone_when_off_again() 
     let bench = Bench::open().await;
     let now = bench.store().now();
     contacts(&bench, &[("bo", 4)], now).await;
-    let (admin, agent) = (person(&bench, "tenant_admin").await, person(&bench, "agent").await);
+    let (admin, agent) = (bench.person("tenant_admin").await, bench.person("agent").await);
     for (who, path) in
         [(&admin, NUMBERS), (&admin, "/api/v1/agents/bo/numbers"), (&agent, "/api/v1/me/numbers")]
     {
-        let answer = who.call(&bench, "GET", path, None).await;
+        let answer = bench.by(who, "GET", path, None).await;
         assert_eq!((answer.status, &answer.json()["code"]), (403, &json!("numbers_off")), "{path}");
     }
     let shown = agent.get(&bench, SWITCH).await;
@@ -114,7 +86,7 @@ async fn they_are_off_until_a_person_answers_for_them_and_gone_when_off_again() 
         (json!({"on": true, "reason": reason}), "acknowledged"),
         (json!({"on": true, "reason": reason, "acknowledged": "yes"}), "acknowledged"),
     ] {
-        let answer = admin.call(&bench, "PUT", SWITCH, Some(&body)).await;
+        let answer = bench.by(&admin, "PUT", SWITCH, Some(&body)).await;
         assert_eq!((answer.status, &answer.json()["errors"][0]["field"]), (422, &json!(field)), "{body}");
     }
     let by_key = json!({"on": true, "reason": reason, "acknowledged": "2026-11"});
@@ -138,7 +110,7 @@ async fn they_are_off_until_a_person_answers_for_them_and_gone_when_off_again() 
 
     let off = bench.call("PUT", SWITCH, "ut_mine", Some(&json!({"on": false}))).await;
     assert_eq!(off.status, 200, "anybody who may change settings switches off, keys too: {}", off.text);
-    assert_eq!(admin.call(&bench, "GET", NUMBERS, None).await.status, 403);
+    assert_eq!(bench.by(&admin, "GET", NUMBERS, None).await.status, 403);
     counted(&bench).await;
     let log = bench.get("/api/v1/audit").await.to_string();
     for action in ["agent_numbers_on", "agent_numbers_off", "agent_numbers_seen"] {
@@ -154,12 +126,12 @@ async fn they_are_off_until_a_person_answers_for_them_and_gone_when_off_again() 
 async fn who_leads_sees_theirs_an_agent_their_own_and_every_look_is_recorded() {
     let bench = Bench::open().await;
     contacts(&bench, &[("bo", 4), ("cy", 3), ("di", 2)], bench.store().now()).await;
-    let admin = person(&bench, "tenant_admin").await;
+    let admin = bench.person("tenant_admin").await;
     admin.switch_on(&bench).await;
     counted(&bench).await;
-    let manager = person(&bench, "manager").await;
-    let agent = person(&bench, "agent").await;
-    let supervisor = person(&bench, "supervisor").await;
+    let manager = bench.person("manager").await;
+    let agent = bench.person("agent").await;
+    let supervisor = bench.person("supervisor").await;
     let numbers = supervisor.get(&bench, NUMBERS).await;
     assert_eq!((ids(&numbers), &numbers["too_few"]), (vec!["bo", "cy"], &json!(1)), "{numbers}");
     let page = supervisor.get(&bench, &format!("{NUMBERS}?limit=1")).await;
@@ -174,16 +146,16 @@ async fn who_leads_sees_theirs_an_agent_their_own_and_every_look_is_recorded() {
     let theirs = manager.get(&bench, NUMBERS).await;
     assert_eq!((ids(&theirs), &theirs["average"], &theirs["too_few"]), (vec!["bo"], &Value::Null, &json!(0)));
     assert_eq!(theirs["items"][0]["numbers"]["difference"], Value::Null);
-    assert_eq!(manager.call(&bench, "GET", "/api/v1/agents/bo/numbers", None).await.status, 200);
+    assert_eq!(bench.by(&manager, "GET", "/api/v1/agents/bo/numbers", None).await.status, 200);
     for id in ["cy", "di", "nobody"] {
-        let answer = manager.call(&bench, "GET", &format!("/api/v1/agents/{id}/numbers"), None).await;
+        let answer = bench.by(&manager, "GET", &format!("/api/v1/agents/{id}/numbers"), None).await;
         assert_eq!(answer.status, 404, "{id}: not theirs, or not there");
     }
 
     // An agent sees nobody, and themselves once they are linked.
-    assert_eq!(agent.call(&bench, "GET", NUMBERS, None).await.status, 403);
-    assert_eq!(agent.call(&bench, "GET", "/api/v1/agents/cy/numbers", None).await.status, 403);
-    assert_eq!(agent.call(&bench, "GET", "/api/v1/me/numbers", None).await.status, 404);
+    assert_eq!(bench.by(&agent, "GET", NUMBERS, None).await.status, 403);
+    assert_eq!(bench.by(&agent, "GET", "/api/v1/agents/cy/numbers", None).await.status, 403);
+    assert_eq!(bench.by(&agent, "GET", "/api/v1/me/numbers", None).await.status, 404);
     link(&bench, &agent.id, "cy").await;
     let own = agent.get(&bench, "/api/v1/me/numbers").await;
     assert_eq!((&own["agent"]["id"], &own["numbers"]["contacts"]), (&json!("cy"), &json!(3)), "{own}");
@@ -210,17 +182,17 @@ async fn who_leads_sees_theirs_an_agent_their_own_and_every_look_is_recorded() {
 async fn a_policy_without_single_people_shows_none() {
     let bench = Bench::open().await;
     contacts(&bench, &[("bo", 4)], bench.store().now()).await;
-    let admin = person(&bench, "tenant_admin").await;
+    let admin = bench.person("tenant_admin").await;
     admin.switch_on(&bench).await;
     counted(&bench).await;
     let policy = async |policy: &str| {
         let body = json!({"visibility": {"policy": policy}});
-        let answer = admin.call(&bench, "PUT", "/api/v1/settings", Some(&body)).await;
+        let answer = bench.by(&admin, "PUT", "/api/v1/settings", Some(&body)).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
     };
     policy("aggregate_only").await;
     for path in [NUMBERS, "/api/v1/agents/bo/numbers", "/api/v1/me/numbers"] {
-        let answer = admin.call(&bench, "GET", path, None).await;
+        let answer = bench.by(&admin, "GET", path, None).await;
         assert_eq!(
             (answer.status, &answer.json()["code"]),
             (403, &json!("forbidden")),

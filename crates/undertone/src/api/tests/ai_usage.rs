@@ -224,13 +224,9 @@ async fn analysts_read_figures_and_the_ledger_is_for_administrators_of_the_tenan
 #[tokio::test]
 async fn a_cap_that_is_raised_or_lowered_holds_at_once() {
     let bench = Bench::open().await;
-    let set = async |changes: Value| {
-        let answer = bench.call("PUT", "/api/v1/settings", "ut_mine", Some(&changes)).await;
-        assert_eq!(answer.status, 200, "{}", answer.text);
-    };
     let ask = async |tokens| reserve(&bench, &bench.mine, &request("claude-haiku-5-5", tokens)).await;
     let day = async || bench.get(BUDGET).await["day"]["tokens"].clone();
-    set(json!({"daily_token_cap": 1_000})).await;
+    bench.set(json!({"daily_token_cap": 1_000})).await;
     let first = ask(800).await.unwrap();
     settle(&bench, &bench.mine, &first, Usage { input: 800, ..Usage::default() }, Some(0)).await;
     let refused = ask(300).await.unwrap_err();
@@ -240,26 +236,26 @@ async fn a_cap_that_is_raised_or_lowered_holds_at_once() {
         json!({"cap": 1_000, "used": 800, "lost": 0, "held": 0, "left": 200, "percent": 80})
     );
 
-    set(json!({"daily_token_cap": 1_100})).await;
+    bench.set(json!({"daily_token_cap": 1_100})).await;
     let second = ask(300).await.unwrap();
     assert_eq!(day().await["left"], 0);
     bench.store().release_call(bench.mine.id, &Caps::default(), &second).await.unwrap();
-    set(json!({"daily_token_cap": 500})).await;
+    bench.set(json!({"daily_token_cap": 500})).await;
     assert_eq!(ask(1).await.unwrap_err().cap, 500);
     assert_eq!(
         day().await,
         json!({"cap": 500, "used": 800, "lost": 0, "held": 0, "left": 0, "percent": 160})
     );
     // The month's money, in cents: 600 of the 10,000 millionths of a cent are left of 1 cent.
-    set(json!({"daily_token_cap": 0, "monthly_cost_cap_cents": 1})).await;
+    bench.set(json!({"daily_token_cap": 0, "monthly_cost_cap_cents": 1})).await;
     let third = ask(4_700).await.unwrap();
     assert_eq!(ask(301).await.unwrap_err().cap, 10_000);
     assert_eq!(bench.get(BUDGET).await["month"]["cost_micros"]["left"], 600);
-    set(json!({"monthly_cost_cap_cents": 2})).await;
+    bench.set(json!({"monthly_cost_cap_cents": 2})).await;
     ask(301).await.unwrap();
     bench.store().release_call(bench.mine.id, &Caps::default(), &third).await.unwrap();
     // Put back to its default it is the default that holds.
-    set(json!({"daily_token_cap": null, "monthly_cost_cap_cents": null})).await;
+    bench.set(json!({"daily_token_cap": null, "monthly_cost_cap_cents": null})).await;
     assert_eq!(day().await["cap"], 100_000);
     assert_eq!(ask(99_000).await.unwrap_err().cap, 100_000);
 }

@@ -1,46 +1,11 @@
 //! Alerts through the API: what people do with them, and who may.
 
-use axum::body::Body;
-use axum::http::{Request, header};
 use serde_json::{Value, json};
 
 use super::document::assert_documented;
-use super::{Answer, Bench, JSON};
+use super::{Bench, Person, furious};
 
 const ONE: &str = "/api/v1/alerts/{id}";
-const FURIOUS: &str =
-    "Third week without an answer. This is a disgrace, I am furious and about to give up on you.";
-
-async fn score(bench: &Bench, customer: &str) -> String {
-    let item = json!({"text": FURIOUS, "customer": customer});
-    let answer = bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&item)).await;
-    bench.settled(&bench.mine).await;
-    answer.json()["id"].as_str().unwrap().to_owned()
-}
-
-/// Somebody of a role, with their session.
-struct Person<'a> {
-    bench: &'a Bench,
-    cookie: String,
-    csrf: String,
-}
-
-impl Person<'_> {
-    async fn of<'a>(bench: &'a Bench, role: &str) -> Person<'a> {
-        let (cookie, csrf) = bench.session(role).await;
-        Person { bench, cookie, csrf }
-    }
-
-    async fn call(&self, method: &str, path: &str, body: &Value) -> Answer {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::COOKIE, &self.cookie)
-            .header("x-csrf-token", &self.csrf)
-            .header(header::CONTENT_TYPE, JSON);
-        self.bench.send(request.body(Body::from(body.to_string())).unwrap()).await
-    }
-}
 
 #[tokio::test]
 async fn an_alert_goes_its_way_and_nobody_changes_it_unseen() {
@@ -53,8 +18,8 @@ async fn an_alert_goes_its_way_and_nobody_changes_it_unseen() {
         answer.json()
     };
     let move_to = |word: &str| format!("{ONE}/{word}");
-    score(&bench, "ana").await;
-    score(&bench, "ben").await;
+    bench.score(&furious("ana")).await;
+    bench.score(&furious("ben")).await;
     let list = bench.call("GET", "/api/v1/alerts?limit=1", "ut_mine", None).await;
     assert_documented(&document, "GET", "/api/v1/alerts", &list);
     let list = list.json();
@@ -112,7 +77,7 @@ async fn an_alert_goes_its_way_and_nobody_changes_it_unseen() {
 #[tokio::test]
 async fn a_correction_takes_an_alert_back_that_nobody_took() {
     let bench = Bench::open().await;
-    let (first, second) = (score(&bench, "ana").await, score(&bench, "ben").await);
+    let (first, second) = (bench.score(&furious("ana")).await, bench.score(&furious("ben")).await);
     let of = async |interaction: &str| {
         let alerts = bench.get("/api/v1/alerts").await;
         let alerts = alerts["alerts"].as_array().unwrap();
@@ -131,17 +96,13 @@ async fn a_correction_takes_an_alert_back_that_nobody_took() {
 #[tokio::test]
 async fn an_alert_says_as_much_as_a_score_and_is_shown_to_as_many() {
     let bench = Bench::open().await;
-    let chosen = json!({"visibility": {"policy": "supervisor_overlay"}});
-    bench.call("PUT", "/api/v1/settings", "ut_mine", Some(&chosen)).await;
-    score(&bench, "ana").await;
-    score(&bench, "ben").await;
-    let (lead, agent, analyst) = (
-        Person::of(&bench, "supervisor").await,
-        Person::of(&bench, "agent").await,
-        Person::of(&bench, "analyst").await,
-    );
-    let seen = async |person: &Person<'_>| {
-        person.call("GET", "/api/v1/alerts", &Value::Null).await.json()["alerts"].clone()
+    bench.set(json!({"visibility": {"policy": "supervisor_overlay"}})).await;
+    bench.score(&furious("ana")).await;
+    bench.score(&furious("ben")).await;
+    let (lead, agent, analyst) =
+        (bench.person("supervisor").await, bench.person("agent").await, bench.person("analyst").await);
+    let seen = async |person: &Person| {
+        bench.by(person, "GET", "/api/v1/alerts", None).await.json()["alerts"].clone()
     };
     let all = seen(&lead).await;
     assert_eq!(all.as_array().unwrap().len(), 2);
@@ -149,20 +110,23 @@ async fn an_alert_says_as_much_as_a_score_and_is_shown_to_as_many() {
     let path = format!("/api/v1/alerts/{}", all[0]["id"].as_str().unwrap());
     for what in ["", "/acknowledge"] {
         let method = if what.is_empty() { "GET" } else { "POST" };
-        assert_eq!(agent.call(method, &format!("{path}{what}"), &json!({})).await.status, 404);
+        assert_eq!(bench.by(&agent, method, &format!("{path}{what}"), Some(&json!({}))).await.status, 404);
     }
-    assert_eq!(analyst.call("POST", &format!("{path}/resolve"), &json!({})).await.status, 403);
+    assert_eq!(bench.by(&analyst, "POST", &format!("{path}/resolve"), Some(&json!({}))).await.status, 403);
     // What is given to somebody they see, without the score.
     let users = bench.store().users(bench.mine.id).await.unwrap();
     let user = users.iter().find(|user| user.role == "agent").unwrap().id.clone();
-    assert_eq!(lead.call("POST", &format!("{path}/assign"), &json!({"user": user})).await.status, 200);
+    assert_eq!(
+        bench.by(&lead, "POST", &format!("{path}/assign"), Some(&json!({"user": user}))).await.status,
+        200
+    );
     let theirs = seen(&agent).await;
     assert_eq!(
         (theirs.as_array().unwrap().len(), &theirs[0]["score"], &theirs[0]["label"]),
         (1, &Value::Null, &Value::Null)
     );
-    let mine = agent.call("GET", "/api/v1/alerts?assigned_to=me", &Value::Null).await.json();
+    let mine = bench.by(&agent, "GET", "/api/v1/alerts?assigned_to=me", None).await.json();
     assert_eq!(mine["alerts"], theirs);
-    let done = agent.call("POST", &format!("{path}/resolve"), &json!({})).await;
+    let done = bench.by(&agent, "POST", &format!("{path}/resolve"), Some(&json!({}))).await;
     assert_eq!((done.status, &done.json()["score"]), (200, &Value::Null), "{}", done.text);
 }

@@ -28,8 +28,7 @@ fn actions(page: &Value) -> Vec<&str> {
 async fn what_was_done_is_found_and_who_looked_too() {
     let bench = Bench::open().await;
     for threshold in [-40, -30] {
-        let saved = json!({"alert_threshold": threshold});
-        assert_eq!(bench.call("PUT", "/api/v1/settings", "ut_mine", Some(&saved)).await.status, 200);
+        bench.set(json!({"alert_threshold": threshold})).await;
     }
     let page = documented(&bench, LOG, "?action=settings_saved", 200).await;
     assert_eq!(actions(&page), ["settings_saved", "settings_saved"]);
@@ -144,8 +143,7 @@ async fn the_log_shows_no_score_that_the_policy_hides() {
     assert!(exported.contains("37") && !exported.contains("payload_hidden"), "{exported}");
 
     // The policy binds whoever runs the tenant as well.
-    let policy = json!({"visibility": {"policy": "aggregate_only"}});
-    assert_eq!(bench.call("PUT", "/api/v1/settings", "ut_mine", Some(&policy)).await.status, 200);
+    bench.set(json!({"visibility": {"policy": "aggregate_only"}})).await;
     let hidden = documented(&bench, LOG, &of_it, 200).await;
     assert_eq!(actions(&hidden), actions(&shown), "that it was done is told");
     for (now, before) in hidden["items"].as_array().unwrap().iter().zip(shown["items"].as_array().unwrap()) {

@@ -114,8 +114,7 @@ async fn a_tenants_phrases_hold_at_once_and_are_named() {
     let before = score().await;
     let settings =
         json!({"phrases": [{"phrase": "Not performing as expected", "shift": -80, "urgency": "high"}]});
-    let saved = bench.call("PUT", "/api/v1/settings", "ut_mine", Some(&settings)).await;
-    assert_eq!(saved.status, 200, "{}", saved.text);
+    bench.set(settings).await;
     let after = score().await;
     assert!(after["score"].as_i64().unwrap() < before["score"].as_i64().unwrap(), "{before} {after}");
     assert_eq!((&after["label"], &after["urgency"]), (&json!("negative"), &json!("high")));

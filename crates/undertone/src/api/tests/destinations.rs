@@ -6,19 +6,17 @@ mod kinds;
 mod paged;
 mod seen;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 use undertone_testkit::receiver::{Receiver, Reply, Request};
 
 use super::document::assert_documented;
-use super::{Answer, Bench};
-use crate::deliver::{Deliveries, Tools};
+use super::{Answer, Bench, FURIOUS, until};
+use crate::deliver::Deliveries;
 
 const ALL: &str = "/api/v1/destinations";
-const FURIOUS: &str =
-    "Third week without an answer. This is a disgrace, I am furious and about to give up on you.";
 
 /// A service whose messages go out.
 struct Out {
@@ -30,13 +28,7 @@ struct Out {
 impl Out {
     async fn open() -> Self {
         let bench = Bench::open().await;
-        let tools = Tools {
-            store: bench.store().clone(),
-            outward: bench.app.outward.clone(),
-            keyring: bench.app.provider_keys.keyring().clone(),
-            public_url: "https://undertone.example".into(),
-        };
-        let deliveries = Deliveries::start(&tools, &bench.app.stream, None, &bench.app.ending);
+        let deliveries = bench.deliveries("https://undertone.example", &bench.app.ending);
         let document = serde_json::from_str(crate::api::openapi::DOCUMENT).unwrap();
         Self { bench, document, _deliveries: deliveries }
     }
@@ -81,18 +73,25 @@ impl Out {
         panic!("it did not come to that within 20 s: {last}");
     }
 
+    /// The first of a destination's deliveries in this state, once there are so many of them.
+    async fn deliveries(&self, destination: &Value, state: &str, count: usize) -> Value {
+        let path = format!("/api/v1/destinations/{{id}}/deliveries?state={state}");
+        let mut last = Value::Null;
+        for _ in 0..500 {
+            last = self.ok("GET", &path, id(destination), None).await;
+            if last["deliveries"].as_array().unwrap().len() == count {
+                return last["deliveries"][0].clone();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("there are no {count} that are {state}: {last}");
+    }
+
     /// Takes a text in and waits for its verdict; answers the interaction's id.
     async fn score(&self, text: &str, customer: &str, conversation: &str) -> String {
         let item =
             json!({"text": text, "customer": {"id": customer, "name": "Ana"}, "conversation": conversation});
-        let answer = self.bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&item)).await;
-        self.bench.settled(&self.bench.mine).await;
-        answer.json()["id"].as_str().unwrap().to_owned()
-    }
-
-    async fn settings(&self, changes: Value) {
-        let answer = self.bench.call("PUT", "/api/v1/settings", "ut_mine", Some(&changes)).await;
-        assert_eq!(answer.status, 200, "{}", answer.text);
+        self.bench.score(&item).await
     }
 }
 
@@ -102,15 +101,6 @@ fn id(of: &Value) -> &str {
 
 fn is_delivered(delivery: &Value) -> bool {
     delivery["state"] == "delivered"
-}
-
-/// Waits until something is so, at most 20 s.
-async fn until(what: &str, is_so: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// The message of a request, if its signature is this key's.

@@ -6,10 +6,8 @@ use undertone_store::Act;
 use undertone_store::keys::NewKey;
 use undertone_testkit::receiver::{Receiver, Reply};
 
-use super::Bench;
-use super::notices::Person;
+use super::{Bench, Person};
 use crate::cli::doctor::examine::Means;
-use crate::deliver::{Deliveries, Tools};
 
 impl Bench {
     /// What the doctor says of my tenant: `ok` or `LOOK` and the text.
@@ -87,13 +85,7 @@ async fn it_says_that_an_incident_holds_alerts_back() {
 async fn it_says_that_a_destination_fails_or_does_not_open() {
     let bench = Bench::open().await;
     let receiver = Receiver::start(|_| Reply::text(500, "no"));
-    let tools = Tools {
-        store: bench.store().clone(),
-        outward: bench.app.outward.clone(),
-        keyring: bench.app.provider_keys.keyring().clone(),
-        public_url: "".into(),
-    };
-    let _tasks = Deliveries::start(&tools, &bench.app.stream, None, &bench.app.ending);
+    let _tasks = bench.deliveries("", &bench.app.ending);
     let hook =
         json!({"kind": "webhook", "name": "Hook", "url": receiver.address, "events": ["alert.raised"]});
     let made = bench.call("POST", "/api/v1/destinations", "ut_mine", Some(&hook)).await.json();

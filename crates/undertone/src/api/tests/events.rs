@@ -8,17 +8,12 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use super::Bench;
 use super::document::assert_documented;
-
-const FURIOUS: &str =
-    "Third week without an answer. This is a disgrace, I am furious and about to give up on you.";
+use super::{Bench, FURIOUS, furious};
 
 async fn score(bench: &Bench, customer: &str) {
-    let item = json!({"text": FURIOUS, "customer": customer});
-    bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&item)).await;
-    bench.settled(&bench.mine).await;
-    while bench.store().place_events(bench.mine.id, 100).await.unwrap().events > 0 {}
+    bench.score(&furious(customer)).await;
+    bench.place().await;
 }
 
 /// Corrects a verdict as who has just looked at it.
@@ -197,8 +192,7 @@ async fn a_stream_ends_with_the_key_that_opened_it() {
 #[tokio::test]
 async fn who_may_not_see_scores_follows_and_learns_nothing_of_them() {
     let bench = Bench::open().await;
-    let chosen = json!({"visibility": {"policy": "supervisor_overlay"}});
-    assert_eq!(bench.call("PUT", "/api/v1/settings", "ut_mine", Some(&chosen)).await.status, 200);
+    bench.set(json!({"visibility": {"policy": "supervisor_overlay"}})).await;
     let (agent, _) = bench.session("agent").await;
     let (lead, _) = bench.session("supervisor").await;
     let mut streams = [

@@ -67,11 +67,6 @@ impl LlmBench {
         llm
     }
 
-    async fn set(&self, settings: Value) {
-        let answer = self.call("PUT", "/api/v1/settings", "ut_mine", Some(&settings)).await;
-        assert_eq!(answer.status, 200, "{}", answer.text);
-    }
-
     /// Hands in texts, by numbers from 0.
     async fn hand_in(&self, key: &str, texts: impl IntoIterator<Item = String>) {
         let line =

@@ -9,35 +9,11 @@ use undertone_store::Act;
 use undertone_testkit::smtp::{Fault, Security};
 
 use super::document::assert_documented;
-use super::{Answer, Bench, FORM, JSON};
+use super::{Answer, Bench, FORM, Person};
+use crate::mail;
 use crate::mail::Post;
-use crate::{mail, tell};
-
-/// A person with a session.
-pub(super) struct Person {
-    id: String,
-    cookie: String,
-    csrf: String,
-}
 
 impl Bench {
-    pub(super) async fn person(&self, role: &str) -> Person {
-        let (cookie, csrf) = self.session(role).await;
-        let email = format!("{role}@example.com");
-        let id = self.store().user_by_email(&email).await.unwrap().unwrap().id;
-        Person { id, cookie, csrf }
-    }
-
-    pub(super) async fn by(&self, person: &Person, method: &str, path: &str, body: Option<&Value>) -> Answer {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::COOKIE, &person.cookie)
-            .header("x-csrf-token", &person.csrf)
-            .header(header::CONTENT_TYPE, JSON);
-        self.send(request.body(body.map_or_else(Body::empty, |b| Body::from(b.to_string()))).unwrap()).await
-    }
-
     async fn form(&self, person: &Person, path: &str, fields: &str) -> Answer {
         let request =
             Request::post(path).header(header::COOKIE, &person.cookie).header(header::CONTENT_TYPE, FORM);
@@ -52,12 +28,6 @@ impl Bench {
         self.settled(&self.mine).await;
     }
 
-    /// Everything that has happened gets its place, and people are told.
-    async fn tell(&self) {
-        while self.store().place_events(self.mine.id, 100).await.unwrap().events > 0 {}
-        tell::look(self.store(), &self.app.stream).await.unwrap();
-    }
-
     async fn inbox(&self, person: &Person) -> Vec<String> {
         let answer = self.by(person, "GET", "/api/v1/inbox", None).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
@@ -65,12 +35,6 @@ impl Bench {
         assert_documented(&document, "GET", "/api/v1/inbox", &answer);
         let notices = answer.json()["notices"].as_array().unwrap().clone();
         notices.iter().map(|notice| notice["type"].as_str().unwrap().to_owned()).collect()
-    }
-
-    pub(super) async fn set(&self, changes: Value) -> Value {
-        let answer = self.call("PUT", "/api/v1/settings", "ut_mine", Some(&changes)).await;
-        assert_eq!(answer.status, 200, "{}", answer.text);
-        answer.json()
     }
 }
 
@@ -335,13 +299,7 @@ async fn an_alert_is_in_the_inbox_within_a_second() {
     let bench = Bench::open().await;
     let lead = bench.person("supervisor").await;
     bench.set(json!({"alert_threshold": -20, "incident_customers": 0})).await;
-    let tools = crate::deliver::Tools {
-        store: bench.store().clone(),
-        outward: bench.app.outward.clone(),
-        keyring: bench.app.provider_keys.keyring().clone(),
-        public_url: "".into(),
-    };
-    let _tasks = crate::deliver::Deliveries::start(&tools, &bench.app.stream, None, &bench.app.ending);
+    let _tasks = bench.deliveries("", &bench.app.ending);
     let request = Request::get("/api/v1/inbox/live").header(header::COOKIE, &lead.cookie);
     let response = bench.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
     let mut stream = response.into_body().into_data_stream();

@@ -108,9 +108,7 @@ async fn who_may_not_see_a_verdict_does_not_correct_it() {
     let version = sentiment(&bench, &id).await["version"].clone();
     let asked = json!({"label": "neutral", "version": version});
     assert_eq!(with(&bench, &analyst, ("POST", ONE, &id), "", &asked).await.status, 403);
-    let policy = json!({"visibility": {"policy": "supervisor_overlay"}});
-    let saved = bench.call("PUT", "/api/v1/settings", "ut_mine", Some(&policy)).await;
-    assert_eq!(saved.status, 200, "{}", saved.text);
+    bench.set(json!({"visibility": {"policy": "supervisor_overlay"}})).await;
     for (method, query) in [("GET", ""), ("POST", ""), ("DELETE", "?version=x")] {
         let refused = with(&bench, &agent, (method, ONE, &id), query, &asked).await;
         assert_eq!(refused.status, 403, "{method}: {}", refused.text);

@@ -174,9 +174,7 @@ async fn clocks_and_notices_follow_the_settings() {
     };
     let (text, policy) = (page("").await, "/api/v1/privacy");
     assert!(text.contains("deleted 90 days after") && !text.contains("Anthropic"), "{text}");
-    let change = json!({"retention_text_days": 45, "scorer": "claude"});
-    let saved = bench.call("PUT", "/api/v1/settings", "ut_mine", Some(&change)).await;
-    assert_eq!(saved.status, 200, "{}", saved.text);
+    bench.set(json!({"retention_text_days": 45, "scorer": "claude"})).await;
     assert_eq!(done(&bench, "GET", retention, retention, None).await.json()["text_days"], 45);
     let text = page("?language=de").await;
     assert!(text.contains("45 Tage nach dem Eingang") && text.contains("Anthropic"), "{text}");
@@ -209,11 +207,9 @@ async fn to_object_is_easier_than_to_end_it() {
         ("agent", 200, 403),
         ("analyst", 403, 403),
     ] {
-        let (cookie, csrf) = bench.session(role).await;
+        let person = bench.person(role).await;
         for (method, status) in [("PUT", puts), ("DELETE", deletes)] {
-            let request = Request::builder().method(method).uri(path).header(header::COOKIE, &cookie);
-            let request = request.header("x-csrf-token", &csrf).body(Body::empty());
-            let answer = bench.send(request.unwrap()).await;
+            let answer = bench.by(&person, method, path, None).await;
             assert_eq!(answer.status, status, "{method} as {role}: {}", answer.text);
         }
     }

@@ -51,8 +51,7 @@ impl<'a> Rater<'a> {
 async fn filled(bench: &Bench) {
     let settings =
         json!({"review": {"random": 100, "called_positive": 100, "unsure": 0, "labelled_twice": 100}});
-    let saved = bench.call("PUT", "/api/v1/settings", "ut_mine", Some(&settings)).await;
-    assert_eq!(saved.status, 200, "{}", saved.text);
+    bench.set(settings).await;
     for text in TEXTS {
         bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&json!({"text": text}))).await;
     }
@@ -191,8 +190,7 @@ async fn agreement_is_counted_from_what_was_said() {
     assert_eq!(read(&two, "?from=x").await.status, 400);
     assert_eq!(read(&one, "").await.status, 403, "a reviewer does not look after the review");
     // Where nobody sees single verdicts, nobody counts over them, and outcomes lose theirs.
-    let policy = json!({"visibility": {"policy": "aggregate_only"}});
-    assert_eq!(bench.call("PUT", "/api/v1/settings", "ut_mine", Some(&policy)).await.status, 200);
+    bench.set(json!({"visibility": {"policy": "aggregate_only"}})).await;
     assert_eq!(read(&two, "").await.status, 403);
     let results = two.send("GET", "/api/v1/review/results", "", "", json!({})).await.json();
     assert_eq!(results["items"].as_array().unwrap().len(), 4);

@@ -20,7 +20,6 @@ use crate::api::{ROUTES, Route, router, secrets};
 use crate::app::App;
 use crate::config::Config;
 use crate::limits::Limits;
-use crate::tell;
 
 /// What stands in my data and in nobody's requests.
 const CANARIES: [&str; 4] = ["canary-7731", "Canary Name", "canary@mine.example", "Canary Account"];
@@ -160,15 +159,9 @@ impl Tour {
         ok("PUT", "/api/v1/customers/canary-customer/legal-hold", json!({"reason": "canary-7731"})).await;
         ok("DELETE", "/api/v1/customers/canary-low-3", json!({})).await;
         // What a person has to do.
-        let (cookie, csrf) = bench.session("tenant_admin").await;
+        let person = bench.person("tenant_admin").await;
         let by_person = async |method: &str, path: &str, body: Value| {
-            let request = Request::builder()
-                .method(method)
-                .uri(path)
-                .header(header::COOKIE, &cookie)
-                .header("x-csrf-token", &csrf)
-                .header(header::CONTENT_TYPE, JSON);
-            let answer = bench.send(request.body(Body::from(body.to_string())).unwrap()).await;
+            let answer = bench.by(&person, method, path, Some(&body)).await;
             assert!(answer.status < 300, "{method} {path}: {}", answer.text);
         };
         let invited = json!({"email": "canary@mine.example", "role": "agent", "teams": ["canary-team"]});
@@ -177,8 +170,7 @@ impl Tour {
         let draft = json!({"issuer": issuer.url(), "client_id": "undertone", "client_secret": "a-secret", "label": "Canary ID",
             "allowed_domains": ["example.com"]});
         by_person("PUT", "/api/v1/single-sign-on", draft).await;
-        while bench.store().place_events(bench.mine.id, 100).await.unwrap().events > 0 {}
-        tell::look(bench.store(), &bench.app.stream).await.unwrap();
+        bench.tell().await;
         bench.settled(&bench.mine).await;
     }
 

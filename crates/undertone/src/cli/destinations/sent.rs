@@ -9,8 +9,7 @@ use undertone_store::destinations::{Attempt, Delivery, DeliveryState, Destinatio
 use undertone_store::{Act, Store, TenantId};
 
 use crate::cli::admin::{ACTOR, say};
-use crate::cli::alerts::{Format, as_json, moment};
-use crate::cli::listing::{Listing, more};
+use crate::cli::listing::{Format, Listing, as_json, moment, more};
 use crate::error::{CliError, Outcome};
 use crate::output::clean;
 

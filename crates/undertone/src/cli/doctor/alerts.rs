@@ -9,8 +9,8 @@ use undertone_store::{Store, Tenant};
 
 use super::examine::{Means, RECENT, Told};
 use super::{Check, people};
-use crate::cli::alerts::moment;
 use crate::cli::destinations::standing;
+use crate::cli::listing::moment;
 use crate::deliver::Secrets;
 use crate::error::CliError;
 

@@ -18,7 +18,7 @@ use crate::api::explanation;
 use crate::cli::secrets::ending;
 use crate::error::CliError;
 use crate::llm::CLAUDE_MODEL;
-use crate::llm::provider::{least_request, may_serve, not_kept, not_served, order};
+use crate::llm::provider::{least_request, may_serve, named, not_kept, not_served, order};
 use crate::output::amount::{dollars, grouped};
 use crate::secrets::{ProviderKey, ProviderKeys, Source};
 use crate::usage::{Measure, Standing};
@@ -207,22 +207,17 @@ async fn provider_keys(
     }
     let model = settings.model.as_deref();
     let has = |provider| there.iter().any(|(of, _)| *of == provider);
-    let missing = match settings.scorer {
-        ScorerKind::Local => None,
-        ScorerKind::Claude => (!has(Provider::Claude)).then_some(Provider::Claude),
-        ScorerKind::Openai => (!has(Provider::Openai)).then_some(Provider::Openai),
-        ScorerKind::Cascade => {
-            let serves = there.iter().any(|(provider, key)| may_serve(*provider, &key.base_url, model));
-            let [first, _] = order(model);
-            (!serves).then_some(first)
-        }
+    let missing = if settings.scorer == ScorerKind::Cascade {
+        let serves = there.iter().any(|(provider, key)| may_serve(*provider, &key.base_url, model));
+        let [first, _] = order(model);
+        (!serves).then_some(first)
+    } else {
+        named(settings.scorer).filter(|provider| !has(*provider))
     };
-    let of_scorer = match settings.scorer {
-        ScorerKind::Openai => Provider::Openai,
-        ScorerKind::Local | ScorerKind::Claude | ScorerKind::Cascade => Provider::Claude,
-    };
-    let address = keys.address(tenant.id, of_scorer).await?;
-    told.extend(not_served(settings.scorer, model, address.as_deref()).map(|why| (Check::Scorer, Err(why))));
+    if let Some(provider) = named(settings.scorer) {
+        let address = keys.address(tenant.id, provider).await?;
+        told.extend(not_served(provider, model, address.as_deref()).map(|why| (Check::Scorer, Err(why))));
+    }
     // One that is there and does not open was told already.
     if let Some(provider) = missing.filter(|_| told.iter().all(|(_, told)| told.is_ok())) {
         let (slug, provider) = (&tenant.slug, provider.as_str());

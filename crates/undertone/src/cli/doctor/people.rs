@@ -10,7 +10,7 @@ use undertone_store::{Store, Tenant};
 
 use super::Check;
 use super::examine::Told;
-use crate::cli::alerts::moment;
+use crate::cli::listing::moment;
 use crate::error::CliError;
 
 /// E-mail that waits longer is worth a look.

@@ -6,7 +6,7 @@ use undertone_core::review::{Share, Shares};
 use undertone_store::Act;
 
 use crate::cli::admin::{ACTOR, say, tenant, with_store};
-use crate::cli::alerts::{Format, as_json};
+use crate::cli::listing::{Format, as_json};
 use crate::config::ConfigArguments;
 use crate::error::{CliError, Outcome};
 

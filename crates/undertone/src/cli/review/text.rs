@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use undertone_core::accuracy::Figure;
 use undertone_store::review::{Handed, Outcome};
 
-use crate::cli::alerts::{moment, spaced};
+use crate::cli::listing::{moment, spaced};
 use crate::output::clean;
 use crate::output::clean::shorten;
 use crate::review::Counted;

@@ -68,9 +68,9 @@ impl Driver {
             Ok(key) if key.base_url == row.base_url => key,
             Ok(_) => {
                 let why = "the key is for another address now; the batch is looked at when the former one is set again";
-                return self.later(tenant, row, why).await;
+                return self.later(tenant, row, why, None).await;
             }
-            Err(why) => return self.later(tenant, row, &why).await,
+            Err(why) => return self.later(tenant, row, &why, None).await,
         };
         let post = Post { outside: self.tools.llms.outside(), key: &key };
         let Some(id) = row.provider_id.clone() else { return self.find(tenant, run, row, &post).await };
@@ -99,34 +99,21 @@ impl Driver {
                 row.next_look_at = if told.has_ended() { now } else { now + self.tools.patience.look_every };
                 store.note_batch(tenant.id, &row).await
             }
-            Err(trouble) => self.later_for(tenant, row, &trouble).await,
+            Err(trouble) => self.later(tenant, row, &trouble.to_string(), trouble.wait()).await,
         }
     }
 
-    /// Looks at a batch another time.
-    async fn later(&self, tenant: &Tenant, row: BatchRow, why: &str) -> Result<(), StoreError> {
-        self.later_by(tenant, row, why, self.tools.patience.look_every).await
-    }
-
-    /// Looks at it when the provider, who was in the way, may not be any more.
-    async fn later_for(&self, tenant: &Tenant, row: BatchRow, trouble: &Trouble) -> Result<(), StoreError> {
-        let usual = self.tools.patience.look_every;
-        let wait = match trouble {
-            Trouble::No { wait: Some(wait), .. } => usual.max(*wait),
-            Trouble::No { wait: None, .. } | Trouble::Unknown(_) => usual,
-        };
-        self.later_by(tenant, row, &trouble.to_string(), wait).await
-    }
-
-    async fn later_by(
+    /// Looks at a batch another time, and not before `wait` is over, where somebody asks for it.
+    async fn later(
         &self,
         tenant: &Tenant,
         mut row: BatchRow,
         why: &str,
-        wait: TimeDelta,
+        wait: Option<TimeDelta>,
     ) -> Result<(), StoreError> {
+        let usual = self.tools.patience.look_every;
         row.detail = Some(why.to_owned());
-        row.next_look_at = self.tools.store.now() + wait;
+        row.next_look_at = self.tools.store.now() + wait.map_or(usual, |wait| wait.max(usual));
         self.tools.store.note_batch(tenant.id, &row).await
     }
 
@@ -142,7 +129,7 @@ impl Driver {
         let store = &self.tools.store;
         let listed = match post.list(row.made_at - CLOCKS).await {
             Ok(listed) => listed,
-            Err(trouble) => return self.later_for(tenant, row, &trouble).await,
+            Err(trouble) => return self.later(tenant, row, &trouble.to_string(), trouble.wait()).await,
         };
         let until = row.made_at + self.tools.patience.listed_within + CLOCKS;
         let ours = store.open_requests(tenant.id, &row.id).await?;
@@ -165,9 +152,8 @@ impl Driver {
             }
         }
         if unsure {
-            return self
-                .later(tenant, row, "it may be one that the provider works on; that shows when it has ended")
-                .await;
+            let why = "it may be one that the provider works on; that shows when it has ended";
+            return self.later(tenant, row, why, None).await;
         }
         if store.now() < row.made_at + self.tools.patience.listed_within {
             row.next_look_at = (row.made_at + self.tools.patience.listed_within)
@@ -213,7 +199,7 @@ impl Driver {
         let lines = match post.results(id).await {
             Ok(lines) => lines,
             Err(Trouble::No { gone: true, .. }) => return self.give_up(tenant, run, row).await,
-            Err(trouble) => return self.later_for(tenant, row, &trouble).await,
+            Err(trouble) => return self.later(tenant, row, &trouble.to_string(), trouble.wait()).await,
         };
         let mut outcomes: HashMap<String, Outcome> =
             lines.into_iter().map(|Line { custom_id, result }| (custom_id, result)).collect();

@@ -40,9 +40,10 @@ const LEASE: TimeDelta = TimeDelta::days(30);
 const REST: TimeDelta = TimeDelta::seconds(30);
 /// Where there is no money or no key, this often: a cap may be raised, a key be set.
 const LOOK_AGAIN: TimeDelta = TimeDelta::minutes(5);
-/// What is left alone is not looked at again sooner, nor later.
+/// What is left alone is not looked at again sooner.
 const LEAST_WAIT: TimeDelta = TimeDelta::seconds(5);
-const MOST_WAIT: TimeDelta = TimeDelta::days(1);
+/// Nothing is left alone for longer: what was in the way may be mended meanwhile.
+pub(super) const MOST_WAIT: TimeDelta = TimeDelta::days(1);
 
 /// A request that is paid for.
 struct Paid {

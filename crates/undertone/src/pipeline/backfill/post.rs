@@ -4,18 +4,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use undertone_scoring::llm::ask::{Call, Method, Outside, Response, Unreachable};
-use undertone_scoring::llm::{Failure, Retry, claude, explanation};
+use undertone_scoring::llm::{Failure, REFUSED, Retry, claude, explanation};
 
+use super::making::MOST_WAIT;
 use crate::secrets::ProviderKey;
 
 /// Batches on one page of the list.
 const PAGE: usize = 100;
 /// Pages that are read at most.
 const MOST_PAGES: usize = 20;
-/// What was refused is refused again before this is over.
-const REFUSED: TimeDelta = TimeDelta::minutes(5);
-/// Nothing waits longer without being looked at.
-const LONGEST: TimeDelta = TimeDelta::days(1);
 
 /// A batch as the provider tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -96,6 +93,14 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
+    /// How long asking again is no use, where that is known.
+    pub fn wait(&self) -> Option<TimeDelta> {
+        match self {
+            Self::No { wait, .. } => *wait,
+            Self::Unknown(_) => None,
+        }
+    }
+
     fn unreadable() -> Self {
         Self::Unknown("the provider's answer about a batch can not be read".to_owned())
     }
@@ -196,7 +201,7 @@ fn pause(failure: &Failure, now: DateTime<Utc>) -> Option<TimeDelta> {
         Retry::After(pause) => TimeDelta::from_std(pause).ok(),
         Retry::BackOff => None,
         Retry::Never => {
-            Some(failure.refuses(now).map_or(REFUSED, |refuses| refuses.until - now).min(LONGEST))
+            Some(failure.refuses(now).map_or(REFUSED, |refuses| refuses.until - now).min(MOST_WAIT))
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use undertone_testkit::receiver::zendesk::Account;
@@ -73,7 +72,7 @@ async fn an_alert_marks_its_ticket_once_and_what_follows_is_told() {
 #[tokio::test]
 async fn what_zendesk_refuses_is_kept_and_repeated_refusals_are_told() {
     let out = Out::open().await;
-    out.settings(json!({"cooldown_minutes": 0})).await;
+    out.bench.set(json!({"cooldown_minutes": 0})).await;
     let status = Arc::new(AtomicU16::new(404));
     let desk = Receiver::start({
         let (status, account) = (status.clone(), Account::with(4711, &[], "low"));
@@ -85,19 +84,9 @@ async fn what_zendesk_refuses_is_kept_and_repeated_refusals_are_told() {
     });
     let more = json!({"key": KEY, "events": ["alert.raised"]});
     let made = out.destination("zendesk", &desk.address, more).await;
-    let of = async |state: &str, count: usize| {
-        let path = format!("/api/v1/destinations/{{id}}/deliveries?state={state}");
-        for _ in 0..500 {
-            let list = out.ok("GET", &path, id(&made), None).await;
-            if list["deliveries"].as_array().unwrap().len() == count {
-                return list["deliveries"][0].clone();
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        panic!("there are no {count} that are {state}");
-    };
+    let of = async |state: &str, count: usize| out.deliveries(&made, state, count).await;
     let standing = async || out.ok("GET", "/api/v1/destinations/{id}", id(&made), None).await;
-    for (number, code) in [(1, 404), (2, 422), (3, 404)] {
+    for (number, code) in [(1, 404), (2, 422), (3, 403)] {
         status.store(code, Ordering::Relaxed);
         out.score(&format!("{FURIOUS} {number}"), &format!("c{number}"), "4711").await;
         let done = of("failed", number).await;
@@ -122,7 +111,7 @@ async fn what_zendesk_refuses_is_kept_and_repeated_refusals_are_told() {
     let now = standing().await;
     assert_eq!((&now["failures"], &now["failing_since"]), (&json!(0), &Value::Null), "{now}");
     // Without a login nothing is sent any more.
-    status.store(403, Ordering::Relaxed);
+    status.store(401, Ordering::Relaxed);
     out.score(&format!("{FURIOUS} 6"), "c6", "4711").await;
     of("failed", 5).await;
     assert_eq!(standing().await["active"], false);
@@ -139,15 +128,7 @@ async fn a_closed_ticket_is_left_alone() {
     });
     let made = out.destination("zendesk", &desk.address, json!({ "key": KEY })).await;
     out.score(FURIOUS, "ana", "4711").await;
-    let mut told = Value::Null;
-    for _ in 0..500 {
-        let path = "/api/v1/destinations/{id}/deliveries?state=failed";
-        told = out.ok("GET", path, id(&made), None).await["deliveries"][0].clone();
-        if told.is_object() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let told = out.deliveries(&made, "failed", 1).await;
     assert!(told["last_error"].as_str().unwrap_or_default().contains("the ticket is closed"), "{told}");
     assert!(desk.taken().iter().all(|one| one.method == "GET") && account.stands().1.is_empty());
 }

@@ -158,16 +158,7 @@ async fn what_they_answer_otherwise_is_understood() {
     let key = json!({"key": "ana@example.com/token:secret", "events": ["alert.raised"]});
     let made = out.destination("zendesk", &desk.address, key).await;
     out.score(FURIOUS, "ben", "chat-9").await;
-    let mut told = Value::Null;
-    for _ in 0..300 {
-        let list =
-            out.ok("GET", "/api/v1/destinations/{id}/deliveries?state=failed", super::id(&made), None).await;
-        told = list["deliveries"][0].clone();
-        if told.is_object() {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    let told = out.deliveries(&made, "failed", 1).await;
     assert!(told["last_error"].as_str().unwrap_or_default().contains("no Zendesk ticket"), "{told}");
     assert_eq!(desk.count(), 0);
 }

@@ -31,7 +31,7 @@ async fn eventually(out: &Out, what: &str, is_so: impl Fn(&[String]) -> bool) ->
 #[tokio::test]
 async fn a_destination_gets_what_its_audience_may_see_at_the_moment_it_is_sent() {
     let out = Out::open().await;
-    out.settings(json!({"visibility": {"policy": "supervisor_overlay"}})).await;
+    out.bench.set(json!({"visibility": {"policy": "supervisor_overlay"}})).await;
     let (agents, leads) =
         (Receiver::start(|_| Reply::text(200, "")), Receiver::start(|_| Reply::text(200, "")));
     let wanted = json!({"events": ["alert.raised", "sentiment.scored"], "detail": "full"});
@@ -46,19 +46,12 @@ async fn a_destination_gets_what_its_audience_may_see_at_the_moment_it_is_sent()
     let plain = agents.taken()[0].json();
     assert_eq!(plain["type"], "sentiment.scored");
     assert!(plain["data"].get("score").is_none() && plain["data"].get("summary").is_none(), "{plain}");
-    let told = loop {
-        let list =
-            out.ok("GET", "/api/v1/destinations/{id}/deliveries?state=failed", id(&for_agents), None).await;
-        if list["deliveries"][0].is_object() {
-            break list["deliveries"][0].clone();
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    };
+    let told = out.deliveries(&for_agents, "failed", 1).await;
     assert!(
         told["event"] == "alert.raised" && told["last_error"].as_str().unwrap().contains("visibility policy")
     );
     // The policy of the moment counts: what was withheld may be sent once it may be seen.
-    out.settings(json!({"visibility": {"policy": "full_transparency"}})).await;
+    out.bench.set(json!({"visibility": {"policy": "full_transparency"}})).await;
     out.ok("POST", "/api/v1/deliveries/{id}/replay", id(&told), None).await;
     until("the alert arrives", || agents.count() == 2).await;
     assert!(agents.taken()[1].json()["data"]["score"].is_i64());
@@ -71,17 +64,17 @@ async fn the_two_switches_stand_for_themselves() {
     out.destination("webhook", &hook.address, json!({"events": ["sentiment.*", "alert.*"]})).await;
     let three = |types: &[String]| types.len() == 3;
 
-    out.settings(json!({"emit_workflow_events": true, "dispatch_webhooks": false})).await;
+    out.bench.set(json!({"emit_workflow_events": true, "dispatch_webhooks": false})).await;
     out.score(FURIOUS, "ana", "1").await;
     let first = eventually(&out, "the stream has them", three).await;
     assert_eq!(hook.count(), 0, "{:?}", types(&hook));
 
-    out.settings(json!({"emit_workflow_events": false, "dispatch_webhooks": true})).await;
+    out.bench.set(json!({"emit_workflow_events": false, "dispatch_webhooks": true})).await;
     out.score(FURIOUS, "ben", "2").await;
     until("the webhook has them", || hook.count() == 3).await;
     assert_eq!(event_types(&out).await, first, "the stream has no more than before");
 
-    out.settings(json!({"emit_workflow_events": false, "dispatch_webhooks": false})).await;
+    out.bench.set(json!({"emit_workflow_events": false, "dispatch_webhooks": false})).await;
     out.score(FURIOUS, "cho", "3").await;
     tokio::time::sleep(Duration::from_millis(600)).await;
     assert_eq!((hook.count(), event_types(&out).await), (3, first));
@@ -95,7 +88,7 @@ async fn events_say_what_the_catalogue_says() {
     let out = Out::open().await;
     let gone = Receiver::start(|_| Reply::text(410, ""));
     out.destination("webhook", &gone.address, json!({"events": ["alert.raised"]})).await;
-    out.settings(json!({"incident_customers": 3, "escalate_after_minutes": 0})).await;
+    out.bench.set(json!({"incident_customers": 3, "escalate_after_minutes": 0})).await;
     let low = out.score(FURIOUS, "ana", "1").await;
     let alert = out.bench.get("/api/v1/alerts").await["alerts"][0].clone();
     let (cookie, _) = out.bench.session("agent").await;

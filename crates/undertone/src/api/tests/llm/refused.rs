@@ -29,11 +29,7 @@ pub(super) async fn a_refused_key_is_asked_with_once_however_much_waits() {
     assert_eq!(bench.server.requests().len(), 1);
     // Somebody who changes the settings wants to know whether it goes now; once, for all that waits.
     bench.set(json!({"alert_threshold": -60})).await;
-    let asked = Instant::now();
-    while bench.server.requests().len() < 2 {
-        assert!(asked.elapsed() < Duration::from_secs(20));
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("it is asked again", || bench.server.requests().len() >= 2).await;
     let later = |all: &[Listed]| {
         let soon = bench.store().now() + chrono::TimeDelta::seconds(30);
         all.iter().all(|one| one.next_attempt_at.is_some_and(|at| at > soon))
@@ -71,18 +67,14 @@ pub(super) async fn a_refused_batch_is_not_sent_again_at_once() {
     let id = llm.start(json!({"mode": "refresh", "via_batches": true})).await;
     let waits = |run: &Value| run["waiting"]["for"] == "llm_unavailable" && run["in_batches"] == 0;
     let run = llm.run_until(&id, "waits", waits).await;
-    let until: chrono::DateTime<chrono::Utc> = run["waiting"]["until"].as_str().unwrap().parse().unwrap();
-    let wait = until - llm.store().now();
+    let resumes: chrono::DateTime<chrono::Utc> = run["waiting"]["until"].as_str().unwrap().parse().unwrap();
+    let wait = resumes - llm.store().now();
     assert!((200..=300).contains(&wait.num_seconds()), "{wait}");
     // One went at once; the others would have gone in a batch.
     assert_eq!((&run["scored"], run["batches"].as_array().unwrap().len()), (&json!(8), 1), "{run}");
     // Changed settings have it tried again, and what is refused again rests again.
     llm.set(json!({"alert_threshold": -60})).await;
-    let asked = Instant::now();
-    while llm.sent_to("/v1/messages/batches").len() < 2 {
-        assert!(asked.elapsed() < Duration::from_secs(20));
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("a batch is sent again", || llm.sent_to("/v1/messages/batches").len() >= 2).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(llm.sent_to("/v1/messages/batches").len(), 2);
 }
@@ -95,11 +87,7 @@ pub(super) async fn one_request_goes_before_the_first_batch() {
     // A body that the provider does not take: none of it goes into a batch, where all would fail of it.
     llm.server.set(Fault::always(Failure::Error(Problem::invalid("output_config: unknown"))));
     let id = llm.start(json!({"mode": "refresh", "via_batches": true})).await;
-    let asked = Instant::now();
-    while llm.sent_to("/v1/messages").len() < 3 {
-        assert!(asked.elapsed() < Duration::from_secs(20));
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("three requests are sent", || llm.sent_to("/v1/messages").len() >= 3).await;
     let run = llm.get(&format!("/api/v1/backfills/{id}")).await;
     assert_eq!((&run["batches"], &run["scored"]), (&json!([]), &json!(0)), "{run}");
     assert_eq!(llm.sent_to("/v1/messages/batches").len(), 0);

@@ -10,8 +10,7 @@ use undertone_store::outbox::Following;
 use undertone_testkit::receiver::{Receiver, Reply};
 
 use super::{NEGATIVE, PLANTED, Planted, Somebody};
-use crate::deliver::{Deliveries, Tools};
-use crate::{tell, visibility};
+use crate::visibility;
 
 /// What somebody sees under a policy: the cells of each column.
 struct Line {
@@ -85,7 +84,7 @@ impl Planted {
         self.bench.set(json!({"recipients": recipients})).await;
         let hook = json!({"kind": "webhook", "name": "hook", "url": "http://127.0.0.1:49151/", "events": ["*"], "detail": "full"});
         assert_eq!(self.bench.call("POST", "/api/v1/destinations", "ut_mine", Some(&hook)).await.status, 201);
-        self.place_and_tell().await;
+        self.bench.tell().await;
         // Somebody looks after them, so that the incident takes none of them in.
         for alert in list(&self.bench.get("/api/v1/alerts").await, "alerts") {
             let path = format!("/api/v1/alerts/{}/acknowledge", alert["id"].as_str().unwrap());
@@ -95,15 +94,9 @@ impl Planted {
         for word in ["surge-1", "surge-2"] {
             self.plant(word, -77, 1).await;
         }
-        self.place_and_tell().await;
+        self.bench.tell().await;
         let incidents = self.bench.get("/api/v1/incidents").await;
         incidents["incidents"][0]["id"].as_str().unwrap().to_owned()
-    }
-
-    async fn place_and_tell(&self) {
-        let (store, mine) = (self.bench.store(), self.bench.mine.id);
-        while store.place_events(mine, 100).await.unwrap().events > 0 {}
-        tell::look(store, &self.bench.app.stream).await.unwrap();
     }
 }
 
@@ -258,12 +251,6 @@ async fn exported(planted: &Planted, somebody: &Somebody<'_>, cells: &[char], to
 async fn a_receiver_gets_what_its_audience_may_see_when_it_is_sent() {
     const AUDIENCES: [&str; 3] = ["supervisor", "account_manager", "analyst"];
     let mut planted = Planted::open().await;
-    let tools = Tools {
-        store: planted.bench.store().clone(),
-        outward: planted.bench.app.outward.clone(),
-        keyring: planted.bench.app.provider_keys.keyring().clone(),
-        public_url: "".into(),
-    };
     let begun = planted.bench.store().now();
     let mut receivers = Vec::new();
     for audience in AUDIENCES {
@@ -287,7 +274,7 @@ async fn a_receiver_gets_what_its_audience_may_see_when_it_is_sent() {
         assert_eq!(planted.bench.call("PUT", &path, "ut_mine", Some(&closed)).await.status, 200);
     }
     let (_going_on, ending) = watch::channel(false);
-    let _deliveries = Deliveries::start(&tools, &planted.bench.app.stream, None, &ending);
+    let _deliveries = planted.bench.deliveries("", &ending);
     let settled = async |id: &str| {
         for _ in 0..1000 {
             let path = format!("/api/v1/destinations/{id}/deliveries");
