@@ -19,7 +19,7 @@ use crate::clock::MachineClock;
 use crate::config::{Config, ConfigArguments};
 use crate::error::CliError;
 use crate::llm::meter::{Caps, Meter};
-use crate::llm::provider::{may_serve, order};
+use crate::llm::provider::{may_serve, not_served, order};
 use crate::llm::{CLAUDE_MODEL, Web};
 use crate::prices;
 use crate::secrets::Given;
@@ -194,7 +194,7 @@ impl LlmRun {
     /// `who`, with what `arguments` and `settings` say.
     ///
     /// # Errors
-    /// Where there is no key, no model, or no price for a cap on cost. The message says what to do.
+    /// Where there is no key, no model, a model of another provider's, or no price for a cap on cost. The message says what to do.
     pub fn new(
         who: Who,
         arguments: &LlmArguments,
@@ -278,6 +278,9 @@ fn endpoint(
         (None, ..) => return Err(CliError::Failed(no_key(who, provider, model(arguments, settings), means))),
     };
     let chosen = model(arguments, settings).map(str::to_owned);
+    if let Some(why) = not_served(provider, chosen.as_deref(), Some(&base_url)) {
+        return Err(CliError::Failed(format!("{why}, or name its address with --base-url")));
+    }
     let (api, model) = match provider {
         Provider::Claude => {
             let api = Api::Claude { cache: Some(CacheTime::FiveMinutes) };
@@ -373,18 +376,19 @@ mod tests {
     }
 
     #[test]
-    fn the_cascade_asks_nobody_for_a_model_of_another() {
+    fn nobody_is_asked_for_a_model_of_another() {
         let key = Secret::new("some-key-of-claudes".to_owned());
         let credentials = Credentials::new(Provider::Claude, &key, None).unwrap();
         let given = vec![InstallationKey { credentials, from: "a test".to_owned() }];
         let means = Means { given: Given::new(Keyring::default(), given), ..without_keys() };
-        let asked = |model: &str| {
+        let asked_by = |who, model: &str| {
             let arguments = LlmArguments { model: Some(model.to_owned()), ..LlmArguments::default() };
-            let provider = means.provider(Who::Cascade, None, Some(model));
-            endpoint(Who::Cascade, provider, &arguments, &Settings::default(), &means)
+            let provider = means.provider(who, None, Some(model));
+            endpoint(who, provider, &arguments, &Settings::default(), &means)
                 .map(|endpoint| endpoint.base_url)
                 .map_err(|error| error.to_string())
         };
+        let asked = |model| asked_by(Who::Cascade, model);
         assert_eq!(asked("claude-sonnet-5-5").as_deref(), Ok("https://api.anthropic.com"));
         let told = asked("gpt-6-mini").unwrap_err();
         assert!(
@@ -393,6 +397,14 @@ mod tests {
             ),
             "{told}"
         );
+        let told = asked_by(Who::Claude, "gpt-6-mini").unwrap_err();
+        assert!(
+            told.starts_with(
+                "https://api.anthropic.com has no gpt-6-mini: choose a model of claude's, or openai"
+            ),
+            "{told}"
+        );
+        assert!(told.ends_with("or name its address with --base-url"), "{told}");
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(super) async fn a_refused_key_is_asked_with_once_however_much_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tenants_that_share_a_key_share_what_is_known_of_it() {
+pub(super) async fn tenants_that_share_a_key_share_what_is_known_of_it() {
     let bench = LlmBench::open(json!({"scorer": "claude", "when_unavailable": "wait"})).await;
     let theirs = json!({"scorer": "claude", "when_unavailable": "wait"});
     bench.call("PUT", "/api/v1/settings", "ut_theirs", Some(&theirs)).await;
