@@ -5,6 +5,15 @@ use serde_json::{Map, Value};
 
 use crate::Interaction;
 
+/// Another name that a customer goes by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alias {
+    /// `email`, `phone`, or the name of a source.
+    pub kind: String,
+    /// The address, number or id.
+    pub value: String,
+}
+
 /// What a source tells about the customer besides the id. What is `None` stays as it was.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CustomerDetails {
@@ -18,6 +27,8 @@ pub struct CustomerDetails {
     pub segment: Option<String>,
     /// Anything else, as the source names it.
     pub attributes: Option<Map<String, Value>>,
+    /// All that they go by besides: what is not among them is none any more. Each belongs to one customer.
+    pub aliases: Option<Vec<Alias>>,
 }
 
 /// What a source tells about the customer's company besides the id.

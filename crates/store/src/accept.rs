@@ -1,13 +1,16 @@
 //! Interactions as they are taken in: each once, with everybody they mention, in one transaction.
 
+mod link;
+
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
-use undertone_core::{Arrival, AuthorKind, Direction};
+use undertone_core::Arrival;
 
-use crate::conversations::Mentioned;
-use crate::people::{self, Ids, Mentions};
+use self::link::{Linked, id_of, mentioned};
+use crate::people::TOGETHER;
+use crate::people::aliases::{self, Telling, Told};
 use crate::rows::as_word;
 use crate::statement::{pieces, sql};
 use crate::{Result, Store, StoreError, TenantId};
@@ -35,16 +38,24 @@ pub enum Accepted {
         /// Our id.
         id: String,
     },
+    /// Another customer goes by one of the aliases it tells; nothing of it is taken in.
+    AliasTaken {
+        /// Which of those it tells, from 0.
+        at: usize,
+        /// What is wrong, for a person.
+        why: String,
+    },
 }
 
 impl Accepted {
-    /// Our id of the interaction.
+    /// Our id of the interaction; empty where there is none.
     #[must_use]
     pub fn id(&self) -> &str {
         match self {
             Self::Created { id } | Self::Duplicate { id } | Self::Updated { id } | Self::Conflict { id } => {
                 id
             }
+            Self::AliasTaken { .. } => "",
         }
     }
 }
@@ -66,14 +77,46 @@ struct Existing {
     digest: String,
 }
 
+/// How often it is begun anew while others give the same aliases at the same moment.
+const TRIES: usize = 3;
+
+/// What an item tells of aliases.
+fn told(item: &Incoming) -> Option<Told<'_>> {
+    let customer = item.arrival.interaction.customer.as_deref()?;
+    Some(Told { customer, aliases: item.arrival.customer.aliases.as_deref()? })
+}
+
 impl Store {
     /// Takes in what one tenant handed in together, in one transaction; answers in the same order. When this returns, it is on disk.
     pub async fn accept(&self, tenant: TenantId, items: &[Incoming]) -> Result<Vec<Accepted>> {
+        for _ in 0..TRIES {
+            if let Some(accepted) = self.accept_together(tenant, items).await? {
+                return Ok(accepted);
+            }
+        }
+        Err(StoreError::Conflict(TOGETHER.to_owned()))
+    }
+
+    /// Nothing is answered where customers were given aliases that others were given at the same moment.
+    async fn accept_together(&self, tenant: TenantId, items: &[Incoming]) -> Result<Option<Vec<Accepted>>> {
         let tx = self.begin().await?;
         let at = self.now();
-        let linked = self.link(&tx, tenant, at, items).await?;
+        let (tells, told): (Vec<usize>, Vec<Told<'_>>) =
+            items.iter().enumerate().filter_map(|(i, item)| Some((i, told(item)?))).unzip();
+        let telling = Telling::of(&tx, tenant, &told).await?;
         let mut answers: Vec<Option<Accepted>> = vec![None; items.len()];
-        let mut open: Vec<usize> = (0..items.len()).collect();
+        for ((&i, told), refused) in tells.iter().zip(&told).zip(&telling.refused) {
+            answers[i] = refused.map(|alias| Accepted::AliasTaken {
+                at: told.aliases.iter().position(|one| one == alias).unwrap_or_default(),
+                why: aliases::taken(alias),
+            });
+        }
+        let mut open: Vec<usize> = (0..items.len()).filter(|i| answers[*i].is_none()).collect();
+        let linked = self.link(&tx, tenant, at, &open.iter().map(|i| &items[*i]).collect::<Vec<_>>()).await?;
+        if !telling.keep(&tx, tenant, &linked.customers).await? {
+            tx.rollback().await?;
+            return Ok(None);
+        }
         // The same id twice in one batch is taken one after the other.
         while !open.is_empty() {
             let mut seen = HashSet::new();
@@ -87,7 +130,7 @@ impl Store {
         }
         self.keep_standing(&tx, tenant, &mentioned(at, items, &linked, &answers)).await?;
         tx.commit().await?;
-        answers.into_iter().collect::<Option<Vec<_>>>().ok_or_else(|| {
+        answers.into_iter().collect::<Option<Vec<_>>>().map(Some).ok_or_else(|| {
             StoreError::Conflict("an interaction vanished while it was taken in; send it again".into())
         })
     }
@@ -257,105 +300,6 @@ impl Store {
             .await?;
         Ok(())
     }
-
-    /// Creates or fills in everybody and everything the items mention.
-    async fn link(
-        &self,
-        tx: &impl ConnectionTrait,
-        tenant: TenantId,
-        at: DateTime<Utc>,
-        items: &[Incoming],
-    ) -> Result<Linked> {
-        let when = (tenant, at);
-        let (mut accounts, mut teams) = (Mentions::new(), Mentions::new());
-        for Incoming { arrival, .. } in items {
-            if let Some(external) = &arrival.interaction.account {
-                people::merge(&mut accounts, external, people::account(&arrival.account));
-            }
-            if let Some(external) = &arrival.agent.team {
-                people::merge(&mut teams, external, people::team(None));
-            }
-        }
-        let accounts = self.resolve(tx, &people::ACCOUNT, when, accounts).await?;
-        let teams = self.resolve(tx, &people::TEAM, when, teams).await?;
-
-        let (mut customers, mut agents) = (Mentions::new(), Mentions::new());
-        for Incoming { arrival, .. } in items {
-            let interaction = &arrival.interaction;
-            if let Some(external) = &interaction.customer {
-                let account = interaction.account.as_ref().and_then(|account| accounts.get(account));
-                people::merge(&mut customers, external, people::customer(&arrival.customer, account));
-            }
-            if let Some(external) = &interaction.agent {
-                let team = arrival.agent.team.as_ref().and_then(|team| teams.get(team));
-                people::merge(&mut agents, external, people::agent(&arrival.agent, team));
-            }
-        }
-        let agents = self.resolve(tx, &people::AGENT, when, agents).await?;
-        let customers = self.resolve(tx, &people::CUSTOMER, when, customers).await?;
-
-        let mut conversations = Mentions::new();
-        for Incoming { arrival, .. } in items {
-            let interaction = &arrival.interaction;
-            if let Some(external) = &interaction.conversation {
-                let customer = interaction.customer.as_ref().and_then(|customer| customers.get(customer));
-                let opened_at = interaction.occurred_at.unwrap_or(at).trunc_subsecs(6);
-                people::merge(
-                    &mut conversations,
-                    external,
-                    people::conversation(&arrival.conversation, customer, opened_at),
-                );
-            }
-        }
-        let conversations = self.resolve(tx, &people::CONVERSATION, when, conversations).await?;
-        let segments = self.segments(tx, tenant, &customers).await?;
-        Ok(Linked { customers, agents, conversations, segments })
-    }
-
-    /// Segments by the source's customer id, of those who have one.
-    async fn segments(&self, tx: &impl ConnectionTrait, tenant: TenantId, customers: &Ids) -> Result<Ids> {
-        #[derive(FromQueryResult)]
-        struct Row {
-            external_id: String,
-            segment: String,
-        }
-        let mut segments = Ids::new();
-        let externals: Vec<&String> = customers.keys().collect();
-        for piece in pieces(&externals) {
-            let rows = sql("SELECT external_id, segment FROM customer WHERE tenant_id = ? AND external_id IN ? AND segment IS NOT NULL")
-                .bind(tenant.0)
-                .list(piece.iter().map(|external| external.as_str()))
-                .all::<Row>(tx)
-                .await?;
-            segments.extend(rows.into_iter().map(|row| (row.external_id, row.segment)));
-        }
-        Ok(segments)
-    }
-}
-
-/// What the items say about their conversations. What was there already says nothing new but whether it is closed.
-fn mentioned(
-    at: DateTime<Utc>,
-    items: &[Incoming],
-    linked: &Linked,
-    answers: &[Option<Accepted>],
-) -> Vec<Mentioned> {
-    let mentioned = items.iter().zip(answers).filter_map(|(item, answer)| {
-        let interaction = &item.arrival.interaction;
-        let is_new = matches!(answer, Some(Accepted::Created { .. } | Accepted::Updated { .. }));
-        let closed = item.arrival.conversation.closed;
-        let conversation = id_of(&linked.conversations, interaction.conversation.as_ref())?;
-        (is_new || closed.is_some()).then(|| Mentioned {
-            conversation,
-            customer: id_of(&linked.customers, interaction.customer.as_ref()),
-            at: interaction.occurred_at.map_or(at, |occurred| occurred.trunc_subsecs(6)),
-            goes_on: is_new
-                && interaction.author_kind == AuthorKind::Customer
-                && interaction.direction == Direction::Incoming,
-            closed,
-        })
-    });
-    mentioned.collect()
 }
 
 /// Source and external id of a row to be inserted.
@@ -363,28 +307,9 @@ fn key_of(row: &[Value; 21]) -> (&str, &str) {
     (text_of(&row[2]), text_of(&row[3]))
 }
 
-/// Our id of what `external` names.
-fn id_of(ids: &Ids, external: Option<&String>) -> Option<String> {
-    external.and_then(|external| ids.get(external)).cloned()
-}
-
 fn text_of(value: &Value) -> &str {
     match value {
         Value::String(Some(text)) => text,
         _ => "",
-    }
-}
-
-/// Our ids of everybody mentioned, by the source's ids.
-struct Linked {
-    customers: Ids,
-    agents: Ids,
-    conversations: Ids,
-    segments: Ids,
-}
-
-impl Linked {
-    fn segment_of(&self, customer: Option<&str>) -> String {
-        customer.and_then(|external| self.segments.get(external)).cloned().unwrap_or_default()
     }
 }

@@ -141,8 +141,8 @@ impl Store {
         self.agent_numbers(act.tenant).await
     }
 
-    /// What the numbers of all agents are made of, on the tenant's days `from` to `to`, both included; none while they are off. Reads one index, and as
-    /// many of its rows as there were contacts on those days, whatever was before.
+    /// What the numbers of all agents are made of, on the tenant's days `from` to `to`, both included; none while they are off. Reads one index whole:
+    /// every contact that is kept, of [`MOST_DAYS`] days, however many of them are asked for and whatever was before.
     pub async fn agent_sums(
         &self,
         tenant: TenantId,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, FromQueryResult};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, FromQueryResult};
 use serde_json::json;
 
 use crate::audit::{self, Act};
@@ -89,34 +89,26 @@ impl Store {
         Ok(())
     }
 
-    /// Closes or opens a conversation for good, by the source's id; answers whether that changed anything. What a person does is noted, since it
-    /// may show scores that were hidden.
-    pub async fn set_conversation_closed(
+    /// Closes or opens a conversation, by our id, for good. What a person does is noted, since it may show scores that were hidden.
+    pub(crate) async fn set_closed(
         &self,
+        tx: &DatabaseTransaction,
         act: &Act<'_>,
-        external_id: &str,
+        id: &str,
         closed: bool,
-    ) -> Result<bool> {
-        let tx = self.begin().await?;
-        let id = sql("SELECT id FROM conversation WHERE tenant_id = ? AND external_id = ?")
-            .bind(act.tenant.0)
-            .bind(external_id)
-            .value::<String>(&tx)
-            .await?;
-        let Some(id) = id else { return Ok(false) };
+    ) -> Result<()> {
         let at = self.now();
         let changed = if closed {
-            self.close(&tx, act.tenant, &id, at).await?
+            self.close(tx, act.tenant, id, at).await?
         } else {
-            self.open_again(&tx, act.tenant, &id, at).await?
+            self.open_again(tx, act.tenant, id, at).await?
         };
         if changed && act.actor.starts_with("user:") {
             let action = if closed { "conversation_closed" } else { "conversation_reopened" };
             let change = json!({"before": {"closed": !closed}, "after": {"closed": closed}});
-            audit::note(self, &tx, act, (action, &id), &change).await?;
+            audit::note(self, tx, act, (action, id), &change).await?;
         }
-        tx.commit().await?;
-        Ok(changed)
+        Ok(())
     }
 
     async fn close(

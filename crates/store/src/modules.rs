@@ -61,9 +61,20 @@ async fn read(on: &impl ConnectionTrait, tenant: TenantId, lock: &'static str) -
         .await
 }
 
-/// The same, kept as it is until the transaction ends.
+/// The same, kept as it is until the transaction ends. Where nothing was ever set, the tenant is held instead: of two who are the first to
+/// set something, the second sees what the first did.
+async fn held(store: &Store, tx: &DatabaseTransaction, tenant: TenantId) -> Result<Option<Row>> {
+    let lock = for_update(store.backend());
+    if let Some(row) = read(tx, tenant, lock).await? {
+        return Ok(Some(row));
+    }
+    sql("SELECT id FROM tenant WHERE id = ?").bind(tenant.0).then(lock).run(tx).await?;
+    read(tx, tenant, lock).await
+}
+
+/// The module of a tenant, kept as it is until the transaction ends.
 pub(crate) async fn locked(store: &Store, tx: &DatabaseTransaction, tenant: TenantId) -> Result<Module> {
-    Ok(read(tx, tenant, for_update(store.backend())).await?.into())
+    Ok(held(store, tx, tenant).await?.into())
 }
 
 /// The module of a tenant, as a transaction sees it.
@@ -211,7 +222,7 @@ impl Store {
         let Some(changes) = changes.as_object() else {
             return Err(StoreError::Invalid("settings are a JSON object of names and values".to_owned()));
         };
-        let row = read(tx, act.tenant, for_update(self.backend())).await?;
+        let row = held(self, tx, act.tenant).await?;
         let mut all = row.as_ref().map_or_else(|| json!({}), |row| row.settings.clone());
         let module = Module::from(row);
         let saved = module.merged(changes);
@@ -229,7 +240,7 @@ impl Store {
     /// Puts every setting back to its default, except who sees what and who needs a second factor: that opens only when somebody says so.
     pub async fn reset_settings(&self, act: &Act<'_>) -> Result<Settings> {
         let tx = self.begin().await?;
-        let row = read(&tx, act.tenant, for_update(self.backend())).await?;
+        let row = held(self, &tx, act.tenant).await?;
         let mut all = row.as_ref().map_or_else(|| json!({}), |row| row.settings.clone());
         let before = Module::from(row).saved;
         let mut kept = before.clone();

@@ -11,11 +11,16 @@ use serde::Serialize;
 use serde_json::json;
 use undertone_core::arrival::{AccountDetails, AgentDetails, ConversationDetails, CustomerDetails};
 
+use self::aliases::Telling;
 use crate::audit::{self, Act};
 use crate::statement::{for_key_share, for_update, pieces, sql};
-use crate::{Result, Store, TenantId};
+use crate::{Result, Store, StoreError, TenantId};
 
 pub use known::{People, Traces};
+
+/// Told where several transactions give the same aliases at the same moment.
+pub(crate) const TOGETHER: &str =
+    "others were given some of these aliases at the same moment; nothing was saved, so send it again";
 
 /// A table whose rows are found by the id their source gave them.
 pub(crate) struct Table {
@@ -284,8 +289,11 @@ pub enum Person {
 
 impl Store {
     /// Creates or fills in what `external_id` stands for; answers our id. What is not told stays as it was.
-    pub async fn save_person(&self, tenant: TenantId, external_id: &str, person: &Person) -> Result<String> {
-        let tx = self.begin().await?;
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where another customer goes by one of the aliases; nothing is saved.
+    pub async fn save_person(&self, act: &Act<'_>, external_id: &str, person: &Person) -> Result<String> {
+        let (tx, tenant) = (self.begin().await?, act.tenant);
         let when = (tenant, self.now());
         let one = |external: &str, mention: Mention| Mentions::from([(external.to_owned(), mention)]);
         let ids = match person {
@@ -304,9 +312,28 @@ impl Store {
                     .await?
             }
             Person::Customer(details, company) => {
-                let id =
-                    self.told_of_customer(&tx, tenant, external_id, (details, company.as_deref())).await?;
-                Ids::from([(external_id.to_owned(), id)])
+                let accounts = match company {
+                    Some(external) => {
+                        let mention = account(&AccountDetails::default());
+                        self.resolve(&tx, &ACCOUNT, when, one(external, mention)).await?
+                    }
+                    None => Ids::new(),
+                };
+                let told: Vec<aliases::Told<'_>> = details
+                    .aliases
+                    .iter()
+                    .map(|aliases| aliases::Told { customer: external_id, aliases })
+                    .collect();
+                let mention = customer(details, accounts.values().next());
+                let ids = self.resolve(&tx, &CUSTOMER, when, one(external_id, mention)).await?;
+                let telling = Telling::of(&tx, tenant, &told).await?;
+                if let Some(alias) = telling.refused.iter().find_map(|refused| *refused) {
+                    return Err(StoreError::Conflict(aliases::taken(alias)));
+                }
+                if !telling.keep(&tx, tenant, &ids).await? {
+                    return Err(StoreError::Conflict(TOGETHER.to_owned()));
+                }
+                ids
             }
             Person::Conversation(details, whose) => {
                 let customers = match whose {
@@ -317,7 +344,11 @@ impl Store {
                     None => Ids::new(),
                 };
                 let mention = conversation(details, customers.values().next(), when.1);
-                self.resolve(&tx, &CONVERSATION, when, one(external_id, mention)).await?
+                let ids = self.resolve(&tx, &CONVERSATION, when, one(external_id, mention)).await?;
+                if let (Some(closed), Some(id)) = (details.closed, ids.get(external_id)) {
+                    self.set_closed(&tx, act, id, closed).await?;
+                }
+                ids
             }
         };
         tx.commit().await?;

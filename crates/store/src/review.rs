@@ -6,14 +6,37 @@ mod results;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{DatabaseTransaction, Value};
+use serde_json::json;
 use undertone_core::Verdict;
 use undertone_core::review::{Reason, Shares};
 
 use crate::statement::{pieces, sql};
-use crate::{Result, Store, TenantId};
+use crate::{Act, Result, Store, TenantId, modules};
 
 pub use rate::{CLAIM, Handed, Label, Labelled, MOST_NOTE, Page};
 pub use results::{Outcome, Outcomes, RatedSince, Rating};
+
+impl Store {
+    /// Changes the shares by which verdicts come into the queue, as `change` says of those in force; answers what holds from now on. Others
+    /// who change them at the same moment come before or after, so that each finds what the other did. What changes nothing is not noted.
+    pub async fn change_review_shares(
+        &self,
+        act: &Act<'_>,
+        change: impl FnOnce(&Shares) -> Shares,
+    ) -> Result<Shares> {
+        let tx = self.begin().await?;
+        let before = modules::locked(self, &tx, act.tenant).await?.settings.review;
+        let wanted = change(&before);
+        if wanted == before {
+            tx.rollback().await?;
+            return Ok(before);
+        }
+        let now = self.change_settings_on(&tx, act, &json!({"review": wanted})).await?.review;
+        tx.commit().await?;
+        self.hasten_after_change(act.tenant).await;
+        Ok(now)
+    }
+}
 
 /// A verdict that was just recorded.
 pub(crate) struct Recorded<'a> {

@@ -4,6 +4,8 @@
 
 #[path = "suite/agents.rs"]
 mod agents;
+#[path = "suite/aliases.rs"]
+mod aliases;
 #[path = "suite/audit.rs"]
 mod audit;
 #[path = "suite/backfill.rs"]
@@ -236,10 +238,12 @@ async fn privacy_of(url: String) {
     privacy::an_erased_customer_is_gone_everywhere(&bench).await;
     privacy::what_is_under_way_is_not_kept(&bench).await;
     privacy::who_is_meant_and_who_is_held(&bench).await;
-    privacy::an_alias_belongs_to_one(&bench).await;
+    aliases::an_alias_belongs_to_one(&bench).await;
+    aliases::items_tell_aliases_one_after_the_other(&bench).await;
     privacy::a_restored_backup_is_erased_again(&bench).await;
     privacy::retention::what_quotes_a_text_goes_with_it(&bench).await;
     privacy::retention::a_conversation_says_what_it_is_about_as_long_as_it_is_read(&bench).await;
+    privacy::retention::a_run_keeps_nothing_of_a_text_that_went_meanwhile(&bench).await;
     privacy::retention::labels_go_with_their_text_or_by_their_own_clock(&bench).await;
     privacy::retention::what_would_go_is_told_as_it_goes(&bench).await;
     privacy::retention::alerts_have_a_clock_of_their_own(&bench).await;
@@ -269,6 +273,7 @@ async fn corrections(url: String) {
     overrides::many_at_once_leave_one_and_true_counters(&bench).await;
     overrides::who_opted_out_is_left_alone(&bench).await;
     review::verdicts_are_drawn_into_the_queue(&bench).await;
+    review::shares_that_several_change_are_all_kept(&bench).await;
     review::what_is_unsure_or_contradicted_is_checked(&bench).await;
     review::what_is_suspicious_is_always_checked(&bench).await;
     review::raters_work_apart_until_it_is_settled(&bench).await;
@@ -471,23 +476,23 @@ async fn mentions_create_and_fill_in(bench: &Bench) {
         attributes: json!({"tier": 2}).as_object().cloned(),
         ..CustomerDetails::default()
     };
-    let id = bench.store.save_person(tenant.id, "ana", &Person::Customer(phone, None)).await.unwrap();
+    let id = bench.store.save_person(&act(&tenant), "ana", &Person::Customer(phone, None)).await.unwrap();
     let ana = bench.store.customer(tenant.id, &id).await.unwrap().unwrap();
     assert_eq!((ana.name.as_deref(), ana.phone.as_deref()), (Some("Ana"), Some("+49 30 1")));
     assert_eq!(ana.attributes, Some(json!({"tier": 2})));
     let account = AccountDetails { name: Some("Acme".to_owned()), ..AccountDetails::default() };
-    bench.store.save_person(tenant.id, "acme", &Person::Account(account)).await.unwrap();
-    bench.store.save_person(tenant.id, "north", &Person::Team(Some("North".to_owned()))).await.unwrap();
+    bench.store.save_person(&act(&tenant), "acme", &Person::Account(account)).await.unwrap();
+    bench.store.save_person(&act(&tenant), "north", &Person::Team(Some("North".to_owned()))).await.unwrap();
     let agent = AgentDetails {
         name: Some("Mei".to_owned()),
         team: Some("south".to_owned()),
         ..AgentDetails::default()
     };
-    bench.store.save_person(tenant.id, "a7", &Person::Agent(agent)).await.unwrap();
+    bench.store.save_person(&act(&tenant), "a7", &Person::Agent(agent)).await.unwrap();
     let talk = ConversationDetails { tags: Some(vec!["vip".to_owned()]), ..ConversationDetails::default() };
     bench
         .store
-        .save_person(tenant.id, "t1", &Person::Conversation(talk, Some("ana".to_owned())))
+        .save_person(&act(&tenant), "t1", &Person::Conversation(talk, Some("ana".to_owned())))
         .await
         .unwrap();
     assert!(bench.store.set_opted_out(&act(&tenant), &ana.id, true).await.unwrap());
@@ -653,14 +658,14 @@ async fn people_are_known_by_all_their_names(bench: &Bench) {
         for (id, details) in
             [("ana", told("Ana", "ana@example.com", "+49 30 1")), ("cy", told("Cy", "cy@example.com", "2"))]
         {
-            bench.store.save_person(tenant.id, id, &Person::Customer(details, None)).await.unwrap();
+            bench.store.save_person(&act(&tenant), id, &Person::Customer(details, None)).await.unwrap();
         }
         let agent = AgentDetails {
             name: Some("Bo B.".to_owned()),
             email: Some("bo@example.com".to_owned()),
             ..AgentDetails::default()
         };
-        bench.store.save_person(tenant.id, "bo", &Person::Agent(agent)).await.unwrap();
+        bench.store.save_person(&act(&tenant), "bo", &Person::Agent(agent)).await.unwrap();
         for (kind, value) in [("email", "old@example.com"), ("phone", "3"), ("nickname", "Anka")] {
             let add = format!(
                 "INSERT INTO customer_alias (tenant_id, kind, value, customer_id) \

@@ -3,12 +3,39 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{DatabaseTransaction, Value};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, FromQueryResult, Value};
 use undertone_core::Verdict;
 
 use crate::queue::Claimed;
 use crate::statement::{for_update, pieces, sql};
 use crate::{Result, Store, TenantId};
+
+/// Those of `revisions`, an interaction and its revision each, whose text is there, and will be until the transaction ends.
+async fn with_text(
+    tx: &DatabaseTransaction,
+    tenant: TenantId,
+    revisions: &[[Value; 2]],
+) -> Result<Vec<[Value; 2]>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        interaction_id: String,
+        revision: i64,
+    }
+    // Whoever removes texts holds their interactions while they do: only who holds them too sees what is left.
+    sql("SELECT id FROM interaction WHERE tenant_id = ? AND (id, revision) IN (VALUES ?) ORDER BY id")
+        .bind(tenant.0)
+        .rows(revisions.iter().cloned())
+        .then(for_update(tx.get_database_backend()))
+        .run(tx)
+        .await?;
+    let rows: Vec<Row> =
+        sql("SELECT interaction_id, revision FROM interaction_text WHERE tenant_id = ? AND (interaction_id, revision) IN (VALUES ?)")
+            .bind(tenant.0)
+            .rows(revisions.iter().cloned())
+            .all(tx)
+            .await?;
+    Ok(rows.into_iter().map(|row| [row.interaction_id.into(), row.revision.into()]).collect())
+}
 
 /// A run whose items are recorded by whoever drives it.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +69,8 @@ impl<'a> Fence<'a> {
     /// Decides those of `claimed` that are open as they were handed out; answers them.
     ///
     /// A new verdict makes an interaction scored. Without one it keeps the verdict it had; one that had none is told why it has none, where
-    /// the reason is another than before. What was revised or removed meanwhile is out of the run.
+    /// the reason is another than before. What was revised or removed meanwhile is out of the run, and so is that whose text has gone: a
+    /// verdict would quote it.
     pub(crate) async fn finish(
         self,
         tx: &DatabaseTransaction,
@@ -89,6 +117,11 @@ impl<'a> Fence<'a> {
                 .filter(|c| held.contains(&c.id))
                 .map(|c| [Value::from(c.id.as_str()), Value::from(c.revision)])
                 .collect();
+            let revisions = with_text(tx, tenant, &revisions).await?;
+            if revisions.is_empty() {
+                self.supersede(tx, tenant, &ids.collect::<Vec<_>>()).await?;
+                continue;
+            }
             let scored: Vec<String> = sql("UPDATE interaction SET score_state = 'scored', reason = ?, detail = ?, decided_at = ? WHERE tenant_id = ? \
                  AND score_state <> 'pending' AND (id, revision) IN (VALUES ?) RETURNING id")
             .bind(reason)

@@ -1,68 +1,151 @@
 //! What else customers go by: further addresses and numbers, and ids of other sources. Each belongs to one customer.
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction};
-use undertone_core::arrival::{AccountDetails, CustomerDetails};
+use std::collections::BTreeMap;
 
-use super::{ACCOUNT, CUSTOMER, Customer, Ids, Mention, Mentions, account, customer};
-use crate::privacy::copy::Alias;
-use crate::statement::sql;
-use crate::{Result, Store, StoreError, TenantId};
+use sea_orm::{ConnectionTrait, FromQueryResult};
+use undertone_core::arrival::Alias;
 
-impl Alias {
-    /// As it is kept: addresses and numbers in one spelling, so that one that is taken is found to be.
-    fn kept(&self) -> (&str, String) {
-        let value = match self.kind.as_str() {
-            "email" => self.value.trim().to_ascii_lowercase(),
-            "phone" => crate::privacy::tombstone::digits(&self.value),
-            _ => self.value.trim().to_owned(),
-        };
-        (&self.kind, value)
+use super::{Customer, Ids};
+use crate::statement::{pieces, sql};
+use crate::{Result, Store, TenantId};
+
+/// An alias as it is kept, kind and value: addresses and numbers in one spelling, so that one that is taken is found to be.
+type Kept = (String, String);
+
+fn kept(alias: &Alias) -> Kept {
+    let value = match alias.kind.as_str() {
+        "email" => alias.value.trim().to_ascii_lowercase(),
+        "phone" => crate::privacy::tombstone::digits(&alias.value),
+        _ => alias.value.trim().to_owned(),
+    };
+    (alias.kind.clone(), value)
+}
+
+/// Why an alias is refused.
+pub(crate) fn taken(alias: &Alias) -> String {
+    let kind = &alias.kind;
+    format!(
+        "another customer goes by this alias of the kind {kind}; take it from them first, or tell of that customer"
+    )
+}
+
+/// A customer by the source's id, and everything else they go by from now on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told<'a> {
+    pub(crate) customer: &'a str,
+    pub(crate) aliases: &'a [Alias],
+}
+
+/// The source's ids of customers by what they go by.
+type Holders = BTreeMap<Kept, String>;
+
+/// What is told of aliases in one transaction, one after the other, and what becomes of it.
+pub(crate) struct Telling<'a> {
+    told: &'a [Told<'a>],
+    before: Holders,
+    after: Holders,
+    /// For each that was told: which of its aliases another customer goes by. Then nothing of it is kept.
+    pub(crate) refused: Vec<Option<&'a Alias>>,
+}
+
+impl<'a> Telling<'a> {
+    /// What would become of `told` as things are.
+    pub(crate) async fn of(
+        on: &impl ConnectionTrait,
+        tenant: TenantId,
+        told: &'a [Told<'a>],
+    ) -> Result<Self> {
+        let before = holders(on, tenant, told).await?;
+        let mut after = before.clone();
+        let refused = told.iter().map(|told| tell(&mut after, *told)).collect();
+        Ok(Self { told, before, after, refused })
+    }
+
+    /// Keeps what was not refused. `ids` are ours of these customers, whose rows the transaction holds since it told something of them:
+    /// nobody else changes their aliases meanwhile. Answers false where others were given some of the same since it was looked; then
+    /// the transaction is begun anew.
+    pub(crate) async fn keep(self, on: &impl ConnectionTrait, tenant: TenantId, ids: &Ids) -> Result<bool> {
+        if self.after == self.before {
+            return Ok(true);
+        }
+        let now = Telling::of(on, tenant, self.told).await?;
+        if now.refused != self.refused {
+            return Ok(false);
+        }
+        for ((kind, value), holder) in &now.before {
+            if now.after.get(&(kind.clone(), value.clone())) != Some(holder) {
+                sql("DELETE FROM customer_alias WHERE tenant_id = ? AND kind = ? AND value = ?")
+                    .bind(tenant.0)
+                    .bind(kind)
+                    .bind(value)
+                    .run(on)
+                    .await?;
+            }
+        }
+        // In the order of their keys, so that two who say the same do not wait for each other in a circle.
+        let new = now.after.iter().filter(|(alias, holder)| now.before.get(*alias) != Some(*holder));
+        let rows: Vec<[sea_orm::Value; 4]> = new
+            .filter_map(|((kind, value), holder)| {
+                let customer = ids.get(holder)?;
+                Some([tenant.0.into(), kind.as_str().into(), value.as_str().into(), customer.as_str().into()])
+            })
+            .collect();
+        for piece in pieces(&rows) {
+            let written = sql("INSERT INTO customer_alias (tenant_id, kind, value, customer_id) VALUES ? ON CONFLICT (tenant_id, kind, value) DO NOTHING")
+                .rows(piece.iter().cloned())
+                .run(on)
+                .await?;
+            if written < piece.len() as u64 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
+/// Gives a customer the aliases that are told, instead of those they had; answers the first that is another's, and then changes nothing.
+fn tell<'a>(holders: &mut Holders, told: Told<'a>) -> Option<&'a Alias> {
+    let is_anothers =
+        |alias: &&Alias| holders.get(&kept(alias)).is_some_and(|holder| holder != told.customer);
+    let refused = told.aliases.iter().find(is_anothers);
+    if refused.is_none() {
+        holders.retain(|_, holder| holder != told.customer);
+        holders.extend(told.aliases.iter().map(|alias| (kept(alias), told.customer.to_owned())));
+    }
+    refused
+}
+
+/// Who goes by any of the aliases that are told, and everything that those go by of whom is told.
+async fn holders(on: &impl ConnectionTrait, tenant: TenantId, told: &[Told<'_>]) -> Result<Holders> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        kind: String,
+        value: String,
+        external_id: String,
+    }
+    let customers: Vec<&str> = told.iter().map(|told| told.customer).collect();
+    let aliases: Vec<Kept> = told.iter().flat_map(|told| told.aliases).map(kept).collect();
+    let mut rows: Vec<Row> = Vec::new();
+    for piece in pieces(&customers) {
+        let statement = sql(
+            "SELECT a.kind, a.value, c.external_id FROM customer c JOIN customer_alias a ON a.tenant_id = c.tenant_id \
+             AND a.customer_id = c.id WHERE c.tenant_id = ? AND c.external_id IN ?",
+        );
+        rows.extend(statement.bind(tenant.0).list(piece.iter().copied()).all::<Row>(on).await?);
+    }
+    for piece in pieces(&aliases) {
+        let statement = sql(
+            "SELECT a.kind, a.value, c.external_id FROM customer_alias a JOIN customer c ON c.tenant_id = a.tenant_id \
+             AND c.id = a.customer_id WHERE a.tenant_id = ? AND a.kind IN ? AND a.value IN ?",
+        );
+        let (kinds, values) =
+            (piece.iter().map(|(kind, _)| kind.as_str()), piece.iter().map(|(_, value)| value.as_str()));
+        rows.extend(statement.bind(tenant.0).list(kinds).list(values).all::<Row>(on).await?);
+    }
+    Ok(rows.into_iter().map(|row| ((row.kind, row.value), row.external_id)).collect())
+}
+
 impl Store {
-    /// Creates a customer or fills in what is told, as [`Store::save_person`] does; `aliases`, where given, are all they go by from now on.
-    /// Answers our id.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] where another customer goes by one of the aliases; nothing is saved.
-    pub async fn save_customer(
-        &self,
-        tenant: TenantId,
-        external_id: &str,
-        (details, company): (&CustomerDetails, Option<&str>),
-        aliases: Option<&[Alias]>,
-    ) -> Result<String> {
-        let tx = self.begin().await?;
-        let id = self.told_of_customer(&tx, tenant, external_id, (details, company)).await?;
-        if let Some(aliases) = aliases {
-            replace(&tx, tenant, &id, aliases).await?;
-        }
-        tx.commit().await?;
-        Ok(id)
-    }
-
-    /// What a customer tells about themselves is kept, and their company with it.
-    pub(super) async fn told_of_customer(
-        &self,
-        tx: &DatabaseTransaction,
-        tenant: TenantId,
-        external_id: &str,
-        (details, company): (&CustomerDetails, Option<&str>),
-    ) -> Result<String> {
-        let when = (tenant, self.now());
-        let one = |external: &str, mention: Mention| Mentions::from([(external.to_owned(), mention)]);
-        let accounts = match company {
-            Some(external) => {
-                self.resolve(tx, &ACCOUNT, when, one(external, account(&AccountDetails::default()))).await?
-            }
-            None => Ids::new(),
-        };
-        let mention = customer(details, accounts.values().next());
-        let ids = self.resolve(tx, &CUSTOMER, when, one(external_id, mention)).await?;
-        Ok(ids.into_values().next().unwrap_or_default())
-    }
-
     /// The customer who goes by `kind:value`. Addresses and numbers name nobody this way: several may have them, and what stands in the
     /// address of a page is written down by others.
     pub(super) async fn customer_by_alias(&self, tenant: TenantId, alias: &str) -> Result<Option<Customer>> {
@@ -87,31 +170,4 @@ pub(crate) async fn whose(
         .bind(value)
         .value(on)
         .await
-}
-
-async fn replace(
-    tx: &DatabaseTransaction,
-    tenant: TenantId,
-    customer: &str,
-    aliases: &[Alias],
-) -> Result<()> {
-    // In the order of their keys, so that two who say the same do not wait for each other in a circle.
-    let aliases: std::collections::BTreeSet<(&str, String)> = aliases.iter().map(Alias::kept).collect();
-    sql("DELETE FROM customer_alias WHERE tenant_id = ? AND customer_id = ?")
-        .bind(tenant.0)
-        .bind(customer)
-        .run(tx)
-        .await?;
-    for (kind, value) in &aliases {
-        let written = sql("INSERT INTO customer_alias (tenant_id, kind, value, customer_id) VALUES ? ON CONFLICT (tenant_id, kind, value) DO NOTHING")
-            .rows([[tenant.0.into(), (*kind).into(), value.as_str().into(), customer.into()]])
-            .run(tx)
-            .await?;
-        if written == 0 {
-            return Err(StoreError::Conflict(format!(
-                "another customer goes by this alias of the kind {kind}; take it from them first, or tell of that customer"
-            )));
-        }
-    }
-    Ok(())
 }

@@ -6,18 +6,10 @@ pub mod others;
 use chrono::{DateTime, Utc};
 use sea_orm::FromQueryResult;
 use serde::Serialize;
+use undertone_core::arrival::Alias;
 
 use crate::statement::sql;
 use crate::{Result, Store, TenantId};
-
-/// Another name a customer goes by.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, FromQueryResult)]
-pub struct Alias {
-    /// `email`, `phone`, or the name of a source.
-    pub kind: String,
-    /// The address, number or id.
-    pub value: String,
-}
 
 /// A customer's company.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, FromQueryResult)]
@@ -105,12 +97,19 @@ const MOST: i64 = 1000;
 impl Store {
     /// What else a customer goes by.
     pub async fn aliases(&self, tenant: TenantId, customer: &str) -> Result<Vec<Alias>> {
-        sql("SELECT kind, value FROM customer_alias WHERE tenant_id = ? AND customer_id = ? ORDER BY kind, value LIMIT ?")
-            .bind(tenant.0)
-            .bind(customer)
-            .bind(MOST)
-            .all(&self.reader)
-            .await
+        #[derive(FromQueryResult)]
+        struct Row {
+            kind: String,
+            value: String,
+        }
+        let rows: Vec<Row> =
+            sql("SELECT kind, value FROM customer_alias WHERE tenant_id = ? AND customer_id = ? ORDER BY kind, value LIMIT ?")
+                .bind(tenant.0)
+                .bind(customer)
+                .bind(MOST)
+                .all(&self.reader)
+                .await?;
+        Ok(rows.into_iter().map(|Row { kind, value }| Alias { kind, value }).collect())
     }
 
     /// A company, by our id.

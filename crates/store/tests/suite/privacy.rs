@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};
 use undertone_core::backfill::{Asked, Mode};
 use undertone_store::privacy::REACHED;
-use undertone_store::privacy::copy::Alias;
 use undertone_store::privacy::erase::{Erasure, Whom};
 use undertone_store::privacy::tombstone::Tombstone;
 
@@ -121,6 +120,7 @@ fn planted(id: &str, customer: &str, score: i64, word: &str) -> Incoming {
         phone: Some("+49 (170) 555-01".to_owned()),
         segment: Some("vip".to_owned()),
         attributes: json!({"note": word}).as_object().cloned(),
+        aliases: None,
     };
     item.arrival.conversation =
         ConversationDetails { subject: Some(format!("About {word}")), ..ConversationDetails::default() };
@@ -383,7 +383,7 @@ pub async fn who_is_meant_and_who_is_held(bench: &Bench) {
     for tenant in [&tenant, &other] {
         for (id, phone) in [("ana", "+49 170/555.01"), ("bo", "0049 170 555 01"), ("cy", "017055501")] {
             let person = Person::Customer(told(phone), None);
-            bench.store.save_person(tenant.id, id, &person).await.unwrap();
+            bench.store.save_person(&act(&tenant), id, &person).await.unwrap();
         }
     }
     let id = async |id: &str| bench.store.customer(tenant.id, id).await.unwrap().map(|c| c.id);
@@ -408,53 +408,6 @@ pub async fn who_is_meant_and_who_is_held(bench: &Bench) {
     assert!(id("cy").await.is_some(), "a national number is not known to be the same");
     assert!(bench.store.customer(other.id, "ana").await.unwrap().is_some(), "another tenant's");
     assert_eq!(bench.store.erase(&act(&tenant), &Whom::Id("nobody")).await.unwrap(), []);
-    for (tenant, erasure) in bench.store.open_erasures().await.unwrap() {
-        while bench.store.continue_erasure(tenant, &erasure).await.unwrap().unwrap().done_at.is_none() {}
-    }
-}
-
-pub async fn an_alias_belongs_to_one(bench: &Bench) {
-    let tenant = bench.tenant("aliasing").await;
-    let other = bench.tenant("aliasing-too").await;
-    let alias = |kind: &str, value: &str| Alias { kind: kind.to_owned(), value: value.to_owned() };
-    let none = CustomerDetails::default();
-    let save = async |tenant: &Tenant, id: &str, aliases: Option<&[Alias]>| {
-        bench.store.save_customer(tenant.id, id, (&none, Some("acme")), aliases).await
-    };
-    let found = async |id: &str| bench.store.customer(tenant.id, id).await.unwrap().map(|c| c.external_id);
-    let all = [alias("email", " Ana@Home.example"), alias("phone", "+49 (170) 1-2"), alias("zendesk", "77")];
-    let ana = save(&tenant, "ana", Some(&all)).await.unwrap();
-    assert_eq!(save(&tenant, "ana", None).await.unwrap(), ana, "what is not told stays");
-    save(&other, "bo", Some(&all)).await.unwrap();
-    for taken in [alias("email", "ana@home.EXAMPLE"), alias("phone", "+49170 12"), alias("zendesk", "77")] {
-        let refused = save(&tenant, "bo", Some(&[alias("crm", "1"), taken])).await.unwrap_err();
-        assert!(matches!(&refused, StoreError::Conflict(_)), "{refused}");
-        assert_eq!((found("bo").await, found("crm:1").await), (None, None), "nothing is saved");
-    }
-    // Several who want the same at once: one gets it.
-    let won = futures_of(4, async |n| {
-        save(&tenant, &format!("racer-{n}"), Some(&[alias("crm", "9"), alias("shop", "9")])).await.is_ok()
-    })
-    .await;
-    assert_eq!(won.iter().filter(|won| **won).count(), 1);
-    assert_eq!(found("zendesk:77").await.as_deref(), Some("ana"));
-    for nobody in ["77", "zendesk", "zendesk:7", "email:ana@home.example", "phone:+4917012", ":77"] {
-        assert_eq!(found(nobody).await, None, "{nobody}");
-    }
-    // The source's own id comes first.
-    save(&tenant, "zendesk:77", None).await.unwrap();
-    assert_eq!(found("zendesk:77").await.as_deref(), Some("zendesk:77"));
-    assert_eq!(bench.store.aliases(tenant.id, &ana).await.unwrap().len(), 3);
-    save(&tenant, "ana", Some(&[alias("shop", "5")])).await.unwrap();
-    assert_eq!(
-        bench.store.aliases(tenant.id, &ana).await.unwrap(),
-        [alias("shop", "5")],
-        "the list is all of them"
-    );
-    save(&tenant, "bo", Some(&all)).await.unwrap();
-    let erased = bench.store.erase(&act(&tenant), &Whom::Id("shop:5")).await.unwrap();
-    assert_eq!((erased.len(), erased[0].customer_id.as_str()), (1, ana.as_str()));
-    assert_eq!(found("shop:5").await, None);
     for (tenant, erasure) in bench.store.open_erasures().await.unwrap() {
         while bench.store.continue_erasure(tenant, &erasure).await.unwrap().unwrap().done_at.is_none() {}
     }

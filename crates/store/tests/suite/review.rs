@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use undertone_core::cascade::{Cascaded, FirstReading, WhyAsked};
-use undertone_core::review::Reason;
+use undertone_core::review::{Reason, Share, Shares};
 use undertone_core::verdict::Suspicion;
 use undertone_store::lessons::LabelCount;
 use undertone_store::review::{Handed, Label as Rating, Outcomes, Page};
@@ -43,6 +43,44 @@ async fn label(
 fn conflicts<T: std::fmt::Debug>(done: undertone_store::Result<T>, with: &str) {
     let Err(StoreError::Conflict(told)) = done else { panic!("{done:?}") };
     assert!(told.contains(with), "{told}");
+}
+
+pub(crate) async fn shares_that_several_change_are_all_kept(bench: &Bench) {
+    let tenant = bench.tenant("shares").await;
+    // Each changes another one, at once, and nobody has set anything before.
+    let set = |shares: &Shares, n: usize| {
+        let mut shares = shares.clone();
+        let of = [
+            &mut shares.unsure,
+            &mut shares.disagreed,
+            &mut shares.overridden,
+            &mut shares.called_positive,
+            &mut shares.random,
+            &mut shares.labelled_twice,
+        ];
+        *of.into_iter().nth(n).unwrap() = Share::percent(31 + n as u8);
+        shares
+    };
+    let change = async |n: usize| {
+        bench.store.change_review_shares(&act(&tenant), |before| set(before, n)).await.unwrap()
+    };
+    futures_of(6, change).await;
+    let wanted = (0..6).fold(Shares::default(), |shares, n| set(&shares, n));
+    assert_eq!(bench.store.module(tenant.id).await.unwrap().settings.review, wanted);
+    let entries = async || {
+        let all = undertone_store::audit::Filter::default();
+        bench.store.audit(tenant.id, &all, None, 100).await.unwrap().len()
+    };
+    let before = entries().await;
+    futures_of(2, change).await;
+    assert_eq!(entries().await, before, "what is so already is not noted again");
+    // Settings that several are the first to set, whichever they are.
+    let tenant = bench.tenant("first-settings").await;
+    let changes =
+        [json!({"alert_threshold": -40}), json!({"cooldown_minutes": 7}), json!({"min_note_length": 9})];
+    futures_of(3, async |n| bench.store.change_settings(&act(&tenant), &changes[n]).await.unwrap()).await;
+    let settings = bench.store.module(tenant.id).await.unwrap().settings;
+    assert_eq!((settings.alert_threshold, settings.cooldown_minutes, settings.min_note_length), (-40, 7, 9));
 }
 
 pub(crate) async fn verdicts_are_drawn_into_the_queue(bench: &Bench) {

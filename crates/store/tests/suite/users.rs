@@ -73,9 +73,9 @@ pub async fn people_are_invited_once(bench: &Bench) {
     let by = Authority::User(&admin);
     let agent =
         |name: &str| Person::Agent(AgentDetails { name: Some(name.to_owned()), ..AgentDetails::default() });
-    bench.store.save_person(tenant.id, "north", &Person::Team(None)).await.unwrap();
-    bench.store.save_person(other.id, "south", &Person::Team(None)).await.unwrap();
-    bench.store.save_person(tenant.id, "agent-7", &agent("Bo")).await.unwrap();
+    bench.store.save_person(&act(&tenant), "north", &Person::Team(None)).await.unwrap();
+    bench.store.save_person(&act(&other), "south", &Person::Team(None)).await.unwrap();
+    bench.store.save_person(&act(&tenant), "agent-7", &agent("Bo")).await.unwrap();
     let teams = ["north".to_owned()];
     let bo = NewUser {
         name: Some(" Bo "),
@@ -368,7 +368,7 @@ pub async fn tokens_are_replaced_and_an_old_one_ends_the_session(bench: &Bench) 
 
 pub async fn people_are_listed_in_pages(bench: &Bench) {
     let (tenant, other) = (bench.tenant("listed").await, bench.tenant("listed2").await);
-    bench.store.save_person(tenant.id, "north", &Person::Team(None)).await.unwrap();
+    bench.store.save_person(&act(&tenant), "north", &Person::Team(None)).await.unwrap();
     let teams = ["north".to_owned()];
     for n in 0..5 {
         let email = format!("{n}@listed.example");

@@ -18,7 +18,9 @@ pub use export::export;
 
 use super::body::{Query, cut};
 use super::caller::Caller;
-use super::problem::{ApiError, CONFLICT, INTERNAL, INVALID_JSON, INVALID_QUERY, TOO_LARGE, UNSUPPORTED};
+use super::problem::{
+    ApiError, CONFLICT, FieldError, INTERNAL, INVALID_JSON, INVALID_QUERY, TOO_LARGE, UNSUPPORTED,
+};
 use crate::app::App;
 use crate::intake::body::Body;
 use crate::intake::item::{Context, ItemError};
@@ -96,7 +98,7 @@ async fn one(
         Accepted::Created { .. } => (StatusCode::CREATED, "created"),
         Accepted::Updated { .. } => (StatusCode::OK, "updated"),
         Accepted::Duplicate { .. } => (StatusCode::OK, "duplicate"),
-        Accepted::Conflict { .. } => {
+        Accepted::Conflict { .. } | Accepted::AliasTaken { .. } => {
             return Err(ApiError::new(
                 CONFLICT,
                 format!(
@@ -111,14 +113,27 @@ async fn one(
         .into_response())
 }
 
-/// Takes in one interaction that was read.
+/// The error of an item whose alias with this number another customer goes by.
+fn alias_taken(at: usize, why: &str) -> FieldError {
+    let field = format!("customer.aliases[{at}]");
+    FieldError { field, code: "conflict".to_owned(), message: why.to_owned() }
+}
+
+/// Takes in one interaction that was read, unless it tells an alias of another customer.
 pub async fn accept(
     app: &App,
     caller: &Caller,
     read: Result<Arrival, Vec<ItemError>>,
 ) -> Result<Accepted, ApiError> {
     let mut accepted = app.gather.take(caller.tenant_id(), vec![incoming(read?)]).await?;
-    accepted.pop().ok_or_else(|| ApiError::new(INTERNAL, "the interaction was not answered for"))
+    match accepted.pop() {
+        Some(Accepted::AliasTaken { at, why }) => {
+            let errors = vec![alias_taken(at, &why)];
+            Err(ApiError { errors, ..ApiError::new(CONFLICT, why) })
+        }
+        Some(accepted) => Ok(accepted),
+        None => Err(ApiError::new(INTERNAL, "the interaction was not answered for")),
+    }
 }
 
 /// Which interactions to list.

@@ -4,7 +4,6 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use undertone_core::arrival::ConversationDetails;
 use undertone_store::people::Person;
 
 use super::body::Json;
@@ -31,7 +30,7 @@ fn read<T, const N: usize>(
 }
 
 async fn save(app: &App, caller: &Caller, id: &str, person: Person) -> Result<axum::Json<Value>, ApiError> {
-    let ours = app.store.save_person(caller.tenant_id(), id, &person).await?;
+    let ours = app.store.save_person(&caller.act(), id, &person).await?;
     Ok(axum::Json(json!({"id": ours, "external_id": id})))
 }
 
@@ -42,15 +41,11 @@ pub async fn save_customer(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<axum::Json<Value>, ApiError> {
-    let fields = ["account", "aliases", "name", "email", "phone", "segment", "attributes"];
-    let (id, (aliases, details, company)) =
-        read((&id, &body), fields, |check, [account, aliases, told @ ..]| {
-            let aliases = check.aliases("aliases", aliases);
-            (aliases, check.customer_details("", told), check.id("account", account))
-        })?;
-    let told = (&details, company.as_deref());
-    let ours = app.store.save_customer(caller.tenant_id(), &id, told, aliases.as_deref()).await?;
-    Ok(axum::Json(json!({"id": ours, "external_id": id})))
+    let fields = ["account", "name", "email", "phone", "segment", "attributes", "aliases"];
+    let (id, person) = read((&id, &body), fields, |check, [account, told @ ..]| {
+        Person::Customer(check.customer_details("", told), check.id("account", account))
+    })?;
+    save(&app, &caller, &id, person).await
 }
 
 /// Creates an account or fills in what is told.
@@ -121,15 +116,7 @@ pub async fn save_conversation(
     let (id, person) = read((&id, &body), fields, |check, [customer, told @ ..]| {
         Person::Conversation(check.conversation_details("", told), check.id("customer", customer))
     })?;
-    let Person::Conversation(ConversationDetails { closed, .. }, _) = &person else {
-        return save(&app, &caller, &id, person).await;
-    };
-    let closed = *closed;
-    let saved = save(&app, &caller, &id, person).await?;
-    if let Some(closed) = closed {
-        app.store.set_conversation_closed(&caller.act(), &id, closed).await?;
-    }
-    Ok(saved)
+    save(&app, &caller, &id, person).await
 }
 
 /// Notes that a customer does not want to be scored.

@@ -124,6 +124,46 @@ pub async fn what_quotes_a_text_goes_with_it(bench: &Bench) {
     assert!(bench.store.inbox(tenant.id, "user-1", Part::Before(i64::MAX), 10).await.unwrap().is_empty());
 }
 
+pub async fn a_run_keeps_nothing_of_a_text_that_went_meanwhile(bench: &Bench) {
+    let (tenant, word) = (bench.tenant("rescored").await, "numbat8837");
+    to_noon(bench);
+    let item = |id: &str, text: &str| Incoming { digest: "0e".repeat(32), ..item(id, id, text) };
+    let items = [item("old", &format!("{word} was promised")), item("held", "it was promised as well")];
+    let ids = bench.store.accept(tenant.id, &items).await.unwrap();
+    let held = bench.store.customer(tenant.id, "held").await.unwrap().unwrap();
+    bench.store.place_hold(&act(&tenant), &held.id, "a lawsuit").await.unwrap();
+    bench.score_all(&tenant, |_| -60).await;
+    let asked = Asked { mode: Mode::Refresh, ..Asked::default() };
+    let run = bench.store.start_backfill(&act(&tenant), &asked, &json!({})).await.unwrap();
+    bench.advance(91 * 24 * 3600);
+    let (minute, settings) = (TimeDelta::seconds(60), Settings::default());
+    bench.store.hold_backfill(tenant.id, &run.id, "driver", minute).await.unwrap().unwrap();
+    bench.store.open_slice(&tenant, &run.id, "driver", &settings, 10).await.unwrap();
+    let begun = bench.store.begin_items(tenant.id, &run.id, "driver", 10).await.unwrap();
+    assert!(begun.len() == 2 && begun.iter().any(|one| one.interaction.text.contains(word)));
+    purge(bench, &tenant, &settings).await;
+    let finished: Vec<Finished> = begun
+        .into_iter()
+        .map(|claimed| {
+            let text = claimed.interaction.text.clone();
+            let summary = format!("Strongest phrase: {text}");
+            let verdict = Verdict { summary, ..verdict(-90, &text) };
+            Finished { claimed, outcome: Outcome::Scored(Box::new(verdict)) }
+        })
+        .collect();
+    let recorded = bench.store.record_items(tenant.id, (&run.id, "driver"), EVENTS, &finished).await.unwrap();
+    assert_eq!((recorded.scored, recorded.lost), (1, 1));
+    assert_eq!(told_in(bench, word).await, BTreeSet::new());
+    let mut scores = Vec::new();
+    for id in &ids {
+        scores.push(bench.store.sentiment(tenant.id, id.id()).await.unwrap().unwrap().score);
+    }
+    assert_eq!(scores, [-60, -90], "what it was scored before stands");
+    let run = bench.store.backfill(tenant.id, &run.id).await.unwrap().unwrap();
+    assert_eq!((run.scored, run.superseded), (1, 1));
+    bench.assert_verified(&tenant).await;
+}
+
 pub async fn a_conversation_says_what_it_is_about_as_long_as_it_is_read(bench: &Bench) {
     let tenant = bench.tenant("talking").await;
     to_noon(bench);

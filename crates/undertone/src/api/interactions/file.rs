@@ -14,7 +14,7 @@ use undertone_store::accept::{Accepted, Incoming};
 
 use super::super::caller::Caller;
 use super::super::problem::{ApiError, FieldError, INTERNAL};
-use super::SOURCE;
+use super::{SOURCE, alias_taken};
 use crate::app::App;
 use crate::intake::array::ArrayItems;
 use crate::intake::body::Body as Shape;
@@ -224,6 +224,10 @@ impl Taking<'_> {
                     let error =
                         FieldError { field: "external_id".to_owned(), code: "conflict".to_owned(), message };
                     self.reject(number, vec![error])?;
+                    continue;
+                }
+                Accepted::AliasTaken { at, why } => {
+                    self.reject(number, vec![alias_taken(*at, why)])?;
                     continue;
                 }
             };

@@ -228,7 +228,7 @@ async fn an_alias_names_one_customer() {
         done(&bench, "PUT", "/api/v1/customers/ana", route, Some(aliases.clone())).await.json()["id"].clone();
     let taken = done(&bench, "PUT", "/api/v1/customers/new", route, Some(aliases)).await;
     assert_eq!(
-        (taken.status, taken.text.contains("kind email"), taken.text.contains("quoll@")),
+        (taken.status, taken.text.contains("kind zendesk"), taken.text.contains("quoll@")),
         (409, true, false),
         "{}",
         taken.text
@@ -259,6 +259,26 @@ async fn an_alias_names_one_customer() {
             refused.text
         );
     }
+    // An interaction tells them too; of a file only the line that names another's is refused.
+    let of = |id: &str, value: i64| json!({"text": "Hello", "external_id": format!("{id}-{value}"), "customer": {"id": id, "aliases": [{"kind": "crm", "value": 1}, {"kind": "zendesk", "value": value}]}});
+    let refused = bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&of("new", 77))).await;
+    assert_eq!(
+        (refused.status, &refused.json()["errors"][0]["field"]),
+        (409, &json!("customer.aliases[1]")),
+        "{}",
+        refused.text
+    );
+    assert_eq!(bench.call("GET", "/api/v1/customers/crm:1", "ut_mine", None).await.status, 404);
+    let file = json!([of("new", 77), of("new", 78), {"text": "Hello", "customer": {"id": "x", "aliases": [{"kind": "y"}]}}]);
+    let told = bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&file)).await.json();
+    assert_eq!((&told["accepted"], &told["rejected"]), (&json!(1), &json!(2)), "{told}");
+    let errors: Vec<(&Value, &Value)> =
+        told["errors"].as_array().unwrap().iter().map(|e| (&e["line"], &e["field"])).collect();
+    assert_eq!(
+        errors,
+        [(&json!(3), &json!("customer.aliases[0].value")), (&json!(1), &json!("customer.aliases[1]"))]
+    );
+    assert_eq!(bench.get("/api/v1/customers/crm:1").await["external_id"], "new");
     let erased = bench.call("DELETE", "/api/v1/customers/zendesk:77", "ut_mine", None).await.json();
     assert_eq!(erased["customer_id"], ours);
 }

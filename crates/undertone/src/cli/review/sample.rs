@@ -49,12 +49,8 @@ fn share(text: &str) -> Result<Share, String> {
 pub fn run(arguments: &SampleArguments) -> Result<Outcome, CliError> {
     with_store(&arguments.config, async |store| {
         let tenant = tenant(&store, &arguments.slug).await?;
-        let before = store.module(tenant.id).await?.settings.review;
-        let mut shares = arguments.over(&before);
-        if shares != before {
-            let act = Act::new(tenant.id, ACTOR);
-            shares = store.change_settings(&act, &json!({"review": shares})).await?.review;
-        }
+        let act = Act::new(tenant.id, ACTOR);
+        let shares = store.change_review_shares(&act, |before| arguments.over(before)).await?;
         if arguments.format == Format::Json {
             return as_json(&json!(shares));
         }

@@ -1,6 +1,6 @@
 //! What else a customer goes by, as it is told: a list of kinds and values.
 
-use undertone_store::privacy::copy::Alias;
+use undertone_core::arrival::Alias;
 
 use super::check::{Check, MOST_WORD};
 use super::given::Given;

@@ -17,11 +17,11 @@ pub const CONVERSATION: [&str; 5] = ["subject", "priority", "queue", "tags", "st
 
 /// What is told, field by field; `inside` is the name of the object and a dot, or empty.
 impl Check {
-    /// A customer's `name`, `email`, `phone`, `segment` and `attributes`.
+    /// A customer's `name`, `email`, `phone`, `segment`, `attributes` and `aliases`.
     pub fn customer_details(
         &mut self,
         inside: &str,
-        [name, email, phone, segment, attributes]: [Given<'_>; 5],
+        [name, email, phone, segment, attributes, aliases]: [Given<'_>; 6],
     ) -> CustomerDetails {
         CustomerDetails {
             name: self.string(&format!("{inside}name"), name, MOST_NAME),
@@ -29,6 +29,7 @@ impl Check {
             phone: self.string(&format!("{inside}phone"), phone, MOST_WORD),
             segment: self.string(&format!("{inside}segment"), segment, MOST_GROUP),
             attributes: self.attributes(&format!("{inside}attributes"), attributes),
+            aliases: self.aliases(&format!("{inside}aliases"), aliases),
         }
     }
 
@@ -118,11 +119,13 @@ impl Check {
                 return;
             }
         };
-        let fields = ["id", "name", "email", "phone", "segment", "account", "attributes"];
-        let [id, name, email, phone, segment, account, attributes] = self.sort("customer.", pairs, fields);
+        let fields = ["id", "name", "email", "phone", "segment", "account", "attributes", "aliases"];
+        let [id, name, email, phone, segment, account, attributes, aliases] =
+            self.sort("customer.", pairs, fields);
         arrival.interaction.customer = self.id_within("customer.id", id);
         arrival.interaction.account = self.id("customer.account", account);
-        arrival.customer = self.customer_details("customer.", [name, email, phone, segment, attributes]);
+        arrival.customer =
+            self.customer_details("customer.", [name, email, phone, segment, attributes, aliases]);
     }
 
     /// After the customer, who may name the account too.

@@ -54,7 +54,8 @@ fn everything_that_can_be_told_is_kept() {
         "author_kind": "customer", "direction": "incoming", "visibility": "public",
         "occurred_at": "2026-11-20T10:00:00.1234567+01:00", "on_conflict": "update",
         "customer": {"id": " 42 ", "name": "Ana", "email": "ana@example.com", "phone": "+49 30 1", "segment": "gold",
-                     "account": "acme", "attributes": {"a": [1, 2.5, null, {"b": true}]}},
+                     "account": "acme", "attributes": {"a": [1, 2.5, null, {"b": true}]},
+                     "aliases": [{"kind": "zendesk", "value": 77}]},
         "account": {"id": "acme", "name": "Acme", "plan": "pro", "value_cents": -5},
         "agent": {"id": 7, "name": "Bo", "email": "bo@example.com", "team": 3},
         "conversation": {"id": "t-1", "subject": "Late", "priority": "high", "queue": "eu", "tags": ["vip", "late"]},
@@ -74,6 +75,7 @@ fn everything_that_can_be_told_is_kept() {
     assert_eq!((c.name.as_deref(), c.email.as_deref()), (Some("Ana"), Some("ana@example.com")));
     assert_eq!((c.phone.as_deref(), c.segment.as_deref()), (Some("+49 30 1"), Some("gold")));
     assert_eq!(Value::from(c.attributes.clone().unwrap()), json!({"a": [1, 2.5, null, {"b": true}]}));
+    assert_eq!(json!(c.aliases), json!([{"kind": "zendesk", "value": "77"}]));
     let a = &arrival.account;
     assert_eq!((a.name.as_deref(), a.plan.as_deref(), a.value_cents), (Some("Acme"), Some("pro"), Some(-5)));
     let a = &arrival.agent;
