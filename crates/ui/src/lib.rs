@@ -11,7 +11,7 @@ mod inbox;
 mod mail;
 mod overview;
 mod second_factor;
-mod text;
+pub mod text;
 mod trend;
 pub mod words;
 

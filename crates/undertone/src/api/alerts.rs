@@ -8,8 +8,8 @@ use undertone_core::visibility::Reason;
 use undertone_store::alerts::{Alert, AlertState, MOST_NOTE, Move, Wanted};
 
 use super::body::{Json, Query, cut};
-use super::caller::{By, Caller};
-use super::interactions::place;
+use super::caller::Caller;
+use super::interactions::{cursor_of, place};
 use super::problem::ApiError;
 use crate::app::App;
 use crate::visibility::{self, Eyes};
@@ -17,6 +17,8 @@ use crate::visibility::{self, Eyes};
 /// Alerts on a page, unless asked otherwise, and at most.
 const PAGE: u16 = 50;
 const LONGEST_PAGE: u16 = 200;
+/// Alerts that are looked at for a page of them, about: whoever may see none of so many is sent on to the next.
+const LOOKED_AT: usize = 1000;
 
 /// Which alerts.
 #[derive(Debug, Deserialize)]
@@ -38,9 +40,8 @@ pub async fn list(
     Query(which): Query<Which>,
 ) -> Result<axum::Json<Value>, ApiError> {
     let most = which.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
-    let me = user_of(&caller);
     let assigned_to = match which.assigned_to.as_deref() {
-        Some("me") => Some(me.unwrap_or_default()),
+        Some("me") => Some(caller.person()?),
         other => other,
     };
     let before = place(which.cursor.as_deref())?;
@@ -52,22 +53,43 @@ pub async fn list(
         before: before.as_deref(),
         most: most + 1,
     };
-    let mut found = app.store.alerts(caller.tenant_id(), &wanted).await?;
-    let next = cut(&mut found, most.into(), |last| &last.id);
-    let shown = shown(&app, &caller, found).await?;
-    Ok(axum::Json(json!({"alerts": shown, "next_cursor": next})))
+    let (alerts, next) = page(&app, &caller, wanted).await?;
+    Ok(axum::Json(json!({"alerts": alerts, "next_cursor": next})))
 }
 
-fn user_of(caller: &Caller) -> Option<&str> {
-    match &caller.by {
-        By::Session { user, .. } => Some(user),
-        By::Key(_) => None,
+/// Those of `wanted` that the caller may see, one less at most, and where the next page begins. It is filled with what they may see as far as
+/// [`LOOKED_AT`] reaches: pages with gaps, or a next one with nothing in it, would tell how many alerts there are.
+async fn page(
+    app: &App,
+    caller: &Caller,
+    wanted: Wanted<'_>,
+) -> Result<(Vec<Alert>, Option<String>), ApiError> {
+    let most = usize::from(wanted.most) - 1;
+    let (mut seen, mut looked, mut last) = (Vec::new(), 0, None::<String>);
+    loop {
+        let piece = if looked == 0 { wanted.most } else { LONGEST_PAGE };
+        let before = last.as_deref().or(wanted.before);
+        let found = app.store.alerts(caller.tenant_id(), &Wanted { before, most: piece, ..wanted }).await?;
+        let (count, end) = (found.len(), found.last().map(|alert| alert.id.clone()));
+        looked += count;
+        seen.extend(shown(app, caller, found).await?);
+        if seen.len() > most {
+            let next = cut(&mut seen, most, |last| &last.id);
+            return Ok((seen, next));
+        }
+        if count < piece.into() {
+            return Ok((seen, None));
+        }
+        if looked >= LOOKED_AT {
+            return Ok((seen, end.as_deref().map(cursor_of)));
+        }
+        last = end;
     }
 }
 
 /// What of these alerts the caller may see.
 pub async fn shown(app: &App, caller: &Caller, alerts: Vec<Alert>) -> Result<Vec<Alert>, ApiError> {
-    let me = user_of(caller);
+    let me = caller.person().ok();
     let ids: Vec<&str> = alerts.iter().map(|alert| alert.interaction_id.as_str()).collect();
     let sights = Eyes::of(&app.store, caller).await?.on_interactions(&app.store, &ids).await?;
     let one = |alert: Alert| {

@@ -1,6 +1,7 @@
 //! What a person reads of an event in a chat or on a ticket: a title, a few facts, and where to look.
 
 use serde_json::Value;
+use undertone_ui::text;
 
 use super::Message;
 
@@ -49,7 +50,7 @@ impl Note {
         let facts = FACTS
             .iter()
             .filter(|(key, _)| !(has_name && *key == "customer_id"))
-            .filter_map(|(key, name)| Some((*name, plain(&data[*key])?)))
+            .filter_map(|(key, name)| Some((*name, fact(key, &data[*key])?)))
             .collect();
         Self {
             title: title(event, data),
@@ -88,6 +89,14 @@ fn title(event: &str, data: &Value) -> String {
 
 /// A value as text on one line.
 fn plain(value: &Value) -> Option<String> {
+/// The value of a fact. A score is written as on pages.
+fn fact(key: &str, value: &Value) -> Option<String> {
+    match (key, value.as_f64()) {
+        ("score", Some(score)) => Some(text::score(score)),
+        _ => plain(value),
+    }
+}
+
     let text = match value {
         Value::String(text) => text.split_whitespace().collect::<Vec<_>>().join(" "),
         Value::Number(number) => number.to_string(),
@@ -103,4 +112,21 @@ pub(super) fn cut(text: &str, most: usize) -> String {
         return text.to_owned();
     }
     text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_score_has_its_sign_and_a_name_stands_for_an_id() {
+        let data = json!({"score": -80, "customer_id": "42", "customer_name": "Ana", "percent": 90});
+        let facts = Note::about("alert.raised", &data).facts;
+        let facts: Vec<(&str, &str)> = facts.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        assert_eq!(facts, [("Customer", "Ana"), ("Score", "−80"), ("Percent used", "90")]);
+        let note = Note::about("sentiment.scored", &json!({"score": 12}));
+        assert_eq!(note.facts, [("Score", "+12".to_owned())]);
+    }
 }

@@ -107,7 +107,13 @@ async fn an_alert_says_as_much_as_a_score_and_is_shown_to_as_many() {
     let all = seen(&lead).await;
     assert_eq!(all.as_array().unwrap().len(), 2);
     assert_eq!((seen(&agent).await, seen(&analyst).await), (json!([]), json!([])));
-    let path = format!("/api/v1/alerts/{}", all[0]["id"].as_str().unwrap());
+    // How many there are of a customer who may not be seen is told by no page either.
+    let none = json!({"alerts": [], "next_cursor": null});
+    for query in ["?limit=1", "?state=open&limit=1"] {
+        let page = bench.by(&agent, "GET", &format!("/api/v1/alerts{query}"), None).await.json();
+        assert_eq!(page, none, "{query}");
+    }
+    let path = format!("/api/v1/alerts/{}", all[1]["id"].as_str().unwrap());
     for what in ["", "/acknowledge"] {
         let method = if what.is_empty() { "GET" } else { "POST" };
         assert_eq!(bench.by(&agent, method, &format!("{path}{what}"), Some(&json!({}))).await.status, 404);
@@ -125,6 +131,9 @@ async fn an_alert_says_as_much_as_a_score_and_is_shown_to_as_many() {
         (theirs.as_array().unwrap().len(), &theirs[0]["score"], &theirs[0]["label"]),
         (1, &Value::Null, &Value::Null)
     );
+    let first = bench.by(&agent, "GET", "/api/v1/alerts?limit=1", None).await.json();
+    assert_eq!(first, json!({"alerts": theirs, "next_cursor": null}), "a page is filled with what is seen");
+    assert_eq!(bench.call("GET", "/api/v1/alerts?assigned_to=me", "ut_mine", None).await.status, 403);
     let mine = bench.by(&agent, "GET", "/api/v1/alerts?assigned_to=me", None).await.json();
     assert_eq!(mine["alerts"], theirs);
     let done = bench.by(&agent, "POST", &format!("{path}/resolve"), Some(&json!({}))).await;
