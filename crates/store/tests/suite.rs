@@ -242,8 +242,8 @@ async fn privacy_of(url: String) {
     aliases::items_tell_aliases_one_after_the_other(&bench).await;
     privacy::a_restored_backup_is_erased_again(&bench).await;
     privacy::retention::what_quotes_a_text_goes_with_it(&bench).await;
-    privacy::retention::a_conversation_says_what_it_is_about_as_long_as_it_is_read(&bench).await;
     privacy::retention::a_run_keeps_nothing_of_a_text_that_went_meanwhile(&bench).await;
+    privacy::retention::a_conversation_says_what_it_is_about_as_long_as_it_is_read(&bench).await;
     privacy::retention::labels_go_with_their_text_or_by_their_own_clock(&bench).await;
     privacy::retention::what_would_go_is_told_as_it_goes(&bench).await;
     privacy::retention::alerts_have_a_clock_of_their_own(&bench).await;
@@ -272,8 +272,8 @@ async fn corrections(url: String) {
     overrides::nobody_is_overwritten_unseen(&bench).await;
     overrides::many_at_once_leave_one_and_true_counters(&bench).await;
     overrides::who_opted_out_is_left_alone(&bench).await;
-    review::verdicts_are_drawn_into_the_queue(&bench).await;
     review::shares_that_several_change_are_all_kept(&bench).await;
+    review::verdicts_are_drawn_into_the_queue(&bench).await;
     review::what_is_unsure_or_contradicted_is_checked(&bench).await;
     review::what_is_suspicious_is_always_checked(&bench).await;
     review::raters_work_apart_until_it_is_settled(&bench).await;

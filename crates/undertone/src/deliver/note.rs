@@ -87,8 +87,6 @@ fn title(event: &str, data: &Value) -> String {
     }
 }
 
-/// A value as text on one line.
-fn plain(value: &Value) -> Option<String> {
 /// The value of a fact. A score is written as on pages.
 fn fact(key: &str, value: &Value) -> Option<String> {
     match (key, value.as_f64()) {
@@ -97,6 +95,8 @@ fn fact(key: &str, value: &Value) -> Option<String> {
     }
 }
 
+/// A value as text on one line.
+fn plain(value: &Value) -> Option<String> {
     let text = match value {
         Value::String(text) => text.split_whitespace().collect::<Vec<_>>().join(" "),
         Value::Number(number) => number.to_string(),
