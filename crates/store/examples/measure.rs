@@ -1,7 +1,8 @@
 //! Measures the store, for `make bench-service`. It speaks JSON, a line for each figure.
 //!
 //! `measure URL fill ROWS` makes a tenant with that many scored interactions; `measure URL reads SLUG` times what pages and the API read;
-//! `measure URL hot WRITERS ROWS` lets that many writers claim and record for one tenant.
+//! `measure URL hot WRITERS ROWS` lets that many writers claim and record for one tenant, with `agents` at the end while its numbers of agents
+//! are on; `measure URL agents SLUG AGENTS` gives the interactions of a tenant to that many agents, counts their contacts and times a look.
 
 #![expect(
     clippy::unwrap_used,
@@ -22,11 +23,12 @@ use undertone_core::{
     Arrival, CategoryId, Clock, Confidence, Emotion, Ids, Interaction, Score, Urgency, Verdict,
 };
 use undertone_store::accept::Incoming;
+use undertone_store::agents::NewSwitch;
 use undertone_store::interactions::Filter;
 use undertone_store::queue::Claim;
 use undertone_store::record::{Events, Finished, Outcome};
 use undertone_store::tenants::NewTenant;
-use undertone_store::{Options, Store, Tenant};
+use undertone_store::{Act, Options, Store, Tenant};
 
 struct Now;
 
@@ -58,8 +60,14 @@ async fn main() {
     match (*what, rest) {
         ("fill", [rows]) => fill(&store, url, rows.parse().unwrap()).await,
         ("reads", [slug]) => reads(&store, &store.tenant_by_slug(slug).await.unwrap().unwrap()).await,
-        ("hot", [writers, rows]) => hot(&store, writers.parse().unwrap(), rows.parse().unwrap()).await,
-        _ => panic!("measure URL fill ROWS | reads SLUG | hot WRITERS ROWS"),
+        ("hot", [writers, rows, agents @ ..]) => {
+            hot(&store, writers.parse().unwrap(), rows.parse().unwrap(), agents == ["agents"]).await;
+        }
+        ("agents", [slug, agents]) => {
+            let tenant = store.tenant_by_slug(slug).await.unwrap().unwrap();
+            count_agents(&store, url, &tenant, agents.parse().unwrap()).await;
+        }
+        _ => panic!("measure URL fill ROWS | reads SLUG | hot WRITERS ROWS [agents] | agents SLUG AGENTS"),
     }
 }
 
@@ -199,9 +207,51 @@ fn verdict() -> Verdict {
     }
 }
 
+async fn switch_on(store: &Store, tenant: &Tenant) {
+    let on = NewSwitch { on: true, reason: Some("a measurement"), acknowledged: Some("1") };
+    store.switch_agent_numbers(&Act::new(tenant.id, "bench"), &on).await.unwrap();
+}
+
+/// Every interaction of the tenant is handled by one of `agents`; then all contacts are counted, and looked at.
+async fn count_agents(store: &Store, url: &str, tenant: &Tenant, agents: i64) {
+    let db = Database::connect(url).await.unwrap();
+    let id = tenant.id.0;
+    let whose = format!("'a-' || (CAST(substr(external_id, 3) AS bigint) % {agents})");
+    for statement in [
+        format!("UPDATE interaction SET agent_id = {whose} WHERE tenant_id = {id}"),
+        format!(
+            "INSERT INTO agent (tenant_id, id, external_id, created_at, updated_at) SELECT DISTINCT tenant_id, agent_id, agent_id, \
+             CURRENT_TIMESTAMP, CURRENT_TIMESTAMP FROM interaction WHERE tenant_id = {id}"
+        ),
+    ] {
+        db.execute_unprepared(&statement).await.unwrap();
+    }
+    if db.get_database_backend() == sea_orm::DbBackend::Postgres {
+        db.execute_unprepared("VACUUM ANALYZE").await.unwrap();
+    }
+    switch_on(store, tenant).await;
+    let begun = Instant::now();
+    while store.recount_agents(tenant.id).await.unwrap() {}
+    let seconds = begun.elapsed().as_secs_f64();
+    if db.get_database_backend() == sea_orm::DbBackend::Postgres {
+        db.execute_unprepared("VACUUM ANALYZE agent_contact").await.unwrap();
+    }
+    let today = store.now().date_naive();
+    let sums = store.agent_sums(tenant.id, (today - TimeDelta::days(400), today)).await.unwrap();
+    let contacts: i64 = sums.iter().map(|agent| agent.sums.contacts).sum();
+    println!("{{\"agents\": {}, \"contacts\": {contacts}, \"counted_in_s\": {seconds:.1}}}", sums.len());
+    for (what, days) in [("numbers of agents, 30 days", 30), ("numbers of agents, 92 days", 92)] {
+        let span = (today - TimeDelta::days(days - 1), today);
+        timed(what, async || store.agent_sums(tenant.id, span).await).await;
+    }
+}
+
 /// Takes in `rows`, then lets `writers` claim and record them, as workers do that need no time to read.
-async fn hot(store: &Store, writers: usize, rows: usize) {
+async fn hot(store: &Store, writers: usize, rows: usize, agents: bool) {
     let tenant = tenant(store, &format!("hot-{}", std::process::id())).await;
+    if agents {
+        switch_on(store, &tenant).await;
+    }
     let text = "The parcel came late again and nobody told me, so I am tired of it.";
     let begun = Instant::now();
     for chunk in (0..rows).collect::<Vec<_>>().chunks(500) {
@@ -210,6 +260,7 @@ async fn hot(store: &Store, writers: usize, rows: usize) {
             .map(|n| {
                 let mut interaction = Interaction::message("bench", &n.to_string(), text);
                 interaction.customer = Some(format!("c{}", n % 500));
+                interaction.agent = Some(format!("a{}", n % 50));
                 Incoming { arrival: Arrival::of(interaction), digest: "d".to_owned() }
             })
             .collect();
@@ -245,7 +296,7 @@ async fn hot(store: &Store, writers: usize, rows: usize) {
     let recorded = begun.elapsed().as_secs_f64();
     assert!(store.verify(tenant.id).await.unwrap().is_empty(), "the counters are what the rows say");
     println!(
-        "{{\"writers\": {writers}, \"accepted_per_s\": {:.0}, \"recorded_per_s\": {:.0}}}",
+        "{{\"writers\": {writers}, \"agents\": {agents}, \"accepted_per_s\": {:.0}, \"recorded_per_s\": {:.0}}}",
         rows as f64 / accepted,
         rows as f64 / recorded
     );

@@ -193,6 +193,19 @@ async fn what_is_wrong_with_a_request_is_told() {
     assert_eq!((answer.status, answer.header("content-type")), (422, "application/problem+json"));
     assert_eq!(problem["code"], "invalid");
     assert_eq!(problem["request_id"], answer.header("x-request-id"));
+    // Which of two is meant is nobody's guess.
+    for path in ["interactions?state=scored&state=failed", "alerts?limit=1&limit=2"] {
+        let twice = bench.call("GET", &format!("/api/v1/{path}"), "ut_mine", None).await;
+        assert_eq!(twice.status, 400, "{path}: {}", twice.text);
+    }
+    for path in ["/api/v1/score", "/api/v1/interactions"] {
+        let twice = Request::post(path)
+            .header(header::AUTHORIZATION, "Bearer ut_mine")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(r#"{"text": "It broke again", "text": "Thank you"}"#));
+        let twice = bench.send(twice.unwrap()).await;
+        assert_eq!(twice.status, 422, "{path}: {}", twice.text);
+    }
     let nowhere = bench.call("GET", "/api/v1/nowhere", "ut_mine", None).await;
     assert_eq!((nowhere.status, &nowhere.json()["code"]), (404, &json!("not_found")));
     let method = bench.call("DELETE", "/api/v1/interactions", "ut_mine", None).await;

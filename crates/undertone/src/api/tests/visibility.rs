@@ -3,6 +3,8 @@
 
 mod canaries;
 mod expected;
+mod letters;
+mod postgres;
 mod standing;
 mod surfaces;
 

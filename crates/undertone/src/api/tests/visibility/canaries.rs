@@ -119,7 +119,7 @@ impl Told<'_> {
 }
 
 #[tokio::test]
-async fn nothing_that_can_be_read_holds_what_is_not_to_be_seen() {
+pub(super) async fn nothing_that_can_be_read_holds_what_is_not_to_be_seen() {
     let planted = Planted::open().await;
     let incident = planted.tell_everybody().await;
     let begun = json!({"mode": "refresh", "confirm": true});
@@ -215,7 +215,7 @@ impl Somebody<'_> {
     }
 }
 
-fn assert_nothing_hidden(line: &Line, path: &str, told: &str) {
+pub(super) fn assert_nothing_hidden(line: &Line, path: &str, told: &str) {
     let where_ = format!("{} under {} at {path}", line.who, line.policy);
     // Documents that everybody may read show examples.
     let is_example = path.starts_with("/api/openapi.json") || path.starts_with("/api/docs");

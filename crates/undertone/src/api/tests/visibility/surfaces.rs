@@ -13,9 +13,9 @@ use super::{NEGATIVE, PLANTED, Planted, Somebody};
 use crate::visibility;
 
 /// What somebody sees under a policy: the cells of each column.
-struct Line {
-    policy: String,
-    who: String,
+pub(super) struct Line {
+    pub(super) policy: String,
+    pub(super) who: String,
     cells: Vec<char>,
 }
 
@@ -31,7 +31,7 @@ const COLUMNS: [(&str, usize); 8] = [
     ("review", 1),
 ];
 
-fn lines() -> Vec<Line> {
+pub(super) fn lines() -> Vec<Line> {
     let (mut lines, mut policy) = (Vec::new(), String::new());
     for line in include_str!("surfaces.txt").lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -54,7 +54,7 @@ fn lines() -> Vec<Line> {
 }
 
 impl Line {
-    fn of(&self, column: &str) -> &[char] {
+    pub(super) fn of(&self, column: &str) -> &[char] {
         let place = COLUMNS.iter().position(|(name, _)| *name == column).unwrap();
         let begin: usize = COLUMNS[..place].iter().map(|(_, cells)| cells).sum();
         &self.cells[begin..begin + COLUMNS[place].1]
@@ -101,7 +101,7 @@ impl Planted {
 }
 
 #[tokio::test]
-async fn what_is_told_by_itself_is_what_the_table_says() {
+pub(super) async fn what_is_told_by_itself_is_what_the_table_says() {
     let planted = Planted::open().await;
     let incident = planted.tell_everybody().await;
     let alerts = planted.bench.get("/api/v1/alerts?limit=200").await;
