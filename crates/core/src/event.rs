@@ -4,6 +4,7 @@
 //! has one payload, whose keys never change their meaning.
 
 mod example;
+pub mod payload;
 
 use std::str::FromStr;
 
@@ -70,6 +71,8 @@ events! {
     ModuleActivated = "module.activated",
     /// The module was switched off.
     ModuleDeactivated = "module.deactivated",
+    /// Messages to a destination fail again and again, or are refused: told once, when it has become many. They are still tried.
+    DestinationFailing = "destination.failing",
     /// A destination failed for so long, or so finally, that nothing is sent to it any more.
     DestinationDisabled = "destination.disabled",
     /// A test message, sent because somebody asked for it.
@@ -80,7 +83,14 @@ impl EventKind {
     /// What is told of one, as an example: the keys are those of every event of this name.
     #[must_use]
     pub fn example(self) -> serde_json::Value {
-        example::of(self)
+        example::of(self).0
+    }
+
+    /// The keys of what is told of one, in their order, and what each means.
+    #[must_use]
+    pub fn fields(self) -> Vec<(&'static str, &'static str)> {
+        let (example, fields) = example::of(self);
+        fields.iter().copied().filter(|(key, _)| example.get(key).is_some()).collect()
     }
 }
 
@@ -163,6 +173,37 @@ mod tests {
             );
             assert_eq!(name.parse(), Ok(*kind));
             assert!(kind.meaning().ends_with('.'));
+        }
+    }
+
+    /// The keys that the module guide names, each and no other; see the first of the two texts that Undertone is built from.
+    #[test]
+    fn the_two_events_of_the_module_guide_have_its_keys() {
+        let guide = [
+            "tenant_id",
+            "interaction_id",
+            "customer_id",
+            "agent_id",
+            "channel",
+            "score",
+            "label",
+            "confidence",
+            "dominant_emotion",
+            "summary",
+            "scored_at",
+        ];
+        for kind in [EventKind::SentimentScored, EventKind::SentimentNegative] {
+            let keys: Vec<&str> = kind.fields().iter().map(|(key, _)| *key).collect();
+            assert_eq!(keys, guide, "{}", kind.as_str());
+        }
+    }
+
+    #[test]
+    fn every_key_of_an_example_has_a_meaning() {
+        for kind in EventKind::ALL {
+            let (example, fields) = (kind.example(), kind.fields());
+            assert_eq!(example.as_object().unwrap().len(), fields.len(), "{}", kind.as_str());
+            assert!(fields.iter().all(|(_, meaning)| meaning.ends_with('.')), "{fields:?}");
         }
     }
 

@@ -23,7 +23,7 @@ pub enum Category {
     Incidents,
     /// A share of the AI budget is used up.
     Budget,
-    /// A destination was switched off because it failed.
+    /// A destination fails again and again, or was switched off because it did.
     Destinations,
 }
 
@@ -67,7 +67,7 @@ impl Category {
             EventKind::AlertAssigned => Some(Self::Assignments),
             EventKind::IncidentOpened | EventKind::IncidentClosed => Some(Self::Incidents),
             EventKind::BudgetThreshold => Some(Self::Budget),
-            EventKind::DestinationDisabled => Some(Self::Destinations),
+            EventKind::DestinationFailing | EventKind::DestinationDisabled => Some(Self::Destinations),
             _ => None,
         }
     }
@@ -135,7 +135,9 @@ pub fn told<'a>(
             responsible.map_or_else(|| by_choice(person), |one| one.id == person.id)
         }
         EventKind::IncidentOpened | EventKind::IncidentClosed => by_choice(person),
-        EventKind::BudgetThreshold | EventKind::DestinationDisabled => administers(person),
+        EventKind::BudgetThreshold | EventKind::DestinationFailing | EventKind::DestinationDisabled => {
+            administers(person)
+        }
         _ => false,
     };
     people.iter().filter(is_told).map(|person| person.id).collect()

@@ -423,8 +423,12 @@ pub struct Verdict {
     pub category: CategoryId,
     /// Feeling by issue, in the order of the text.
     pub aspects: Vec<Aspect>,
-    /// One or two sentences in an analyst's voice.
+    /// One or two sentences in an analyst's voice. May quote the text: it is for the tenant's own people, within Undertone.
     pub summary: String,
+    /// The same without what names a person or opens a door: what events, letters and messages say. `None` until somebody has redacted it;
+    /// then they say nothing of it. It is kept beside the verdict, not in it.
+    #[serde(skip)]
+    pub outside: Option<String>,
     /// The phrases that moved the score, strongest first. `keywords` are their texts.
     pub evidence: Vec<Evidence>,
     /// How much was read.
@@ -523,6 +527,7 @@ pub(crate) mod tests {
             category: CategoryId::other(),
             aspects: vec![],
             summary: "Nothing to report.".into(),
+            outside: None,
             evidence: vec![],
             coverage: Coverage { truncated: false, unread_percent: 0 },
             provenance: Provenance {

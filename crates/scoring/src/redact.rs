@@ -55,6 +55,7 @@
 //! can not look around, and check digits, lengths per country and lists of words would be code anyway. Each recogniser goes through
 //! the text once, looks a bounded way to either side, and blanks what it finds for the next one.
 
+mod about;
 mod card;
 mod context;
 mod digits;

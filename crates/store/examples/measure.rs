@@ -189,6 +189,7 @@ fn verdict() -> Verdict {
         category: CategoryId::new("delivery").expect("a word"),
         aspects: Vec::new(),
         summary: "The customer is frustrated about a delivery; urgency is low.".to_owned(),
+        outside: Some("The customer is frustrated about a delivery; urgency is low.".to_owned()),
         evidence: Vec::new(),
         coverage: Coverage { truncated: false, unread_percent: 0 },
         provenance: Provenance {

@@ -17,6 +17,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use undertone_core::Settings;
 use undertone_core::event::EventKind;
 
@@ -129,7 +130,7 @@ impl Rules {
         let more = list::More {
             conversation_id: low.conversation.map(str::to_owned),
             dominant_emotion: Some(low.emotion.to_owned()),
-            summary: Some(low.summary.to_owned()),
+            summary: low.summary.map(str::to_owned),
         };
         (row, more)
     }
@@ -146,7 +147,8 @@ pub(crate) struct Low<'a> {
     pub(crate) emotion: &'a str,
     pub(crate) category: &'a str,
     pub(crate) channel: &'a str,
-    pub(crate) summary: &'a str,
+    /// What may leave of the summary.
+    pub(crate) summary: Option<&'a str>,
 }
 
 impl Low<'_> {
@@ -193,7 +195,8 @@ pub(crate) async fn raise(
         raised.iter().map(|(row, more)| (row, more)).filter(|(row, _)| row.incident_id.is_none()).collect();
     let payloads = list::told(tx, tenant, &told, at).await?;
     let events = told.iter().zip(payloads);
-    let events = events.map(|((row, _), payload)| Caused::new(EventKind::AlertRaised, &row.id, payload));
+    let events =
+        events.map(|((row, _), payload)| Caused::new(EventKind::AlertRaised, &row.id, json!(payload)));
     outbox::emit_under(store, tx, (tenant, at), &rules.settings, events.collect()).await
 }
 

@@ -20,7 +20,7 @@ use crate::{Result, Store, StoreError, TenantId};
 pub use deliveries::{ClaimedDelivery, GIVEN_UP_AFTER};
 pub(crate) use deliveries::{NewDelivery, insert};
 pub use finish::{FinishedDelivery, REFUSED_OFTEN, Sent};
-pub use log::{Attempt, Delivery, DeliveryState, Replayed, Which};
+pub use log::{Attempt, Delivery, DeliveryState, Replayed, Stretch, Which};
 pub use reseal::bound_to;
 
 /// A destination, its secrets sealed.

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use undertone_core::Settings;
 use undertone_core::event::EventKind;
+use undertone_core::event::payload::ModuleSwitched;
 use undertone_core::visibility::Choice;
 
 use crate::audit::{self, Act};
@@ -183,7 +184,8 @@ impl Store {
         if changed {
             let at = self.now();
             let kind = if active { EventKind::ModuleActivated } else { EventKind::ModuleDeactivated };
-            let payload = json!({"tenant_id": act.tenant, "module": MODULE, "made_by": act.actor, "at": at});
+            let payload =
+                json!(ModuleSwitched { tenant_id: act.tenant.0, module: MODULE, made_by: act.actor, at });
             outbox::emit(self, &tx, act.tenant, at, vec![Caused::new(kind, MODULE, payload)]).await?;
         }
         tx.commit().await?;

@@ -12,6 +12,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use undertone_core::correction::Correction;
 use undertone_core::event::EventKind;
+use undertone_core::event::payload::Overridden;
 use undertone_core::{Label, Score};
 
 use crate::alerts::{Corrected, Rules};
@@ -278,18 +279,18 @@ impl Editing<'_> {
             "revision": id,
         });
         audit::note(self.store, tx, self.act, ("sentiment_override", self.interaction), &payload).await?;
-        let told = json!({
-            "tenant_id": tenant,
-            "interaction_id": self.interaction,
-            "customer_id": new.customer_id,
-            "channel": new.channel,
-            "score": new.effective_score,
-            "label": new.effective_label,
-            "model_score": self.standing.score,
-            "model_label": self.standing.label,
-            "cleared": correction.is_none(),
-            "made_by": self.act.actor,
-            "at": self.at,
+        let told = json!(Overridden {
+            tenant_id: tenant.0,
+            interaction_id: self.interaction,
+            customer_id: new.customer_id.as_deref(),
+            channel: &new.channel,
+            score: new.effective_score,
+            label: &new.effective_label,
+            model_score: self.standing.score,
+            model_label: &self.standing.label,
+            cleared: correction.is_none(),
+            made_by: self.act.actor,
+            at: self.at,
         });
         let event = Caused::new(EventKind::SentimentOverridden, self.interaction, told);
         outbox::emit_under(self.store, tx, (tenant, self.at), &rules.settings, vec![event]).await?;

@@ -32,7 +32,7 @@ use undertone_core::{
 use undertone_store::accept::Incoming;
 use undertone_store::alerts::{Alert, AlertState, Move, Wanted};
 use undertone_store::destinations::{
-    DeliveryState, Destination, FinishedDelivery, NewDestination, Sent, Which,
+    DeliveryState, Destination, FinishedDelivery, NewDestination, Sent, Stretch, Which,
 };
 use undertone_store::outbox::{Following, Sequence};
 use undertone_store::overrides::{Said, Seen};
@@ -51,6 +51,12 @@ struct Bench {
 /// Every event, so many at once.
 fn all(most: u16) -> Following<'static> {
     Following { kinds: None, most }
+}
+
+fn keys(of: &serde_json::Value) -> Vec<&str> {
+    let mut keys: Vec<&str> = of.as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    keys
 }
 
 fn act(tenant: &Tenant) -> Act<'_> {
@@ -121,6 +127,13 @@ impl Bench {
     async fn events(&self, tenant: &Tenant) -> Vec<(i64, String)> {
         while self.store.place_events(tenant.id, 100).await.unwrap().events > 0 {}
         let told = self.store.events_after(tenant.id, 0, &all(1000)).await.unwrap().0;
+        for one in &told {
+            assert_eq!(
+                keys(&one.payload),
+                keys(&one.event.parse::<EventKind>().unwrap().example()),
+                "{one:?}"
+            );
+        }
         told.into_iter().map(|told| (told.position, told.event)).collect()
     }
 
@@ -158,13 +171,10 @@ impl Bench {
         let finished: Vec<FinishedDelivery> = claimed
             .into_iter()
             .enumerate()
-            .map(|(place, claimed)| FinishedDelivery {
-                claimed,
-                sent: sent(place),
-                status: Some(200),
-                began_at: self.store.now(),
-                millis: 5,
-                chance: 0.5,
+            .map(|(place, claimed)| {
+                let sent = sent(place);
+                let status = (sent == Sent::Delivered).then_some(200);
+                FinishedDelivery { claimed, sent, status, began_at: self.store.now(), millis: 5, chance: 0.5 }
             })
             .collect();
         let kept = self.store.finish_deliveries(tenant.id, id, "owner", &finished).await.unwrap();
@@ -185,6 +195,7 @@ fn verdict(score: i64, category: &str) -> Verdict {
         category: CategoryId::new(category).unwrap(),
         aspects: Vec::new(),
         summary: "canary-summary.".to_owned(),
+        outside: Some("canary-summary.".to_owned()),
         evidence: Vec::new(),
         coverage: Coverage { truncated: false, unread_percent: 0 },
         provenance: Provenance {
@@ -218,6 +229,7 @@ async fn suite(url: String) {
     events_have_places_and_go_where_they_are_wanted(&bench).await;
     a_destination_that_fails_is_left_alone_and_then_switched_off(&bench).await;
     what_was_sent_can_be_sent_again(&bench).await;
+    a_range_is_sent_again_once_however_many_share_a_moment(&bench).await;
     two_who_change_a_destination_do_not_overwrite(&bench).await;
 }
 
@@ -559,6 +571,43 @@ async fn a_destination_that_fails_is_left_alone_and_then_switched_off(bench: &Be
     assert!(!bench.store.destination(tenant.id, &gone.id).await.unwrap().unwrap().active);
 }
 
+/// All deliveries made in one transaction have one moment: where a page ends among them, the next goes on behind the last.
+async fn a_range_is_sent_again_once_however_many_share_a_moment(bench: &Bench) {
+    const MANY: usize = 1100;
+    let tenant = bench.tenant("replay-many").await;
+    let to = bench.destination(&tenant, "to", &["sentiment.scored"], Detail::Thin).await;
+    let from = bench.store.now();
+    let scores: Vec<(String, &str, i64)> = (0..MANY).map(|n| (format!("c{n}"), "billing", 0)).collect();
+    let scores: Vec<(&str, &str, i64)> =
+        scores.iter().map(|(who, what, score)| (who.as_str(), *what, *score)).collect();
+    for piece in scores.chunks(100) {
+        bench.score(&tenant, piece).await;
+    }
+    bench.events(&tenant).await;
+    let mut failed = 0;
+    while failed < MANY {
+        failed += bench.send(&tenant, &to.id, |_| Sent::Refused("no".to_owned())).await.len();
+    }
+    bench.advance(1);
+    let (act, to_then) = (act(&tenant), bench.store.now());
+    let mut after: Option<(chrono::DateTime<chrono::Utc>, String)> = None;
+    let mut counts = Vec::new();
+    loop {
+        let place = after.as_ref().map(|(at, id)| (*at, id.as_str()));
+        let stretch = Stretch { from, to: to_then, state: DeliveryState::Failed, after: place };
+        let replayed = bench.store.replay_deliveries(&act, &to.id, &stretch).await.unwrap();
+        counts.push(replayed.count);
+        after = replayed.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(counts, [1000, 100]);
+    let which = Which { state: Some(DeliveryState::Pending), most: u16::MAX, ..Which::default() };
+    let waiting = bench.store.deliveries(tenant.id, &to.id, which).await.unwrap();
+    assert!(waiting.len() == MANY && waiting.iter().all(|one| one.replay == 1), "{}", waiting.len());
+}
+
 async fn what_was_sent_can_be_sent_again(bench: &Bench) {
     let tenant = bench.tenant("replay").await;
     let to = bench.destination(&tenant, "to", &["sentiment.scored"], Detail::Full).await;
@@ -578,10 +627,19 @@ async fn what_was_sent_can_be_sent_again(bench: &Bench) {
     let sent = bench.send(&tenant, &to.id, |_| Sent::Delivered).await;
     assert!(sent.len() == 1 && first.contains(&sent[0]), "the same is told");
     bench.advance(1);
-    let range = (from, bench.store.now());
-    let replayed = bench.store.replay_deliveries(&act, &to.id, range, DeliveryState::Failed).await.unwrap();
-    assert_eq!((replayed.count, replayed.next_from), (2, None));
-    assert_eq!(bench.send(&tenant, &to.id, |_| Sent::Delivered).await.len(), 2);
+    let again = async |state: DeliveryState| {
+        let stretch = Stretch { from, to: bench.store.now(), state, after: None };
+        let replayed = bench.store.replay_deliveries(&act, &to.id, &stretch).await.unwrap();
+        assert_eq!(replayed.next, None);
+        replayed.count
+    };
+    // One of the two arrived meanwhile.
+    assert_eq!(again(DeliveryState::Failed).await, 1);
+    assert_eq!(again(DeliveryState::Failed).await, 0, "it is on its way");
+    assert_eq!(bench.send(&tenant, &to.id, |_| Sent::Refused("no".to_owned())).await.len(), 1);
+    assert_eq!(again(DeliveryState::Failed).await, 1, "and failed once more");
+    assert_eq!(bench.send(&tenant, &to.id, |_| Sent::Delivered).await.len(), 1);
+    assert_eq!(again(DeliveryState::Failed).await, 0);
     let (_, tries) = bench.store.delivery(tenant.id, &one.id).await.unwrap().unwrap();
     assert_eq!(tries.len(), 1);
     assert_eq!((tries[0].outcome.as_str(), tries[0].error.as_deref()), ("refused", Some("no")));

@@ -124,6 +124,7 @@ fn verdict(score: i64, text: &str) -> Verdict {
         category: CategoryId::new("billing").unwrap(),
         aspects: Vec::new(),
         summary: "They say so.".to_owned(),
+        outside: None,
         evidence: vec![Evidence::found(Span { start: 0, end }, text[..end].to_owned(), -3.0)],
         coverage: Coverage { truncated: false, unread_percent: 0 },
         provenance: Provenance {
@@ -337,6 +338,8 @@ async fn migrations_are_taken_once_by_many_at_a_time(bench: &Bench) {
         "0017_notices",
         "0018_suspicious",
         "0019_surge",
+        "0020_outside",
+        "0021_letter",
     ];
     assert_eq!(bench.store.pending_migrations().await.unwrap(), all);
     let others = futures_of(4, async |_| {

@@ -306,10 +306,16 @@ fn what_was_sent_is_listed_and_sent_again_by_command() {
     // It is another destination's.
     let (is_done, told) = site.command(&["destinations", "replay", "acme", "Other", id]);
     assert!(!is_done && told.contains(&format!("“Other” has no delivery {id}")), "{told}");
-    for wrong in
-        [&["replay", "acme", "Chat"][..], &["replay", "acme", "Chat", "--from", "2020-01-01T00:00:00Z"]]
-    {
-        assert!(!site.command(&[&["destinations"], wrong].concat()).0, "{wrong:?}");
+    let from = ["--from", "2020-01-01T00:00:00Z"];
+    for (wrong, why) in [
+        (&[][..], "<DELIVERY>"),
+        (&from[..], "--to"),
+        (&["--state", "failed"][..], "--from"),
+        (&[id, "--state", "failed"][..], "cannot be used with"),
+        (&[id, from[0], from[1], "--to", "2999-01-01T00:00:00Z"][..], "cannot be used with"),
+    ] {
+        let (is_done, told) = site.command(&[&["destinations", "replay", "acme", "Chat"], wrong].concat());
+        assert!(!is_done && told.contains(why), "{wrong:?}: {told}");
     }
 
     takes.store(true, Ordering::Relaxed);

@@ -51,6 +51,7 @@ fn verdict(scorer: ScorerKind, score: i64, confidence: u8) -> Verdict {
         category: CategoryId::other(),
         aspects: Vec::new(),
         summary: "They write.".to_owned(),
+        outside: None,
         evidence: Vec::new(),
         coverage: Coverage { truncated: false, unread_percent: 0 },
         provenance: Provenance {

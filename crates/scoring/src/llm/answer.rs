@@ -77,6 +77,7 @@ impl Answered {
             category: self.category,
             aspects: self.aspects,
             summary: self.summary,
+            outside: None,
             evidence: self.evidence,
             coverage,
             provenance,

@@ -205,6 +205,7 @@ impl Reader {
             category: space.nearest(&topic),
             aspects,
             summary: String::new(),
+            outside: None,
             evidence,
             coverage: Coverage { truncated: utterance.truncated, unread_percent: layout.unread_percent },
             provenance: Provenance {

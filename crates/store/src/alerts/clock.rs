@@ -1,5 +1,6 @@
 //! What the clock does with alerts: ends snoozes, and tells others where nobody acknowledged.
 
+use serde_json::json;
 use undertone_core::event::EventKind;
 
 use super::{AlertState, Rules, list, moves};
@@ -81,9 +82,9 @@ impl Store {
         let payloads = list::payloads(&tx, tenant, &now, at).await?;
         let events = told.iter().zip(payloads).map(|((row, event), mut payload)| {
             if *event == EventKind::AlertResolved {
-                payload["made_by"] = CLOCK.into();
+                payload.made_by = Some(CLOCK.to_owned());
             }
-            Caused::new(*event, &row.id, payload)
+            Caused::new(*event, &row.id, json!(payload))
         });
         outbox::emit_under(self, &tx, (tenant, at), &rules.settings, events.collect()).await?;
         tx.commit().await?;

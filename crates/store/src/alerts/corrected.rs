@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, FromQueryResult};
+use serde_json::json;
 use undertone_core::event::EventKind;
 
 use super::list::{self, More};
@@ -59,7 +60,7 @@ async fn raise_one(
         more: More,
     }
     let row = sql("SELECT (SELECT MIN(a.id) FROM alert a WHERE a.tenant_id = i.tenant_id AND a.interaction_id = i.id \
-         AND a.state NOT IN ('resolved', 'withdrawn')) AS alert, i.conversation_id, s.dominant_emotion, s.summary \
+         AND a.state NOT IN ('resolved', 'withdrawn')) AS alert, i.conversation_id, s.dominant_emotion, s.outside_summary AS summary \
          FROM interaction i JOIN interaction_sentiment s ON s.tenant_id = i.tenant_id AND s.interaction_id = i.id \
          WHERE i.tenant_id = ? AND i.id = ?")
     .bind(rules.tenant.0)
@@ -76,7 +77,7 @@ async fn raise_one(
         emotion: more.dominant_emotion.as_deref().unwrap_or_default(),
         category: corrected.category,
         channel: corrected.channel,
-        summary: more.summary.as_deref().unwrap_or_default(),
+        summary: more.summary.as_deref(),
     };
     raise(store, tx, rules, at, &[low]).await
 }
@@ -126,16 +127,16 @@ async fn withdraw(
         .collect();
     let payloads = list::payloads(tx, act.tenant, &ended.iter().collect::<Vec<_>>(), at).await?;
     let events = ended.iter().zip(payloads).map(|(row, mut payload)| {
-        payload["score"] = corrected.score.into();
-        payload["made_by"] = act.actor.into();
-        Caused::new(EventKind::AlertWithdrawn, &row.id, payload)
+        payload.score = corrected.score;
+        payload.made_by = Some(act.actor.to_owned());
+        Caused::new(EventKind::AlertWithdrawn, &row.id, json!(payload))
     });
     let mut events: Vec<Caused<'_>> = events.collect();
     // Of what is quiet or held people hear later.
     let open: Vec<&list::Row> = moved.iter().filter(|row| row.state == "open").collect();
     let payloads = list::payloads(tx, act.tenant, &open, at).await?;
     let raised = open.iter().zip(payloads);
-    events.extend(raised.map(|(row, payload)| Caused::new(EventKind::AlertRaised, &row.id, payload)));
+    events.extend(raised.map(|(row, payload)| Caused::new(EventKind::AlertRaised, &row.id, json!(payload))));
     outbox::emit_under(store, tx, (act.tenant, at), &rules.settings, events).await
 }
 

@@ -6,6 +6,7 @@ use sea_orm::{ConnectionTrait, FromQueryResult};
 use serde::Serialize;
 use serde_json::json;
 use undertone_core::event::EventKind;
+use undertone_core::event::payload::IncidentClosed;
 
 use super::clock::{CLOCK, MOST_ESCALATIONS};
 use super::{AlertState, Rules, list, moves};
@@ -142,9 +143,15 @@ impl Store {
                 let category = json!({"category": incident.category});
                 audit::note(self, &tx, act, ("incident_closed", id), &category).await?;
             }
-            let payload = json!({
-                "tenant_id": tenant, "incident_id": id, "category": incident.category, "state": "closed",
-                "opened_at": incident.opened_at, "still_low": told, "no_longer_low": withdrawn, "at": at,
+            let payload = json!(IncidentClosed {
+                tenant_id: tenant.0,
+                incident_id: id,
+                category: &incident.category,
+                state: "closed",
+                opened_at: incident.opened_at,
+                still_low: told as u64,
+                no_longer_low: withdrawn as u64,
+                at,
             });
             let event = Caused::new(EventKind::IncidentClosed, id, payload);
             outbox::emit_under(self, &tx, (tenant, at), &rules.settings, vec![event]).await?;
@@ -253,7 +260,7 @@ async fn release(
     }
     let payloads = list::payloads(tx, tenant, &still_low, at).await?;
     let events = still_low.iter().zip(payloads);
-    let events = events.map(|(row, payload)| Caused::new(EventKind::AlertRaised, &row.id, payload));
+    let events = events.map(|(row, payload)| Caused::new(EventKind::AlertRaised, &row.id, json!(payload)));
     outbox::emit_under(store, tx, (tenant, at), &rules.settings, events.collect()).await?;
     Ok(released)
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use serde::Serialize;
-use serde_json::{Value as Json, json};
+use undertone_core::event::payload;
 
 use super::{AlertState, Names};
 use crate::rows::word;
@@ -175,6 +175,7 @@ pub(super) async fn is_still_low(on: &impl ConnectionTrait, tenant: TenantId, ro
 pub(super) struct More {
     pub(super) conversation_id: Option<String>,
     pub(super) dominant_emotion: Option<String>,
+    /// What may leave of the summary.
     pub(super) summary: Option<String>,
 }
 
@@ -184,7 +185,7 @@ pub(super) async fn payloads(
     tenant: TenantId,
     rows: &[&Row],
     at: DateTime<Utc>,
-) -> Result<Vec<Json>> {
+) -> Result<Vec<payload::Alert>> {
     #[derive(FromQueryResult)]
     struct Of {
         id: String,
@@ -194,7 +195,7 @@ pub(super) async fn payloads(
     let ids: Vec<&str> = rows.iter().map(|row| row.interaction_id.as_str()).collect();
     let mut known: HashMap<String, More> = HashMap::new();
     for piece in pieces(&ids) {
-        let found = sql("SELECT i.id, i.conversation_id, s.dominant_emotion, s.summary FROM interaction i LEFT JOIN interaction_sentiment s \
+        let found = sql("SELECT i.id, i.conversation_id, s.dominant_emotion, s.outside_summary AS summary FROM interaction i LEFT JOIN interaction_sentiment s \
              ON s.tenant_id = i.tenant_id AND s.interaction_id = i.id WHERE i.tenant_id = ? AND i.id IN ?")
         .bind(tenant.0)
         .list(piece.iter().copied())
@@ -214,33 +215,35 @@ pub(super) async fn told(
     tenant: TenantId,
     alerts: &[(&Row, &More)],
     at: DateTime<Utc>,
-) -> Result<Vec<Json>> {
+) -> Result<Vec<payload::Alert>> {
     let whose =
         alerts.iter().map(|(row, more)| (row.customer_id.as_deref(), more.conversation_id.as_deref()));
     let names = Names::of(on, tenant, whose).await?;
     let one = |(row, more): &(&Row, &More)| {
         let customer = names.customer(row.customer_id.as_deref());
-        json!({
-            "tenant_id": tenant,
-            "alert_id": row.id,
-            "interaction_id": row.interaction_id,
-            "customer_id": row.customer_id,
-            "customer_external_id": customer.map(|c| &c.0),
-            "customer_name": customer.and_then(|c| c.1.as_ref()),
-            "conversation_external_id": names.conversation(more.conversation_id.as_deref()),
-            "channel": row.channel,
-            "category": row.category,
-            "score": row.score,
-            "label": row.label,
-            "dominant_emotion": more.dominant_emotion,
-            "summary": more.summary,
-            "threshold": row.threshold,
-            "state": row.state,
-            "assigned_to": row.assigned_to,
-            "escalated": row.escalated,
-            "due_at": row.due_at,
-            "at": at,
-        })
+        payload::Alert {
+            tenant_id: tenant.0,
+            alert_id: row.id.clone(),
+            interaction_id: row.interaction_id.clone(),
+            customer_id: row.customer_id.clone(),
+            customer_external_id: customer.map(|c| c.0.clone()),
+            customer_name: customer.and_then(|c| c.1.clone()),
+            conversation_external_id: names.conversation(more.conversation_id.as_deref()).cloned(),
+            channel: row.channel.clone(),
+            category: row.category.clone(),
+            score: row.score,
+            label: row.label.clone(),
+            dominant_emotion: more.dominant_emotion.clone(),
+            summary: more.summary.clone(),
+            threshold: row.threshold,
+            state: row.state.clone(),
+            assigned_to: row.assigned_to.clone(),
+            escalated: row.escalated,
+            due_at: row.due_at,
+            at,
+            made_by: None,
+            until: None,
+        }
     };
     Ok(alerts.iter().map(one).collect())
 }

@@ -162,10 +162,9 @@ impl Store {
         let payload = json!({"before": {"state": before.state}, "after": {"state": after.state, "assigned_to": after.assigned_to}});
         audit::note(self, &tx, act, (what.act(), id), &payload).await?;
         for mut payload in list::payloads(&tx, act.tenant, &[&after], at).await? {
-            payload["made_by"] = act.actor.into();
-            if let Move::Snooze(until) = what {
-                payload["until"] = json!(until);
-            }
+            payload.made_by = Some(act.actor.to_owned());
+            payload.until = if let Move::Snooze(until) = what { Some(until) } else { None };
+            let payload = json!(payload);
             outbox::emit(self, &tx, act.tenant, at, vec![Caused::new(what.event(), id, payload)]).await?;
         }
         tx.commit().await?;

@@ -6,6 +6,7 @@ use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 use serde_json::json;
 use undertone_core::event::EventKind;
+use undertone_core::event::payload::IncidentOpened;
 
 use super::{Low, Rules};
 use crate::outbox::{self, Caused};
@@ -197,9 +198,15 @@ impl<C: ConnectionTrait> Surge<'_, C> {
             return Ok(None);
         }
         self.adopt(category, &id).await?;
-        let payload = json!({
-            "tenant_id": tenant, "incident_id": id, "category": category, "customers": customers, "usual": usual,
-            "window_minutes": settings.incident_minutes, "state": "open", "at": at,
+        let payload = json!(IncidentOpened {
+            tenant_id: tenant.0,
+            incident_id: &id,
+            category,
+            customers,
+            usual,
+            window_minutes: settings.incident_minutes,
+            state: "open",
+            at,
         });
         let event = Caused::new(EventKind::IncidentOpened, &id, payload);
         outbox::emit_under(self.store, self.tx, (tenant, at), settings, vec![event]).await?;

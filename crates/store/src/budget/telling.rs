@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::DatabaseTransaction;
 use serde_json::json;
 use undertone_core::event::EventKind;
+use undertone_core::event::payload::BudgetThreshold;
 use undertone_core::usage::{THRESHOLDS, reached};
 
 use super::counter::{Budget, Counter, Marks};
@@ -143,16 +144,16 @@ impl Store {
     ) -> Result<()> {
         let begins = reached.counter.begins;
         let subject = begins.format(if reached.period == "day" { "%Y-%m-%d" } else { "%Y-%m" }).to_string();
-        let payload = json!({
-            "tenant_id": tenant,
-            "period": reached.period,
-            "begins": begins,
-            "measure": reached.measure,
-            "percent": reached.percent,
-            "used": reached.used,
-            "cap": reached.cap,
-            "refused": reached.refused,
-            "at": at,
+        let payload = json!(BudgetThreshold {
+            tenant_id: tenant.0,
+            period: reached.period,
+            begins,
+            measure: reached.measure,
+            percent: reached.percent,
+            used: reached.used,
+            cap: reached.cap,
+            refused: reached.refused,
+            at,
         });
         let event = Caused {
             kind: EventKind::BudgetThreshold,

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{DatabaseTransaction, Value};
 use serde_json::json;
-use undertone_core::event::EventKind;
+use undertone_core::event::{EventKind, payload};
 
 use super::deliveries::{ClaimedDelivery, GIVEN_UP_AFTER};
 use super::{Destination, one};
@@ -22,6 +22,8 @@ const PAUSE_MOST: TimeDelta = TimeDelta::minutes(30);
 const SWITCHED_OFF_AFTER: TimeDelta = TimeDelta::days(5);
 /// So many refusals in a row say something of the destination; fewer may be the messages'.
 pub const REFUSED_OFTEN: i64 = 3;
+/// After so many tries in a row that failed, ten minutes or so, administrators are told.
+const FAILED_OFTEN: i64 = 8;
 
 /// What became of one try.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +87,14 @@ pub struct FinishedDelivery {
 }
 
 impl FinishedDelivery {
+    /// What the receiver said, without its words: they may quote what was sent, and are told on where no erasure reaches them.
+    fn said(&self) -> String {
+        match self.status {
+            Some(status) => format!("it answers {status}"),
+            None => self.sent.error().unwrap_or_default().to_owned(),
+        }
+    }
+
     /// Where the message stands now: its state, when it is due, and how its tries are corrected.
     fn state(&self, now: DateTime<Utc>) -> (&'static str, DateTime<Utc>, i64) {
         match &self.sent {
@@ -191,11 +201,26 @@ impl Store {
         };
         let since = destination.failing_since.unwrap_or(told.began_at);
         if now - since >= SWITCHED_OFF_AFTER && (resume_at.is_some() || failures >= REFUSED_OFTEN) {
-            let why = format!(
-                "nothing reached it for five days; the last try said: {}",
-                told.sent.error().unwrap_or_default()
-            );
+            let why = format!("nothing reached it for five days; the last try said: {}", told.said());
             return self.switch_off(tx, tenant, destination, &why).await;
+        }
+        let refused = resume_at.is_none();
+        let (before, many) =
+            if refused { (refused_before, REFUSED_OFTEN) } else { (failed_before, FAILED_OFTEN) };
+        if before < many && failures >= many {
+            let payload = json!(payload::DestinationFailing {
+                tenant_id: tenant.0,
+                destination_id: &destination.id,
+                name: &destination.name,
+                kind: destination.kind,
+                refused,
+                failures,
+                reason: &told.said(),
+                failing_since: since,
+                at: now,
+            });
+            let event = Caused::new(EventKind::DestinationFailing, &destination.id, payload);
+            outbox::emit(self, tx, tenant, now, vec![event]).await?;
         }
         sql("UPDATE destination SET failures = ?, failing_since = ?, resume_at = ? WHERE tenant_id = ? AND id = ?")
             .bind(failures)
@@ -253,9 +278,14 @@ impl Store {
         .run(tx)
         .await?;
         if changed == 1 {
-            let payload = json!({
-                "tenant_id": tenant, "destination_id": destination.id, "name": destination.name, "kind": destination.kind,
-                "reason": why, "failing_since": destination.failing_since, "disabled_at": now,
+            let payload = json!(payload::DestinationDisabled {
+                tenant_id: tenant.0,
+                destination_id: &destination.id,
+                name: &destination.name,
+                kind: destination.kind,
+                reason: why,
+                failing_since: destination.failing_since,
+                disabled_at: now,
             });
             let event = Caused::new(EventKind::DestinationDisabled, &destination.id, payload);
             outbox::emit(self, tx, tenant, now, vec![event]).await?;

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::FromQueryResult;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use undertone_core::event::EventKind;
+use undertone_core::event::{EventKind, payload};
 
 use super::{NewDelivery, insert, one};
 use crate::audit::{self, Act};
@@ -98,24 +98,38 @@ pub struct Which<'a> {
 const COLUMNS: &str = "SELECT id, destination_id, event_id, event, subject_id, replay, state, attempts, next_at, last_status, last_error, \
     created_at, finished_at FROM delivery ";
 
+/// What is to be sent again: what a destination was to get in a stretch of time and that ended so.
+#[derive(Debug, Clone, Copy)]
+pub struct Stretch<'a> {
+    /// What was made from then on.
+    pub from: DateTime<Utc>,
+    /// And before then.
+    pub to: DateTime<Utc>,
+    /// How it ended. What failed and was sent again since is not sent once more, unless that failed too.
+    pub state: DeliveryState,
+    /// Behind this delivery, given by when it was made and by its id; `None`: from the beginning.
+    pub after: Option<(DateTime<Utc>, &'a str)>,
+}
+
 /// What was sent again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replayed {
     /// So many messages.
     pub count: u64,
-    /// There is more, made from then on.
-    pub next_from: Option<DateTime<Utc>>,
+    /// There is more behind this delivery, given by when it was made and by its id.
+    pub next: Option<(DateTime<Utc>, String)>,
 }
 
 #[derive(FromQueryResult)]
 struct Old {
+    id: String,
     event_id: String,
     created_at: DateTime<Utc>,
     last_replay: i64,
 }
 
 /// What an [`Old`] is read from. A delivery is among those of its event, so there is a last replay.
-const OLD: &str = "SELECT d.event_id, d.created_at, (SELECT MAX(x.replay) FROM delivery x WHERE x.tenant_id = d.tenant_id \
+const OLD: &str = "SELECT d.id, d.event_id, d.created_at, (SELECT MAX(x.replay) FROM delivery x WHERE x.tenant_id = d.tenant_id \
     AND x.destination_id = d.destination_id AND x.event_id = d.event_id) AS last_replay \
     FROM delivery d JOIN outbox o ON o.tenant_id = d.tenant_id AND o.id = d.event_id ";
 
@@ -205,28 +219,39 @@ impl Store {
         Ok(Some(again.id))
     }
 
-    /// Sends again what a destination was to get in a stretch of time and that ended so, each as it was, up to 1000 at a time.
+    /// Sends again what `stretch` says, each as it was, up to 1000 at a time.
     pub async fn replay_deliveries(
         &self,
         act: &Act<'_>,
         destination: &str,
-        (from, to): (DateTime<Utc>, DateTime<Utc>),
-        state: DeliveryState,
+        stretch: &Stretch<'_>,
     ) -> Result<Replayed> {
         const MOST: usize = 1000;
+        let Stretch { from, to, state, after } = *stretch;
         let tx = self.begin().await?;
-        let found = sql(OLD)
-            .then("WHERE d.tenant_id = ? AND d.destination_id = ? AND d.created_at >= ? AND d.created_at < ? AND d.state = ? AND d.replay = 0 \
-             ORDER BY d.created_at, d.id LIMIT ?")
-        .bind(act.tenant.0)
-        .bind(destination)
-        .bind(from)
-        .bind(to)
-        .bind(state.as_str())
-        .bind(MOST as i64 + 1)
-        .all::<Old>(&tx)
-        .await?;
-        let next_from = found.get(MOST).map(|next| next.created_at);
+        let mut statement = sql(OLD)
+            .then("WHERE d.tenant_id = ? AND d.destination_id = ? AND d.created_at >= ? AND d.created_at < ? AND d.state = ? AND d.replay = 0")
+            .bind(act.tenant.0)
+            .bind(destination)
+            .bind(from)
+            .bind(to)
+            .bind(state.as_str());
+        if state == DeliveryState::Failed {
+            statement = statement.then(
+                " AND NOT EXISTS (SELECT 1 FROM delivery s WHERE s.tenant_id = d.tenant_id AND s.destination_id = d.destination_id \
+                 AND s.event_id = d.event_id AND s.state <> 'failed')",
+            );
+        }
+        if let Some((at, id)) = after {
+            statement = statement.then(" AND (d.created_at, d.id) > (?, ?)").bind(at).bind(id);
+        }
+        let found = statement
+            .then(" ORDER BY d.created_at, d.id LIMIT ?")
+            .bind(MOST as i64 + 1)
+            .all::<Old>(&tx)
+            .await?;
+        let next = found.get(MOST - 1).filter(|_| found.len() > MOST);
+        let next = next.map(|last| (last.created_at, last.id.clone()));
         let at = self.now();
         let again: Vec<NewDelivery<'_>> = found
             .iter()
@@ -244,7 +269,7 @@ impl Store {
         let payload = json!({"from": from, "to": to, "state": state, "count": count});
         audit::note(self, &tx, act, ("deliveries_replayed", destination), &payload).await?;
         tx.commit().await?;
-        Ok(Replayed { count, next_from })
+        Ok(Replayed { count, next })
     }
 
     /// Makes a test message for a destination, which goes at once and before all others; answers the delivery's id.
@@ -252,9 +277,12 @@ impl Store {
         let tx = self.begin().await?;
         let Some(destination) = one(&tx, act.tenant, id, "").await? else { return Ok(None) };
         let at = self.now();
-        let payload = json!({
-            "tenant_id": act.tenant, "destination_id": id, "name": destination.name,
-            "text": "This is a test from Undertone. Nothing happened.", "requested_at": at,
+        let payload = json!(payload::Test {
+            tenant_id: act.tenant.0,
+            destination_id: id,
+            name: &destination.name,
+            text: "This is a test from Undertone. Nothing happened.",
+            requested_at: at,
         });
         // It stands among the events, and goes to nobody who did not ask for it.
         let caused =

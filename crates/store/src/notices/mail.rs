@@ -5,7 +5,7 @@ use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 use serde_json::Value as Json;
 
 use super::Telling;
-use crate::statement::{pieces, skip_locked, sql};
+use crate::statement::{for_update, pieces, skip_locked, sql};
 use crate::{Result, Store, TenantId};
 
 /// What could not be sent within this time is given up.
@@ -22,6 +22,8 @@ pub struct Mail {
     pub id: String,
     /// It goes in one with the others that do.
     pub together: bool,
+    /// The letter it goes in with others, where one was begun; see [`Store::keep_letter`].
+    pub letter_id: Option<String>,
     /// Which try this is, from 1.
     pub attempts: i64,
     /// The event's id.
@@ -135,7 +137,8 @@ impl Store {
         Ok(due)
     }
 
-    /// Claims up to `most` due e-mails of a person, in order. What is not finished when the lease ends is due again.
+    /// Claims up to `most` due e-mails of a person, in order, and with each all that goes in one letter with it. What is not finished when the
+    /// lease ends is due again.
     pub async fn claim_mail(
         &self,
         tenant: TenantId,
@@ -145,7 +148,14 @@ impl Store {
     ) -> Result<Vec<Mail>> {
         let now = self.now();
         let tx = self.begin().await?;
-        let places = sql(
+        // One node at a time, so that a letter is one node's as a whole.
+        sql("SELECT id FROM app_user WHERE tenant_id = ? AND id = ?")
+            .bind(tenant.0)
+            .bind(user)
+            .then(for_update(self.backend()))
+            .value::<String>(&tx)
+            .await?;
+        let mut places = sql(
             "WITH due AS MATERIALIZED (SELECT position FROM mail WHERE tenant_id = ? AND user_id = ? AND state = 'pending' \
              AND next_at <= ? ORDER BY position LIMIT ?",
         )
@@ -164,10 +174,24 @@ impl Store {
         .bind(user)
         .column::<i64>(&tx)
         .await?;
+        let others = sql("UPDATE mail SET lease_owner = ?, attempts = attempts + 1, next_at = ? WHERE tenant_id = ? AND user_id = ? \
+             AND state = 'pending' AND (lease_owner IS NULL OR next_at <= ?) AND letter_id IN (SELECT m.letter_id FROM mail m \
+             WHERE m.tenant_id = ? AND m.user_id = ? AND m.lease_owner = ? AND m.letter_id IS NOT NULL) RETURNING position")
+        .bind(owner)
+        .bind(now + lease)
+        .bind(tenant.0)
+        .bind(user)
+        .bind(now)
+        .bind(tenant.0)
+        .bind(user)
+        .bind(owner)
+        .column::<i64>(&tx)
+        .await?;
+        places.extend(others);
         let mut mails = Vec::with_capacity(places.len());
         for piece in pieces(&places) {
             mails.extend(
-                sql("SELECT m.position, m.id, m.together, m.attempts, n.event_id, n.event, n.category, n.subject_id, n.interaction_id, \
+                sql("SELECT m.position, m.id, m.together, m.letter_id, m.attempts, n.event_id, n.event, n.category, n.subject_id, n.interaction_id, \
                      n.payload, n.happened_at, m.created_at FROM mail m JOIN notice n ON n.tenant_id = m.tenant_id AND n.position = m.position \
                      WHERE m.tenant_id = ? AND m.user_id = ? AND m.position IN ?")
                 .bind(tenant.0)
@@ -180,6 +204,35 @@ impl Store {
         tx.commit().await?;
         mails.sort_by_key(|mail| mail.position);
         Ok(mails)
+    }
+
+    /// Notes that these e-mails of a person, by their places, go in one letter of this id, before it is sent: every later try is the same letter,
+    /// whatever else has come to be due. Answers whether `owner` holds all of them and none is in another letter.
+    pub async fn keep_letter(
+        &self,
+        tenant: TenantId,
+        user: &str,
+        (owner, letter): (&str, &str),
+        places: &[i64],
+    ) -> Result<bool> {
+        let tx = self.begin().await?;
+        let mut kept = 0;
+        for piece in pieces(places) {
+            kept += sql("UPDATE mail SET letter_id = ? WHERE tenant_id = ? AND user_id = ? AND position IN ? AND lease_owner = ? \
+                 AND state = 'pending' AND letter_id IS NULL")
+            .bind(letter)
+            .bind(tenant.0)
+            .bind(user)
+            .list(piece.iter().copied())
+            .bind(owner)
+            .run(&tx)
+            .await?;
+        }
+        if kept != places.len() as u64 {
+            return Ok(false);
+        }
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// Keeps what became of a person's e-mails; one that is somebody else's by now stays theirs. Answers how many were kept.

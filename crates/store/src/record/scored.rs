@@ -147,7 +147,7 @@ impl Batch<'_> {
         }
     }
 
-    fn sentiment(&self, made: &Made<'_>) -> [Value; 27] {
+    fn sentiment(&self, made: &Made<'_>) -> [Value; 28] {
         let Made { verdict_id, claimed, verdict, counted } = made;
         let by = &verdict.provenance;
         [
@@ -170,6 +170,7 @@ impl Batch<'_> {
             verdict.urgency.as_str().into(),
             counted.category.as_str().into(),
             verdict.summary.as_str().into(),
+            verdict.outside.as_deref().into(),
             json!(verdict.evidence).into(),
             tokens(verdict).into(),
             by.cost_micros.cast_signed().into(),
@@ -187,12 +188,12 @@ fn tokens(verdict: &Verdict) -> i64 {
 }
 
 const UPSERT_SENTIMENT: &str = "INSERT INTO interaction_sentiment (tenant_id, interaction_id, verdict_id, customer_id, agent_id, channel, \
-    segment, language, scorer, model, score, label, confidence, needs_review, disagreed, dominant_emotion, urgency, category, summary, keywords, \
+    segment, language, scorer, model, score, label, confidence, needs_review, disagreed, dominant_emotion, urgency, category, summary, outside_summary, keywords, \
     tokens, cost_micros, occurred_at, occurred_on, scored_at, scored_on, created_at) VALUES ? \
     ON CONFLICT (tenant_id, interaction_id) DO UPDATE SET verdict_id = excluded.verdict_id, customer_id = excluded.customer_id, \
     agent_id = excluded.agent_id, channel = excluded.channel, segment = excluded.segment, language = excluded.language, \
     scorer = excluded.scorer, model = excluded.model, score = excluded.score, label = excluded.label, confidence = excluded.confidence, \
     needs_review = excluded.needs_review, disagreed = excluded.disagreed, dominant_emotion = excluded.dominant_emotion, urgency = excluded.urgency, \
-    category = excluded.category, summary = excluded.summary, keywords = excluded.keywords, tokens = excluded.tokens, \
+    category = excluded.category, summary = excluded.summary, outside_summary = excluded.outside_summary, keywords = excluded.keywords, tokens = excluded.tokens, \
     cost_micros = excluded.cost_micros, occurred_at = excluded.occurred_at, occurred_on = excluded.occurred_on, \
     scored_at = excluded.scored_at, scored_on = excluded.scored_on";

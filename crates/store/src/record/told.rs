@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use undertone_core::event::EventKind;
+use undertone_core::event::payload::Scored;
 
 use super::Events;
 use super::batch::{Batch, Held};
@@ -49,18 +50,18 @@ impl Batch<'_> {
     /// interaction before, theirs, by which it is decided what is negative, too.
     fn cause<'c>(&self, events: Events, made: &Made<'c>) -> impl Iterator<Item = Caused<'c>> + use<'c> {
         let Made { claimed, verdict, .. } = *made;
-        let payload = json!({
-            "tenant_id": self.tenant,
-            "interaction_id": claimed.id,
-            "customer_id": claimed.interaction.customer,
-            "agent_id": claimed.interaction.agent,
-            "channel": claimed.interaction.channel,
-            "score": made.counted.effective_score,
-            "label": made.counted.effective_label,
-            "confidence": verdict.confidence,
-            "dominant_emotion": verdict.dominant_emotion,
-            "summary": verdict.summary,
-            "scored_at": self.at,
+        let payload = json!(Scored {
+            tenant_id: self.tenant.0,
+            interaction_id: &claimed.id,
+            customer_id: claimed.interaction.customer.as_deref(),
+            agent_id: claimed.interaction.agent.as_deref(),
+            channel: claimed.interaction.channel.as_str(),
+            score: made.counted.effective_score,
+            label: &made.counted.effective_label,
+            confidence: verdict.confidence.get(),
+            dominant_emotion: verdict.dominant_emotion.as_str(),
+            summary: verdict.outside.as_deref(),
+            scored_at: self.at,
         });
         let is_negative = made.counted.effective_score <= events.threshold.into();
         let negative = is_negative.then_some(EventKind::SentimentNegative);
@@ -85,6 +86,6 @@ fn low<'a>(made: &'a Made<'_>) -> Low<'a> {
         emotion: verdict.dominant_emotion.as_str(),
         category: verdict.category.as_str(),
         channel: claimed.interaction.channel.as_str(),
-        summary: &verdict.summary,
+        summary: verdict.outside.as_deref(),
     }
 }

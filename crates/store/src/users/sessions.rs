@@ -183,6 +183,19 @@ impl Store {
         Ok(open.unwrap_or_default())
     }
 
+    /// Whether somebody's session whose forms bring along `csrf_token` still lasts. Unlike its token, that stays the same as long as it does.
+    pub async fn session_lasts(&self, user_id: &str, csrf_token: &str) -> Result<bool> {
+        let now = self.now();
+        let lasts = sql("SELECT 1 FROM session WHERE user_id = ? AND csrf_token = ? AND expires_at > ? AND last_seen_at > ?")
+            .bind(user_id)
+            .bind(csrf_token)
+            .bind(now)
+            .bind(now - SESSION_IDLE)
+            .value::<i32>(&self.reader)
+            .await?;
+        Ok(lasts.is_some())
+    }
+
     /// Ends a session.
     pub async fn end_session(&self, token: &str) -> Result<()> {
         let tx = self.begin().await?;

@@ -9,6 +9,7 @@ async fn suite(url: String) {
     a_test_goes_first_also_while_its_destination_is_left_alone(&bench).await;
     who_refuses_everything_is_told_of_and_switched_off(&bench).await;
     who_asks_for_patience_for_ever_is_switched_off(&bench).await;
+    administrators_hear_of_a_run_of_failures_or_refusals_once(&bench).await;
     what_was_not_sent_says_nothing_of_the_receiver(&bench).await;
     what_was_under_way_when_it_failed_counts_once(&bench).await;
     an_end_does_not_overtake_its_beginning(&bench).await;
@@ -99,6 +100,38 @@ async fn who_refuses_everything_is_told_of_and_switched_off(bench: &Bench) {
     let off = bench.now(&to, &tenant).await;
     assert!(off.inactive_reason.unwrap().contains("the last try said: it answers 400"));
     assert_eq!(bench.count(&tenant, "destination.disabled").await, 1);
+}
+
+async fn administrators_hear_of_a_run_of_failures_or_refusals_once(bench: &Bench) {
+    let (tenant, to) = bench.with_scores("failing").await;
+    let told = async || {
+        bench.events(&tenant).await;
+        let only = Following { kinds: Some(&[EventKind::DestinationFailing]), most: 10 };
+        bench.store.events_after(tenant.id, 0, &only).await.unwrap().0
+    };
+    let quotes = |_: usize| Sent::Refused("it answers 400: canary of a customer".to_owned());
+    for (count, expected) in [(2, 0), (1, 1), (4, 1)] {
+        bench.more(&tenant, count).await;
+        bench.send(&tenant, &to.id, quotes).await;
+        assert_eq!(told().await.len(), expected, "after {count} more");
+    }
+    let first = told().await.remove(0).payload;
+    assert_eq!(
+        (&first["refused"], &first["failures"], &first["name"]),
+        (&json!(true), &json!(3), &json!("to"))
+    );
+    // It works again, and fails in another way: that is another run, which is told when it is long.
+    bench.more(&tenant, 1).await;
+    bench.send(&tenant, &to.id, |_| Sent::Delivered).await;
+    for n in 1..=20 {
+        bench.advance(31);
+        bench.more(&tenant, 1).await;
+        bench.send(&tenant, &to.id, failed).await;
+        assert_eq!(told().await.len(), if n < 8 { 1 } else { 2 }, "after {n}");
+    }
+    let second = told().await.remove(1).payload;
+    assert_eq!((&second["refused"], &second["failures"]), (&json!(false), &json!(8)));
+    assert_eq!(second["reason"], "it answers 500");
 }
 
 async fn who_asks_for_patience_for_ever_is_switched_off(bench: &Bench) {

@@ -16,6 +16,7 @@ async fn suite(url: String) {
     let bench = Bench::open(url).await;
     each_event_is_told_once_whoever_comes_at_once(&bench).await;
     mail_is_sent_by_one_and_tried_again(&bench).await;
+    a_letter_stays_what_it_was_when_it_was_begun(&bench).await;
     what_is_erased_is_told_to_nobody(&bench).await;
     people_choose_and_links_end_e_mail(&bench).await;
 }
@@ -146,6 +147,41 @@ async fn mail_is_sent_by_one_and_tried_again(bench: &Bench) {
     bench.advance(31 * 24 * 60);
     while store.tidy_notices(tenant.id, TimeDelta::days(30)).await.unwrap() {}
     assert_eq!(bench.inbox(tenant.id, &user, ALL).await, []);
+}
+
+async fn a_letter_stays_what_it_was_when_it_was_begun(bench: &Bench) {
+    let tenant = bench.tenant("letter").await;
+    let store = &bench.store;
+    let user = store.save_user(&act(&tenant), "letter@example.com", "supervisor", "hash").await.unwrap();
+    let tell = async |customers: &[&str]| {
+        let scores: Vec<(&str, &str, i64)> = customers.iter().map(|who| (*who, "billing", -80)).collect();
+        bench.score(&tenant, &scores).await;
+        bench.place_all(&tenant).await;
+        assert!(bench.tell(&tenant, &user, true).await);
+    };
+    let places = |mails: &[Mail]| mails.iter().map(|mail| mail.position).collect::<Vec<_>>();
+    tell(&["ana"]).await;
+    // It was held once before the others came, so that it waits longer than they do.
+    let first = bench.claim_mail(&tenant, &user, "me").await;
+    let later = MailEnd::Later("451".to_owned());
+    bench.finish_mail(&tenant, &user, "me", &first, &later).await;
+    bench.advance(2);
+    tell(&["bo"]).await;
+    let both = bench.claim_mail(&tenant, &user, "me").await;
+    assert_eq!(both.len(), 2);
+    assert!(!store.keep_letter(tenant.id, &user, ("you", "x"), &places(&both)).await.unwrap(), "it is mine");
+    assert!(store.keep_letter(tenant.id, &user, ("me", "letter-1"), &places(&both)).await.unwrap());
+    assert!(!store.keep_letter(tenant.id, &user, ("me", "letter-2"), &places(&both)).await.unwrap());
+    bench.finish_mail(&tenant, &user, "me", &both, &later).await;
+    // One of the two is due again; the other comes along, and a third is in no letter yet.
+    bench.advance(2);
+    tell(&["cy"]).await;
+    let all = futures::future::join_all((0..4).map(|_| bench.claim_mail(&tenant, &user, "me"))).await;
+    let again: Vec<Mail> = all.into_iter().find(|mails| !mails.is_empty()).unwrap();
+    let letters: Vec<Option<&str>> = again.iter().map(|mail| mail.letter_id.as_deref()).collect();
+    assert_eq!(letters, [Some("letter-1"), Some("letter-1"), None]);
+    assert_eq!(places(&again[..2]), places(&both));
+    assert_eq!(bench.finish_mail(&tenant, &user, "me", &again, &MailEnd::Sent).await, 3);
 }
 
 async fn what_is_erased_is_told_to_nobody(bench: &Bench) {

@@ -74,12 +74,13 @@ pub async fn list(
     Ok(axum::Json(json!({"items": items, "next_cursor": next})))
 }
 
-/// A place in the list, as it is handed out.
-fn cursor_of(at: DateTime<Utc>, id: &str) -> String {
+/// A place in a list that is ordered by time and id, as it is handed out.
+pub(super) fn cursor_of(at: DateTime<Utc>, id: &str) -> String {
     format!("{:x}.{id}", at.timestamp_micros())
 }
 
-fn place_of(cursor: &str) -> Option<(DateTime<Utc>, String)> {
+/// The place that a cursor names; `None`: it is none of ours.
+pub(super) fn place_of(cursor: &str) -> Option<(DateTime<Utc>, String)> {
     let (at, id) = cursor.split_once('.')?;
     let at = DateTime::from_timestamp_micros(i64::from_str_radix(at, 16).ok()?)?;
     uuid::Uuid::try_parse(id).ok().map(|id| (at, id.to_string()))

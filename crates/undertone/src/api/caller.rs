@@ -116,16 +116,16 @@ impl Caller {
     }
 
     /// As whom they look at what customers feel: with the role, agent, teams and accounts of this moment, also while a stream lasts. Who may
-    /// not log in any more sees nothing, nor does whoever holds a key that was revoked or has ended.
+    /// not log in any more sees nothing, nor does whoever logged out or holds a key that was revoked or has ended.
     pub async fn viewer(&self, store: &Store) -> Result<Viewer, StoreError> {
         match (&self.by, &self.rights) {
-            (By::Session { user, .. }, _) => {
+            (By::Session { user, csrf, .. }, _) if store.session_lasts(user, csrf).await? => {
                 Ok(store.viewer(self.tenant.id, user).await?.unwrap_or_default())
             }
             (By::Key(id), Rights::Scopes(scopes)) if store.key_works(self.tenant.id, id).await? => {
                 Ok(Viewer::of_scopes(scopes))
             }
-            (By::Key(_), _) => Ok(Viewer::default()),
+            (By::Session { .. } | By::Key(_), _) => Ok(Viewer::default()),
         }
     }
 

@@ -5,8 +5,9 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use undertone_core::destination::DestinationKind;
-use undertone_store::destinations::{DeliveryState, Destination, Which};
+use undertone_store::destinations::{DeliveryState, Destination, Stretch, Which};
 
+use super::audit::{cursor_of, place_of};
 use super::body::{Json, Query, cut};
 use super::caller::Caller;
 use super::interactions::place;
@@ -179,6 +180,8 @@ pub struct Range {
     to: chrono::DateTime<chrono::Utc>,
     /// `failed` by default.
     state: Option<DeliveryState>,
+    /// Where an earlier call ended.
+    cursor: Option<String>,
 }
 
 /// Sends again what was made in a time and failed, or what is asked for instead; up to 1000 a call.
@@ -193,11 +196,17 @@ pub async fn replay_range(
     if state == DeliveryState::Pending {
         return Err(ApiError::invalid_field("state", "it is failed or delivered: what waits is sent anyway"));
     }
-    let replayed = app.store.replay_deliveries(&caller.act(), &id, (range.from, range.to), state).await?;
-    Ok((
-        StatusCode::ACCEPTED,
-        axum::Json(json!({"replayed": replayed.count, "next_from": replayed.next_from})),
-    ))
+    let after = match &range.cursor {
+        Some(cursor) => Some(place_of(cursor).ok_or_else(|| {
+            ApiError::invalid_field("cursor", "this cursor is none of ours; begin without one")
+        })?),
+        None => None,
+    };
+    let after = after.as_ref().map(|(at, id)| (*at, id.as_str()));
+    let stretch = Stretch { from: range.from, to: range.to, state, after };
+    let replayed = app.store.replay_deliveries(&caller.act(), &id, &stretch).await?;
+    let next = replayed.next.map(|(at, id)| cursor_of(at, &id));
+    Ok((StatusCode::ACCEPTED, axum::Json(json!({"replayed": replayed.count, "next_cursor": next}))))
 }
 
 fn opened(app: &App, caller: &Caller, destination: &Destination) -> Result<Secrets, ApiError> {

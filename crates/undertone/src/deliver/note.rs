@@ -22,7 +22,8 @@ pub struct Note {
 }
 
 /// Facts by the key of the payload, in the order they are shown.
-const FACTS: [(&str, &str); 13] = [
+const FACTS: [(&str, &str); 14] = [
+    ("name", "Destination"),
     ("customer_name", "Customer"),
     ("customer_id", "Customer id"),
     ("score", "Score"),
@@ -81,6 +82,7 @@ fn title(event: &str, data: &Value) -> String {
         "customer.erased" => "A customer was erased: remove your copies".to_owned(),
         "module.activated" => "Sentiment analysis was switched on".to_owned(),
         "module.deactivated" => "Sentiment analysis was switched off".to_owned(),
+        "destination.failing" => "Messages to a destination do not arrive".to_owned(),
         "destination.disabled" => "A destination was switched off".to_owned(),
         "undertone.test" => "A test from Undertone".to_owned(),
         other => other.to_owned(),

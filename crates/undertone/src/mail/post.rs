@@ -1,5 +1,6 @@
 //! Sends what is due: person by person, what goes together in one letter, as they may see it and want it at that moment.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,26 +114,37 @@ async fn of_person(post: &Post, tenant: TenantId, user: &str) -> Result<(), Stor
         preferences,
     };
     let told = told(post, &reader, &claimed).await?;
-    let mut together = Vec::new();
+    // What was put into a letter stays in it.
+    let mut together: BTreeMap<Option<&str>, Vec<(&Mail, Told)>> = BTreeMap::new();
     let mut alone = Vec::new();
     for (mail, told) in claimed.iter().zip(told) {
         match told {
             Err(why) => {
                 finish(&[ended(mail, &MailEnd::Dropped(why.to_owned()))]).await?;
             }
-            Ok(told) if mail.together => together.push((mail, told)),
+            Ok(told) if mail.together => {
+                together.entry(mail.letter_id.as_deref()).or_default().push((mail, told));
+            }
             Ok(told) => alone.push((mail, told)),
         }
     }
-    if !together.is_empty() {
-        let end = send(post, &reader, &together).await?;
-        let finished: Vec<_> = together.iter().map(|(mail, _)| ended(mail, &end)).collect();
+    for (letter, mails) in together {
+        let Some((first, _)) = mails.first() else { continue };
+        let id = letter.unwrap_or(&first.id);
+        if letter.is_none() {
+            let places: Vec<i64> = mails.iter().map(|(mail, _)| mail.position).collect();
+            if !post.store.keep_letter(tenant, user, (&owner, id), &places).await? {
+                continue;
+            }
+        }
+        let end = send(post, &reader, id, &mails).await?;
+        let finished: Vec<_> = mails.iter().map(|(mail, _)| ended(mail, &end)).collect();
         finish(&finished).await?;
     }
     // Of single ones only so many, and the rest in their turn: others wait too.
     for (place, one) in alone.iter().enumerate() {
         let end = if place < MOST {
-            send(post, &reader, std::slice::from_ref(one)).await?
+            send(post, &reader, &one.0.id, std::slice::from_ref(one)).await?
         } else {
             MailEnd::Untried
         };
@@ -169,14 +181,20 @@ async fn told(
     Ok(claimed.iter().zip(seen).map(one).collect())
 }
 
-async fn send(post: &Post, reader: &Reader, mails: &[(&Mail, Told)]) -> Result<MailEnd, StoreError> {
+/// Sends a letter of this id.
+async fn send(
+    post: &Post,
+    reader: &Reader,
+    id: &str,
+    mails: &[(&Mail, Told)],
+) -> Result<MailEnd, StoreError> {
     let Some((first, _)) = mails.first() else { return Ok(MailEnd::Sent) };
     let is_one_category = mails.iter().all(|(mail, _)| mail.category == first.category);
     let category: Option<Category> = first.category.parse().ok().filter(|_| is_one_category);
     let token = post.store.unsubscribe_token(reader.tenant, &reader.id, category).await?;
     let told: Vec<Told> = mails.iter().map(|(_, told)| told.clone()).collect();
     let letter = Letter {
-        id: &first.id,
+        id,
         tenant: &reader.tenant_name,
         told: &told,
         zone: reader.zone,

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use undertone_core::gate::{Circumstances, Decision, DeferReason, decide};
 use undertone_core::settings::WhenUnavailable;
-use undertone_core::verdict::ScorerKind;
+use undertone_core::verdict::{ScorerKind, Span};
 use undertone_core::{Settings, SkipReason, Verdict};
-use undertone_scoring::redact::Known;
+use undertone_scoring::redact::{Known, Redactor};
 use undertone_scoring::{Batch, Knowledge, NoVerdict, Scorer, Utterance};
 use undertone_store::people::People;
 use undertone_store::queue::Claimed;
@@ -69,7 +69,28 @@ pub async fn conclude(
     let steps: Vec<Step> = claimed.iter().map(|one| before_scoring(one, rules, people, begun)).collect();
     let steps = ask(rules, &claimed, steps, clock).await;
     let outcomes = read_instead(rules, &claimed, steps, clock).await;
-    claimed.into_iter().zip(outcomes).map(|(claimed, outcome)| Finished { claimed, outcome }).collect()
+    claimed.into_iter().zip(outcomes).map(|(claimed, outcome)| finished(claimed, outcome, people)).collect()
+}
+
+/// What is recorded of `claimed`. Of a verdict it is settled here what its summary may say outside: without the names of `people`.
+pub fn finished(claimed: Claimed, mut outcome: Outcome, people: &People) -> Finished {
+    if let Outcome::Scored(verdict) | Outcome::ScoredInstead { verdict, .. } = &mut outcome {
+        let quoted: Vec<Span> = verdict.evidence.iter().map(|evidence| evidence.span).collect();
+        let mut redactor = Redactor::new(&known(&claimed, people));
+        verdict.outside = Some(redactor.redact_about(&verdict.summary, &claimed.interaction.text, &quoted));
+    }
+    Finished { claimed, outcome }
+}
+
+/// What is known of those whom the text of `one` may name.
+fn known(one: &Claimed, people: &People) -> Known {
+    let mut known = Known::default();
+    for traces in people.of(one) {
+        known.names.extend_from_slice(&traces.names);
+        known.emails.extend_from_slice(&traces.emails);
+        known.phones.extend_from_slice(&traces.phones);
+    }
+    known
 }
 
 /// The text of `one` as an LLM is asked about it, or what becomes of it unasked.
@@ -120,15 +141,9 @@ fn before_scoring(one: &Claimed, rules: &Rules<'_>, people: &People, now: DateTi
 /// What of a text is read, and whom it may name.
 pub fn utterance(one: &Claimed, rules: &Rules<'_>, people: &People, read_bytes: usize) -> Utterance {
     let settings = rules.settings;
-    let mut known = Known::default();
-    for traces in people.of(one) {
-        known.names.extend_from_slice(&traces.names);
-        known.emails.extend_from_slice(&traces.emails);
-        known.phones.extend_from_slice(&traces.phones);
-    }
     let always_llm =
         settings.scorer == ScorerKind::Cascade && settings.cascade_segments.contains(&one.segment);
-    Utterance { known, always_llm, ..Utterance::of(&one.interaction, read_bytes) }
+    Utterance { known: known(one, people), always_llm, ..Utterance::of(&one.interaction, read_bytes) }
 }
 
 /// Puts what is to be read to whom the tenant chose.

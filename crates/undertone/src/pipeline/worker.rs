@@ -12,7 +12,6 @@ use undertone_scoring::{Knowledge, Scorer};
 use undertone_store::basis::Basis;
 use undertone_store::budget::Caps;
 use undertone_store::modules::Module;
-use undertone_store::people::People;
 use undertone_store::queue::{Claim, Claimed};
 use undertone_store::record::{Events, Finished, Outcome, Recorded};
 use undertone_store::{Store, StoreError, TenantId};
@@ -300,10 +299,7 @@ impl Worker {
             chosen: &chosen,
         };
         let concluded = async {
-            let people = match &chosen {
-                Chosen::Llm(_) => store.people_of(tenant, &claimed).await?,
-                Chosen::Local | Chosen::Unusable(_) => People::default(),
-            };
+            let people = store.people_of(tenant, &claimed).await?;
             Ok::<_, StoreError>(conclude(&rules, &|| store.now(), &people, claimed).await)
         };
         let finished = tokio::select! {

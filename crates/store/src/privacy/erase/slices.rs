@@ -3,6 +3,7 @@
 use sea_orm::{DatabaseTransaction, FromQueryResult};
 use serde_json::{Value as Json, json};
 use undertone_core::event::EventKind;
+use undertone_core::event::payload::CustomerErased;
 
 use super::super::reach::{self, AT_ONCE, Counters};
 use super::{ERASURE, Erasure, Identifiers, Row};
@@ -119,12 +120,12 @@ impl Store {
             .bind(&erasure.id)
             .run(tx)
             .await?;
-        let payload = json!({
-            "tenant_id": tenant,
-            "customer_id": erasure.customer_id,
-            "erasure_id": erasure.id,
-            "asked_at": erasure.asked_at,
-            "erased_at": at,
+        let payload = json!(CustomerErased {
+            tenant_id: tenant.0,
+            customer_id: &erasure.customer_id,
+            erasure_id: &erasure.id,
+            asked_at: erasure.asked_at,
+            erased_at: at,
         });
         let caused = Caused::new(EventKind::CustomerErased, &erasure.customer_id, payload);
         outbox::emit(self, tx, tenant, at, vec![caused]).await?;

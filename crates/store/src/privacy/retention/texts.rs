@@ -63,7 +63,7 @@ pub(super) async fn forget_texts(
             .run(tx)
             .await?;
     }
-    sql("UPDATE interaction_sentiment SET summary = '', keywords = ?, human_override_reason = NULL \
+    sql("UPDATE interaction_sentiment SET summary = '', outside_summary = NULL, keywords = ?, human_override_reason = NULL \
          WHERE tenant_id = ? AND interaction_id IN ?")
     .bind(json!([]))
     .bind(tenant.0)

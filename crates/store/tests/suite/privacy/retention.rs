@@ -23,7 +23,7 @@ async fn score_and_tell(bench: &Bench, tenant: &Tenant) {
     let finished = claimed.into_iter().map(|claimed| {
         let text = claimed.interaction.text.clone();
         let summary = format!("Strongest phrase: {text}");
-        let verdict = Verdict { summary, ..verdict(-60, &text) };
+        let verdict = Verdict { outside: Some(summary.clone()), summary, ..verdict(-60, &text) };
         Finished { claimed, outcome: Outcome::Scored(Box::new(verdict)) }
     });
     let finished: Vec<Finished> = finished.collect();
@@ -147,7 +147,7 @@ pub async fn a_run_keeps_nothing_of_a_text_that_went_meanwhile(bench: &Bench) {
         .map(|claimed| {
             let text = claimed.interaction.text.clone();
             let summary = format!("Strongest phrase: {text}");
-            let verdict = Verdict { summary, ..verdict(-90, &text) };
+            let verdict = Verdict { outside: Some(summary.clone()), summary, ..verdict(-90, &text) };
             Finished { claimed, outcome: Outcome::Scored(Box::new(verdict)) }
         })
         .collect();

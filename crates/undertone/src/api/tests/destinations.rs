@@ -3,6 +3,7 @@
 mod answers;
 mod helpdesk;
 mod kinds;
+mod outside;
 mod paged;
 mod seen;
 
@@ -196,10 +197,12 @@ async fn a_webhook_gets_what_it_asked_for_signed_and_says_no_more_than_it_should
     let again = out.ok("POST", "/api/v1/deliveries/{id}/replay", id(&first), None).await;
     let again = out.delivery(again["delivery_id"].as_str().unwrap(), is_delivered).await;
     assert_eq!((&again["event_id"], &again["replay"]), (&first["event_id"], &json!(1)));
+    let wrong = json!({"from": "2020-01-01T00:00:00Z", "to": "2999-01-01T00:00:00Z", "cursor": "7"});
+    assert_eq!(out.call("POST", "/api/v1/destinations/{id}/replay", id(&made), Some(wrong)).await.status, 422);
     let before = thin.count();
     let range = json!({"from": "2020-01-01T00:00:00Z", "to": "2999-01-01T00:00:00Z", "state": "delivered"});
     let replayed = out.ok("POST", "/api/v1/destinations/{id}/replay", id(&made), Some(range)).await;
-    assert_eq!(replayed, json!({"replayed": 4, "next_from": null}));
+    assert_eq!(replayed, json!({"replayed": 4, "next_cursor": null}));
     until("four once more", || thin.count() == before + 4).await;
     let mut ids: Vec<String> = thin.taken().iter().map(|one| one.header("webhook-id").to_owned()).collect();
     ids.sort();

@@ -189,6 +189,49 @@ async fn a_stream_ends_with_the_key_that_opened_it() {
     assert_eq!(again.status, 401);
 }
 
+/// Whoever logs out is told of nothing any more by the streams that their session opened, and keeps those of another.
+#[tokio::test]
+async fn a_stream_ends_with_the_session_that_opened_it() {
+    let bench = Bench::open().await;
+    let (here, admin) = (bench.person("supervisor").await, bench.person("tenant_admin").await);
+    let (token, csrf) = (super::secrets::token(), super::secrets::token());
+    bench.store().begin_session(&here.id, &token, &csrf).await.unwrap();
+    let there = format!("{}={token}", super::secrets::SESSION_COOKIE);
+    let mut left = Reader::open(&bench, "", &[("cookie", &here.cookie)]).await;
+    let mut stays = Reader::open(&bench, "", &[("cookie", &there)]).await;
+    score(&bench, "ana").await;
+    for expected in ["sentiment.scored", "sentiment.negative", "alert.raised"] {
+        assert_eq!(left.next().await.1["type"], expected);
+        assert_eq!(stays.next().await.1["type"], expected);
+    }
+    let request = Request::post("/logout")
+        .header(header::COOKIE, &here.cookie)
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let out = bench.send(request.body(Body::from(format!("csrf={}", here.csrf))).unwrap()).await;
+    assert!(out.status == 303, "{}: {}", out.status, out.text);
+    score(&bench, "ben").await;
+    let rest = tokio::time::timeout(Duration::from_secs(10), async {
+        let mut rest = String::new();
+        while let Some(part) = left.body.next().await {
+            rest += &String::from_utf8_lossy(&part.unwrap());
+        }
+        rest
+    });
+    let rest = rest.await.unwrap();
+    assert!(!rest.contains("data:"), "{rest}");
+    assert_eq!(stays.next().await.1["type"], "sentiment.scored");
+    // Whoever may not log in any more hears nothing either.
+    let path = format!("/api/v1/users/{}/deactivate", here.id);
+    let deactivated = bench.by(&admin, "POST", &path, None).await;
+    assert!(deactivated.status < 300, "{}", deactivated.text);
+    let ended = tokio::time::timeout(Duration::from_secs(15), async {
+        while let Some(part) = stays.body.next().await {
+            part.unwrap();
+        }
+    });
+    ended.await.unwrap();
+}
+
 #[tokio::test]
 async fn who_may_not_see_scores_follows_and_learns_nothing_of_them() {
     let bench = Bench::open().await;

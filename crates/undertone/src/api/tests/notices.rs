@@ -1,5 +1,7 @@
 //! What people are told: who, through which channel, what they may see of it; and that nobody else's inbox can be had.
 
+mod letters;
+
 use axum::body::Body;
 use axum::http::{Request, header};
 use futures::StreamExt;
@@ -10,8 +12,7 @@ use undertone_testkit::smtp::{Fault, Security};
 
 use super::document::assert_documented;
 use super::{Answer, Bench, FORM, Person};
-use crate::mail;
-use crate::mail::Post;
+use crate::mail::{self, Post};
 
 impl Bench {
     async fn form(&self, person: &Person, path: &str, fields: &str) -> Answer {

@@ -59,6 +59,7 @@ fn verdict(word: &str, score: i64) -> Verdict {
         category: CategoryId::new("billing").unwrap(),
         aspects: Vec::new(),
         summary: format!("summary-canary-{word}"),
+        outside: Some(format!("summary-canary-{word}")),
         evidence: vec![Evidence::found(Span { start: 0, end: 4 }, format!("evidence-canary-{word}"), -7.25)],
         coverage: Coverage { truncated: false, unread_percent: 0 },
         provenance: Provenance {

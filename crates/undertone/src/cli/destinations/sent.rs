@@ -5,7 +5,7 @@ use std::io::Write;
 use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use undertone_store::destinations::{Attempt, Delivery, DeliveryState, Destination, Which};
+use undertone_store::destinations::{Attempt, Delivery, DeliveryState, Destination, Stretch, Which};
 use undertone_store::{Act, Store, TenantId};
 
 use crate::cli::admin::{ACTOR, say};
@@ -39,9 +39,9 @@ pub struct Range {
     /// And before then
     #[arg(long, requires = "from", value_name = "TIME")]
     to: Option<DateTime<Utc>>,
-    /// What ended so: what failed, or what arrived
-    #[arg(long, value_enum, default_value_t = Ended::Failed, requires = "from")]
-    state: Ended,
+    /// What ended so, with --from and --to: what failed and was not sent again since, or what arrived [default: failed]
+    #[arg(long, value_enum, requires = "from", conflicts_with = "delivery")]
+    state: Option<Ended>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -121,14 +121,21 @@ pub async fn replay_range(
         return Err(CliError::Failed("give a delivery, or --from and --to".to_owned()));
     };
     let state = match range.state {
-        Ended::Failed => DeliveryState::Failed,
-        Ended::Delivered => DeliveryState::Delivered,
+        None | Some(Ended::Failed) => DeliveryState::Failed,
+        Some(Ended::Delivered) => DeliveryState::Delivered,
     };
-    let done = store.replay_deliveries(&Act::new(tenant, ACTOR), &destination.id, (from, to), state).await?;
-    say(&format!("{} messages are sent again.", done.count))?;
-    if let Some(next) = done.next_from {
-        say(&format!("There are more; go on with --from {}", next.to_rfc3339()))?;
+    let (mut count, mut reached) = (0, None);
+    loop {
+        let after = reached.as_ref().map(|(at, id): &(DateTime<Utc>, String)| (*at, id.as_str()));
+        let stretch = Stretch { from, to, state, after };
+        let done = store.replay_deliveries(&Act::new(tenant, ACTOR), &destination.id, &stretch).await?;
+        count += done.count;
+        if done.next.is_none() {
+            break;
+        }
+        reached = done.next;
     }
+    say(&format!("{count} messages are sent again."))?;
     Ok(Outcome::Done)
 }
 

@@ -13,6 +13,7 @@ use undertone_store::backfill::{
     Again, BatchRow, BatchState, RequestItem, RequestResult, RequestRow, Run, RunState,
 };
 use undertone_store::budget::{Bill, Caps};
+use undertone_store::people::People;
 use undertone_store::queue::Claimed;
 use undertone_store::record::{Finished, Outcome as Recorded};
 use undertone_store::{StoreError, Tenant};
@@ -20,7 +21,7 @@ use undertone_store::{StoreError, Tenant};
 use super::post::{Line, Outcome, Post, Told, Trouble, refusal};
 use super::{Driver, Step, wait};
 use crate::llm::Chosen;
-use crate::pipeline::decide::{Rules, scored, utterance, without};
+use crate::pipeline::decide::{Rules, finished, scored, utterance, without};
 
 /// The provider's clock and ours may differ by so much.
 const CLOCKS: TimeDelta = TimeDelta::minutes(5);
@@ -349,7 +350,7 @@ impl Driver {
             prompt_version: &row.prompt_version,
             cost_micros: cost.unwrap_or_default(),
         };
-        let finished = self.finished(items, &reply, &texts, &knowledge, made);
+        let finished = self.finished((items, &people), &reply, &texts, &knowledge, made);
         self.record(tenant.id, &run.id, &module.settings, finished).await?;
         Ok(again("the answer to several texts did not serve this one"))
     }
@@ -357,7 +358,7 @@ impl Driver {
     /// What is recorded of the items that stand. Those that are to be asked about alone are left out.
     fn finished(
         &self,
-        items: Vec<RequestItem>,
+        (items, people): (Vec<RequestItem>, &People),
         reply: &Reply,
         texts: &[Utterance],
         knowledge: &Knowledge,
@@ -378,7 +379,7 @@ impl Driver {
                     Err(Unanswered::Alone(_)) => return None,
                     Err(Unanswered::No(why)) => without(why, &claimed, now),
                 };
-                Some(Finished { claimed, outcome })
+                Some(finished(claimed, outcome, people))
             })
             .collect()
     }

@@ -3,12 +3,10 @@
 use chrono::TimeDelta;
 use undertone_core::verdict::ScorerKind;
 use undertone_store::backfill::{Run, Waiting};
-use undertone_store::people::People;
 use undertone_store::record::Outcome;
 use undertone_store::{StoreError, Tenant};
 
 use super::Driver;
-use crate::llm::Chosen;
 use crate::pipeline::decide::{Rules, conclude};
 
 /// Texts that are begun together: what is lost with a process that ends, and done again by the next one.
@@ -47,10 +45,7 @@ impl Driver {
         }
         let chosen = self.tools.llms.choose(tenant.id, &settings, &self.aside).await?;
         self.tools.llms.heed(tenant.id, &basis);
-        let people = match &chosen {
-            Chosen::Llm(_) => store.people_of(tenant.id, &claimed).await?,
-            Chosen::Local | Chosen::Unusable(_) => People::default(),
-        };
+        let people = store.people_of(tenant.id, &claimed).await?;
         let rules = Rules {
             active: module.active,
             settings: &settings,

@@ -132,6 +132,7 @@ async fn events_say_what_the_catalogue_says() {
                         | "alert.escalated"
                         | "budget.threshold"
                         | "customer.erased"
+                        | "destination.failing"
                         | "undertone.test"
                 )
             })

@@ -1,0 +1,108 @@
+//! Letters over several notices: what is in them when they are tried again, and when quiet hours let them go.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+use undertone_core::Clock;
+use undertone_core::notification::Category;
+use undertone_store::{Act, Options, Store};
+use undertone_testkit::smtp::{Fault, Security, Taken};
+
+use super::Bench;
+use crate::clock::{MachineClock, TimeOrderedIds};
+use crate::mail::{self, Mailer, Post};
+
+/// A clock that is ahead.
+struct Ahead(TimeDelta);
+
+impl Clock for Ahead {
+    fn now(&self) -> DateTime<Utc> {
+        MachineClock.now() + self.0
+    }
+}
+
+impl Bench {
+    /// What sends e-mail as it will be so much later.
+    async fn post_after(&self, mailer: &Mailer, wait: TimeDelta) -> Post {
+        let options = Options { url: self.url(), connections: 2 };
+        let ids = Arc::new(TimeOrderedIds::new());
+        let store = Store::open(&options, Arc::new(Ahead(wait)), ids).await.unwrap();
+        Post { store, mailer: mailer.clone(), public_url: "https://undertone.example".into() }
+    }
+}
+
+/// What a letter says: its Message-ID, its subject, and how many alerts it leads to.
+fn says(letter: &Taken) -> (String, String, usize) {
+    let whole = letter.text.replace("=\r\n", "");
+    let plain = whole.split("text/html").next().unwrap_or_default();
+    (letter.header("Message-ID"), letter.header("Subject"), plain.matches("/inbox#alert-").count())
+}
+
+#[tokio::test]
+async fn a_digest_that_is_tried_again_is_the_same_letter() {
+    let bench = Bench::open().await;
+    let admin = bench.person("tenant_admin").await;
+    let (server, mailer) = mail::tests::server(Security::StartTls);
+    let daily = json!({"digest_at": "00:00", "urgent_at_once": false});
+    assert_eq!(bench.by(&admin, "PUT", "/api/v1/me/notifications", Some(&daily)).await.status, 200);
+    bench.set(json!({"alert_threshold": -20, "daily_token_cap": 1_000, "incident_customers": 0})).await;
+    super::super::ai_usage::spend(&bench, &bench.mine, 700).await;
+    bench.annoy("ana").await;
+    bench.annoy("bo").await;
+    bench.tell().await;
+    let now = bench.post_after(&mailer, TimeDelta::zero()).await;
+    assert_eq!(mail::look(&now, &bench.app.ending).await.unwrap(), None);
+    assert_eq!(server.taken(), [], "it waits for midnight");
+    // The next day it is taken, and the line breaks before that is said.
+    server.fail(Some(Fault::HangUpAfterData));
+    let next_day = bench.post_after(&mailer, TimeDelta::hours(25)).await;
+    assert_eq!(mail::look(&next_day, &bench.app.ending).await.unwrap(), None);
+    server.fail(None);
+    let first = says(&server.taken()[0]);
+    assert_eq!((first.1.as_str(), first.2), ("3 notices from Undertone", 2));
+    // Meanwhile something else has come to be due, and what stood first is not wanted any more.
+    bench.annoy("cy").await;
+    bench.tell().await;
+    let act = Act::new(bench.mine.id, "test");
+    bench.store().unsubscribe(&act, &admin.id, Some(Category::Budget)).await.unwrap();
+    let later = bench.post_after(&mailer, TimeDelta::hours(26)).await;
+    for _ in 0..2 {
+        assert_eq!(mail::look(&later, &bench.app.ending).await.unwrap(), None);
+    }
+    let taken: Vec<_> = server.taken().iter().skip(1).map(says).collect();
+    assert_eq!(taken.len(), 2, "{taken:?}");
+    let (again, other): (Vec<_>, Vec<_>) = taken.into_iter().partition(|letter| letter.0 == first.0);
+    assert_eq!((again[0].1.as_str(), again[0].2), ("2 notices from Undertone", 2), "what it held before");
+    assert_eq!(other[0].2, 1, "what is new is another letter: {other:?}");
+}
+
+#[tokio::test]
+async fn what_quiet_hours_held_back_arrives_when_they_end() {
+    let bench = Bench::open().await;
+    let lead = bench.person("supervisor").await;
+    let (server, mailer) = mail::tests::server(Security::Implicit);
+    // Quiet from yesterday to the end of tomorrow, wherever midnight is while this runs.
+    let now = bench.store().now();
+    let day = |days: i64| (now + TimeDelta::days(days)).format("%A").to_string().to_lowercase();
+    let whole = json!([["00:00", "24:00"]]);
+    let quiet = json!({day(-1): whole, day(0): whole, day(1): whole});
+    let chosen = json!({"quiet_hours": quiet, "zone": "UTC", "urgent_at_once": false});
+    let saved = bench.by(&lead, "PUT", "/api/v1/me/notifications", Some(&chosen)).await;
+    assert_eq!(saved.status, 200, "{}", saved.text);
+    bench.set(json!({"alert_threshold": -20, "incident_customers": 0})).await;
+    for customer in ["ana", "bo", "cy"] {
+        bench.annoy(customer).await;
+    }
+    bench.tell().await;
+    let ends = (now.date_naive() + TimeDelta::days(2)).and_time(chrono::NaiveTime::MIN).and_utc();
+    for (wait, letters) in [(TimeDelta::zero(), 0), (ends - now - TimeDelta::minutes(5), 0), (ends - now, 1)]
+    {
+        let post = bench.post_after(&mailer, wait).await;
+        assert_eq!(mail::look(&post, &bench.app.ending).await.unwrap(), None);
+        assert_eq!(server.taken().len(), letters, "after {wait}");
+    }
+    let (_, subject, alerts) = says(&server.taken()[0]);
+    assert_eq!((subject.as_str(), alerts), ("3 notices from Undertone", 3));
+    assert_eq!(bench.inbox(&lead).await.len(), 3, "the inbox was never quiet");
+}
