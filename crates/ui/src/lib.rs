@@ -11,7 +11,7 @@ mod inbox;
 mod mail;
 mod overview;
 mod second_factor;
-pub mod text;
+mod text;
 mod trend;
 pub mod words;
 
@@ -25,6 +25,7 @@ pub use overview::{Fragment, OverviewPage, overview, overview_fragments, said};
 pub use second_factor::{
     Code, RecoveryCodes, SecondFactor, SetUp, code, recovery_codes, second_factor, set_up,
 };
+pub use text::score;
 use words::{EN, Words};
 
 /// What surrounds every page.

@@ -19,6 +19,7 @@ pub fn count(number: i64) -> String {
 }
 
 /// A score with its sign: `+12`, `0`, `−48`.
+#[must_use]
 pub fn score(score: f64) -> String {
     let rounded = score.round() as i64;
     if rounded > 0 { format!("+{rounded}") } else { count(rounded) }

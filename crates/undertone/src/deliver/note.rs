@@ -1,7 +1,7 @@
 //! What a person reads of an event in a chat or on a ticket: a title, a few facts, and where to look.
 
 use serde_json::Value;
-use undertone_ui::text;
+use undertone_ui::score as signed;
 
 use super::Message;
 
@@ -92,7 +92,7 @@ fn title(event: &str, data: &Value) -> String {
 /// The value of a fact. A score is written as on pages.
 fn fact(key: &str, value: &Value) -> Option<String> {
     match (key, value.as_f64()) {
-        ("score", Some(score)) => Some(text::score(score)),
+        ("score", Some(score)) => Some(signed(score)),
         _ => plain(value),
     }
 }
