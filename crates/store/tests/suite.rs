@@ -661,14 +661,14 @@ async fn people_are_known_by_all_their_names(bench: &Bench) {
         for (id, details) in
             [("ana", told("Ana", "ana@example.com", "+49 30 1")), ("cy", told("Cy", "cy@example.com", "2"))]
         {
-            bench.store.save_person(&act(&tenant), id, &Person::Customer(details, None)).await.unwrap();
+            bench.store.save_person(&act(tenant), id, &Person::Customer(details, None)).await.unwrap();
         }
         let agent = AgentDetails {
             name: Some("Bo B.".to_owned()),
             email: Some("bo@example.com".to_owned()),
             ..AgentDetails::default()
         };
-        bench.store.save_person(&act(&tenant), "bo", &Person::Agent(agent)).await.unwrap();
+        bench.store.save_person(&act(tenant), "bo", &Person::Agent(agent)).await.unwrap();
         for (kind, value) in [("email", "old@example.com"), ("phone", "3"), ("nickname", "Anka")] {
             let add = format!(
                 "INSERT INTO customer_alias (tenant_id, kind, value, customer_id) \

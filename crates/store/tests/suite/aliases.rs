@@ -14,7 +14,7 @@ pub async fn an_alias_belongs_to_one(bench: &Bench) {
     let other = bench.tenant("aliasing-too").await;
     let save = async |tenant: &Tenant, id: &str, aliases: Option<&[Alias]>| {
         let told = CustomerDetails { aliases: aliases.map(<[Alias]>::to_vec), ..CustomerDetails::default() };
-        bench.store.save_person(&act(&tenant), id, &Person::Customer(told, Some("acme".to_owned()))).await
+        bench.store.save_person(&act(tenant), id, &Person::Customer(told, Some("acme".to_owned()))).await
     };
     let found = async |id: &str| bench.store.customer(tenant.id, id).await.unwrap().map(|c| c.external_id);
     let all = [alias("email", " Ana@Home.example"), alias("phone", "+49 (170) 1-2"), alias("zendesk", "77")];

@@ -383,7 +383,7 @@ pub async fn who_is_meant_and_who_is_held(bench: &Bench) {
     for tenant in [&tenant, &other] {
         for (id, phone) in [("ana", "+49 170/555.01"), ("bo", "0049 170 555 01"), ("cy", "017055501")] {
             let person = Person::Customer(told(phone), None);
-            bench.store.save_person(&act(&tenant), id, &person).await.unwrap();
+            bench.store.save_person(&act(tenant), id, &person).await.unwrap();
         }
     }
     let id = async |id: &str| bench.store.customer(tenant.id, id).await.unwrap().map(|c| c.id);
