@@ -26,6 +26,8 @@ WEIGHTS = {"valence": 1.0, "label": 1.0, "emotion": 1.5, "urgency": 0.4, "sarcas
 START, END, MASK = 101, 102, 103
 # While training so many of a text's word pieces are hidden, if it has more than a few: one word shall not decide, least of all a name.
 HIDDEN, FEW = 0.08, 6
+# Steps in which a steady rate rises from nothing.
+RISE = 60
 
 
 @dataclass
@@ -172,10 +174,11 @@ def loss(out, batch, smoothing=0.05):
     return total
 
 
-def train(model, phases, window, seed, rate, checkpoint, size=32, report=None):
+def train(model, phases, window, seed, rate, checkpoint, size=32, report=None, steady=False):
     """Trains through `phases`, each a function of the random numbers that answers its rows; the rate rises briefly and falls to nothing at
     the end. After each phase everything that the next one depends on is kept in `checkpoint`, and a run that finds it goes on from there
-    to the same end."""
+    to the same end. With `steady` the rate stays, and the weights become the mean of those at the beginning and at the end of each phase:
+    what they have in common holds better for texts that none of them learnt from than any of them does."""
     rng = random.Random(seed)
     torch.manual_seed(seed)
     device = next(model.parameters()).device
@@ -186,16 +189,17 @@ def train(model, phases, window, seed, rate, checkpoint, size=32, report=None):
     groups = [{"params": moving, "weight_decay": 0.01}, {"params": still, "weight_decay": 0.0},
               {"params": [model.head.weight], "weight_decay": 0.01, "lr": 10 * rate}]
     optimiser = torch.optim.AdamW(groups, lr=rate, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: min((step + 1) / (0.06 * steps), max(0.0, (steps - step) / (0.94 * steps))))
-    first = 0
+    falling = lambda step: min((step + 1) / (0.06 * steps), max(0.0, (steps - step) / (0.94 * steps)))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, (lambda step: min(1.0, (step + 1) / RISE)) if steady else falling)
+    copy = lambda: {name: weight.detach().clone() for name, weight in model.state_dict().items()}
+    first, total = 0, copy()
     if checkpoint.exists():
         kept = torch.load(checkpoint, weights_only=False)
         model.load_state_dict(kept["model"])
         optimiser.load_state_dict(kept["optimiser"])
         schedule.load_state_dict(kept["schedule"])
         torch.set_rng_state(kept["random"])
-        first = kept["phase"]
+        first, total = kept["phase"], kept.get("total", total)
     for number in range(first, len(plan)):
         model.train()
         started, running = time.monotonic(), 0.0
@@ -209,10 +213,13 @@ def train(model, phases, window, seed, rate, checkpoint, size=32, report=None):
             running += float(value.detach())
         print(f"  phase {number + 1} of {len(plan)}: {len(plan[number])} steps, loss {running / len(plan[number]):.3f}, "
               f"{time.monotonic() - started:.0f} s", flush=True)
+        total = {name: total[name] + weight for name, weight in copy().items()}
         torch.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict(),
-                    "random": torch.get_rng_state(), "phase": number + 1}, checkpoint)
+                    "random": torch.get_rng_state(), "phase": number + 1, "total": total}, checkpoint)
         if report:
             report(number)
+    if steady:
+        model.load_state_dict({name: weight / (len(plan) + 1) for name, weight in total.items()})
 
 
 @torch.no_grad()

@@ -16,6 +16,12 @@ WEIGHTS = {"goemotions": 0.5, "vader": 0.7, "mams": 0.5, "senti4sd": 0.7, "isarc
 # How many of the copies of our messages that training sees are typed badly, and how many letters out of a hundred are then wrong.
 MISTYPED, SLIPS = 0.25, 6
 KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+# How many are met with other courtesies or other punctuation, which change nothing of what is felt.
+DRESSED = 0.25
+BEFORE = ("Hi,", "Hello,", "Hello there,", "Hey team,", "Good morning,", "Good evening.", "Dear Sir or Madam,", "Dear all,", "To whom it may concern:",
+          "Hope you are well.", "Quick one:", "Sorry to bother you.", "Just so you know:")
+AFTER = ("Thanks.", "Thank you.", "Thanks!", "Many thanks", "Thanks in advance.", "Thank you for your time.", "Thanks for your help.", "Cheers",
+         "Cheers, Dan", "Thank you, Mei", "Appreciated.", "Have a nice day.", "tia", "thx", "Best wishes, Olu", "Much appreciated, Carla")
 
 
 def polarity(emotions):
@@ -59,14 +65,15 @@ def own_targets(row):
     }
 
 
-def own(rows, folder, change=lambda text: text):
+def own(rows, folder, change=lambda row: row["text"]):
     """Our messages as the product's own reader takes them apart; without those it would not read."""
-    found = pieces([{"text": change(r["text"]), "kind": kind(r)} for r in rows], folder, "pieces")
+    found = pieces([{"text": change(r), "kind": kind(r)} for r in rows], folder, "pieces")
     return [Row(p, own_targets(r), source=r["group"], extra=r) for r, p in zip(rows, found) if p]
 
 
-def mistyped(text):
+def mistyped(row):
     """The text as hasty fingers would have typed it: letters swapped, left out, doubled, or hit beside; always the same way."""
+    text = row["text"]
     rng = random.Random(text)
     out = list(text)
     for at, letter in enumerate(text[:-1]):
@@ -83,6 +90,24 @@ def mistyped(text):
             row = next(row for row in KEYS if letter.lower() in row)
             out[at] = row[(row.index(letter.lower()) + rng.choice((-1, 1))) % len(row)]
     return "".join(out)
+
+
+def dressed(row):
+    """The message with a greeting before it, thanks after it, or other punctuation; always the same way. Notes and transcripts stay as they are."""
+    text = row["text"]
+    if kind(row) != "message":
+        return text
+    rng = random.Random(text[::-1])
+    way = rng.randrange(4)
+    if way in (0, 2):
+        text = f"{rng.choice(BEFORE)} {text}"
+    if way in (1, 2):
+        text = f"{text}{rng.choice((' ', ' ', chr(10)))}{rng.choice(AFTER)}"
+    if way == 3:
+        full, comma = rng.choice((("!", ","), ("...", ","), ("", ""), (" -", ","), ("\n", "")))
+        text = text.removesuffix(".") + (". " if full else " ")
+        text = text.replace(". ", f"{full} ").replace(", ", f"{comma} ").strip()
+    return text
 
 
 def public(folder, model):
