@@ -11,7 +11,7 @@ mod list;
 mod moves;
 mod surge;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -185,9 +185,12 @@ pub(crate) async fn raise(
     let incidents = surge::note(store, tx, rules, at, lows).await?;
     let cooldown = TimeDelta::minutes(rules.settings.cooldown_minutes.into());
     let won = win(tx, tenant, at, cooldown, lowest.keys()).await?;
+    let held = held(tx, tenant, &incidents, lows).await?;
     let raised: Vec<(list::Row, list::More)> = lowest
         .into_iter()
-        .filter(|(key, _)| won.contains(key))
+        .filter(|(key, low)| {
+            won.contains(key) && !low.customer.is_some_and(|customer| held.contains(customer))
+        })
         .map(|(_, low)| rules.raised(store.new_id(at), low, incidents.get(low.category), at))
         .collect();
     write(tx, rules, &raised).await?;
@@ -198,6 +201,48 @@ pub(crate) async fn raise(
     let events =
         events.map(|((row, _), payload)| Caused::new(EventKind::AlertRaised, &row.id, json!(payload)));
     outbox::emit_under(store, tx, (tenant, at), &rules.settings, events.collect()).await
+}
+
+/// The cooldown of these begins anew: people are told of them now.
+async fn begin_cooldown(
+    tx: &impl ConnectionTrait,
+    tenant: TenantId,
+    at: DateTime<Utc>,
+    keys: &BTreeSet<&str>,
+) -> Result<()> {
+    let keys: Vec<&str> = keys.iter().copied().collect();
+    for piece in pieces(&keys) {
+        sql("INSERT INTO alert_cooldown (tenant_id, customer_id, last_at) VALUES ? \
+             ON CONFLICT (tenant_id, customer_id) DO UPDATE SET last_at = excluded.last_at")
+        .rows(piece.iter().map(|key| [tenant.0.into(), Value::from(*key), at.into()]))
+        .run(tx)
+        .await?;
+    }
+    Ok(())
+}
+
+/// The customers of `lows` of whom their category's incident holds an alert already: one is let go when it ends, however long it took.
+async fn held(
+    tx: &impl ConnectionTrait,
+    tenant: TenantId,
+    incidents: &HashMap<String, String>,
+    lows: &[Low<'_>],
+) -> Result<HashSet<String>> {
+    let mut held = HashSet::new();
+    for (category, incident) in incidents {
+        let customers: Vec<&str> =
+            lows.iter().filter(|low| low.category == category).filter_map(|low| low.customer).collect();
+        for piece in pieces(&customers) {
+            let some = sql("SELECT DISTINCT customer_id FROM alert WHERE tenant_id = ? AND incident_id = ? AND state = 'held' AND customer_id IN ?")
+                .bind(tenant.0)
+                .bind(incident)
+                .list(piece.iter().copied())
+                .column::<String>(tx)
+                .await?;
+            held.extend(some);
+        }
+    }
+    Ok(held)
 }
 
 /// The keys whose cooldown is over; it begins anew for them, and nobody else gets them.

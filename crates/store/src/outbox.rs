@@ -219,16 +219,16 @@ impl Store {
         Ok(deliveries.len())
     }
 
-    /// Removes some of a tenant's events that have their place and are older than `age`; answers whether there may be more.
+    /// Removes the first of a tenant's events that have their place and are older than `age`; answers whether there may be more.
     pub async fn remove_old_events(&self, tenant: TenantId, age: TimeDelta) -> Result<bool> {
         const SOME: i64 = 1000;
         let tx = self.begin().await?;
-        let removed = sql("DELETE FROM outbox WHERE tenant_id = ? AND id IN (SELECT id FROM outbox WHERE tenant_id = ? AND created_at < ? \
-             AND position IS NOT NULL LIMIT ?) RETURNING position")
+        let removed = sql("DELETE FROM outbox WHERE tenant_id = ? AND id IN (SELECT id FROM (SELECT id, created_at FROM outbox WHERE tenant_id = ? \
+             AND position IS NOT NULL ORDER BY position LIMIT ?) AS first WHERE created_at < ?) RETURNING position")
             .bind(tenant.0)
             .bind(tenant.0)
-            .bind(self.now() - age)
             .bind(SOME)
+            .bind(self.now() - age)
             .column::<i64>(&tx)
             .await?;
         if let Some(&last) = removed.iter().max() {

@@ -16,6 +16,7 @@ mod explain;
 mod incidents;
 mod key;
 mod listing;
+mod mail;
 mod model;
 mod review;
 mod score;
@@ -97,6 +98,8 @@ pub enum Command {
     Incidents(incidents::IncidentsArguments),
     /// List destinations of events and what was sent to them; send again, and test
     Destinations(destinations::DestinationsArguments),
+    /// Try the way to the SMTP server
+    Mail(mail::MailArguments),
     /// Bring settings of alerts and destinations to what a file says
     Apply(configuration::ApplyArguments),
     /// Write settings of alerts and destinations as a file
@@ -163,6 +166,7 @@ pub fn run(command: Command) -> Result<Outcome, CliError> {
         Command::Review(arguments) => review::run(&arguments),
         Command::Incidents(arguments) => incidents::run(&arguments),
         Command::Destinations(arguments) => destinations::run(&arguments),
+        Command::Mail(arguments) => mail::run(&arguments),
         Command::Apply(arguments) => configuration::run_apply(&arguments),
         Command::Export(arguments) => configuration::run_export(&arguments),
         Command::Customer(arguments) => customer::run_customer(arguments),

@@ -9,10 +9,11 @@ mod post;
 use std::time::Duration;
 
 use lettre::message::Mailbox;
+use lettre::message::header::ContentType;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
-use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
+use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,7 @@ use crate::llm::web::{cause, known_here};
 
 pub use letter::{Letter, Told};
 #[cfg(test)]
-pub use post::look;
+pub use post::{look, send_claimed};
 pub use post::{Post, serve};
 
 /// Until the server answers a command.
@@ -113,6 +114,23 @@ impl Mailer {
             Ok(false) => Err("the SMTP server answers, and takes nothing now".to_owned()),
             Err(error) => Err(told(&error)),
         }
+    }
+
+    /// Sends a message that says no more than that it arrived.
+    ///
+    /// # Errors
+    /// Why the server did not take it.
+    pub async fn test(&self, to: &str) -> Result<(), String> {
+        let address =
+            to.parse::<Address>().map_err(|_| format!("{to} is no address that e-mail can be sent to"))?;
+        let message = Message::builder()
+            .from(self.from.clone())
+            .to(Mailbox::new(None, address))
+            .subject("A test from Undertone")
+            .header(ContentType::TEXT_PLAIN)
+            .body("This is a test from Undertone. Nothing happened.\n".to_owned())
+            .map_err(|why| format!("the message can not be made: {why}"))?;
+        self.transport.send(message).await.map(drop).map_err(|error| told(&error))
     }
 
     /// Sends a letter.

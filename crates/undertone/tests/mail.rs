@@ -129,3 +129,39 @@ fn no_letter_is_lost_when_it_is_killed_while_it_sends() {
     let again = server.taken().len() - LETTERS;
     assert!((1..=kills.len()).contains(&again), "{again} came twice; one was under way at each kill");
 }
+
+#[test]
+fn the_way_to_the_server_is_tried_by_command() {
+    let (tls, authority) = localhost();
+    let server = Smtp::start(Security::Implicit, tls, ("undertone", "pass word")).unwrap();
+    let site = Site::open(&server, &pem(&authority));
+    let place = site.folder.path().to_str().unwrap();
+    let authority = site.folder.path().join("authority.pem");
+    let say = |arguments: &[&str], password: &str| {
+        let output = std::process::Command::new(program())
+            .args(arguments)
+            .args(["--data-dir", place])
+            .env("SSL_CERT_FILE", &authority)
+            .env("UNDERTONE_SMTP_PASSWORD", password)
+            .output()
+            .unwrap();
+        let told = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        (output.status.success(), told)
+    };
+    let (done, told) = say(&["mail", "test", "ben@example.com"], "pass word");
+    assert!(done && told.contains("localhost took a test message to ben@example.com"), "{told}");
+    let letter = server.taken().pop().unwrap();
+    assert!(
+        letter.text.contains("Subject: A test from Undertone") && letter.text.contains("Nothing happened")
+    );
+    let (_, told) = say(&["doctor"], "pass word");
+    assert!(told.contains("e-mail goes through localhost (smtp_host), which lets us in"), "{told}");
+    // A wrong password is told before anything waits for it.
+    for arguments in [&["mail", "test", "ben@example.com"][..], &["doctor"]] {
+        let (done, told) = say(arguments, "another word");
+        assert!(!done && told.contains("the SMTP server answered 535"), "{told}");
+        assert!(!told.contains("another word"), "{told}");
+    }
+    let (done, told) = say(&["mail", "test", "nobody at all"], "pass word");
+    assert!(!done && told.contains("nobody at all is no address"), "{told}");
+}

@@ -112,7 +112,7 @@ fn alert(kind: EventKind, now: DateTime<Utc>) -> Alert {
         channel: "email".to_owned(),
         category: "billing".to_owned(),
         score: if kind == EventKind::AlertWithdrawn { 0 } else { -72 },
-        label: "negative".to_owned(),
+        label: if kind == EventKind::AlertWithdrawn { "neutral" } else { "negative" }.to_owned(),
         dominant_emotion: Some("anger".to_owned()),
         summary: Some(SUMMARY.to_owned()),
         threshold: -50,
@@ -182,10 +182,10 @@ fn failing(now: DateTime<Utc>) -> DestinationFailing<'static> {
         destination_id: DESTINATION,
         name: "Warehouse",
         kind: DestinationKind::Webhook,
-        refused: true,
-        failures: 3,
-        reason: "the receiver answered 403 Forbidden",
-        failing_since: at(1_795_945_211_118_200),
+        refused: false,
+        failures: 8,
+        reason: "it answers 403",
+        failing_since: at(1_795_946_651_118_200),
         at: now,
     }
 }
@@ -196,7 +196,7 @@ fn disabled(at: DateTime<Utc>) -> DestinationDisabled<'static> {
         destination_id: DESTINATION,
         name: "Warehouse",
         kind: DestinationKind::Webhook,
-        reason: "it answers 410 Gone: the receiver wants no more messages",
+        reason: "it answers 410; the receiver wants no more messages",
         failing_since: None,
         disabled_at: at,
     }

@@ -9,7 +9,7 @@ use undertone_core::event::EventKind;
 use undertone_core::event::payload::IncidentClosed;
 
 use super::clock::{CLOCK, MOST_ESCALATIONS};
-use super::{AlertState, Rules, list, moves};
+use super::{AlertState, Rules, begin_cooldown, list, moves};
 use crate::audit::{self, Act};
 use crate::outbox::{self, Caused};
 use crate::statement::{for_update, sql};
@@ -258,6 +258,8 @@ async fn release(
             moves::step(store, tx, (tenant, &row.id), ("withdrawn", by), Some(why)).await?;
         }
     }
+    let told = still_low.iter().filter_map(|row| row.customer_id.as_deref()).collect();
+    begin_cooldown(tx, tenant, at, &told).await?;
     let payloads = list::payloads(tx, tenant, &still_low, at).await?;
     let events = still_low.iter().zip(payloads);
     let events = events.map(|(row, payload)| Caused::new(EventKind::AlertRaised, &row.id, json!(payload)));

@@ -177,6 +177,14 @@ async fn something_else_that_is_low_takes_over(bench: &Bench) {
     bench.correct(&tenant, &second, 20).await;
     assert_eq!(bench.standing(&tenant).await, [(-60, AlertState::Withdrawn)], "nothing low is left");
     assert_eq!(bench.count(&tenant, "alert.withdrawn").await, 1);
+    let withdrawn = Following { kinds: Some(&[EventKind::AlertWithdrawn]), most: 10 };
+    let (told, _) = bench.store.events_after(tenant.id, 0, &withdrawn).await.unwrap();
+    let told = serde_json::to_value(&told[0].payload).unwrap();
+    assert_eq!(
+        (&told["score"], &told["label"]),
+        (&json!(20), &json!("positive")),
+        "score and label in force"
+    );
 }
 
 async fn what_is_negative_is_told_with_the_score_that_makes_it_so(bench: &Bench) {

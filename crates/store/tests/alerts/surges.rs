@@ -70,10 +70,17 @@ async fn an_incident_takes_in_its_first_members(bench: &Bench) {
         while bench.store.tidy_surge(tenant.id).await.unwrap() {}
     }
     assert_eq!(bench.store.incident(tenant.id, &incident.id).await.unwrap().unwrap().customers, 13);
+    let held = bench.alerts(&tenant, Some(AlertState::Held)).await;
+    let of: HashSet<&str> = held.iter().filter_map(|alert| alert.customer_id.as_deref()).collect();
+    assert!(held.len() == 3 && of.len() == 3, "one of each, however long it took: {held:?}");
     while bench.store.tick_alerts(tenant.id).await.unwrap() {}
     assert_eq!(bench.count(&tenant, "alert.escalated").await, 1, "the other category's alone");
     bench.store.close_incident(&act(&tenant), &incident.id).await.unwrap();
-    bench.advance(61);
+    let told = bench.count(&tenant, "alert.raised").await;
+    bench.advance(1);
+    bench.score(&tenant, &[("customer-03", "outage", -90), ("customer-12", "outage", -90)]).await;
+    assert_eq!(bench.count(&tenant, "alert.raised").await, told, "their cooldown began when they were told");
+    bench.advance(60);
     while bench.store.tick_alerts(tenant.id).await.unwrap() {}
     // Eleven of the window, the twelfth that was held, one each of those who were low again, and the other category's.
     let open = bench.alerts(&tenant, Some(AlertState::Open)).await;

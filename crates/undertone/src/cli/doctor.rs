@@ -9,6 +9,7 @@ use std::io::Write;
 use clap::Args;
 use serde::Serialize;
 use undertone_store::interactions::Filter;
+use undertone_store::secrets::Secret;
 use undertone_store::{Store, Tenant};
 
 use super::admin::tenant as find_tenant;
@@ -17,6 +18,7 @@ use crate::api::explanation;
 use crate::app::open_store;
 use crate::config::{Config, ConfigArguments};
 use crate::error::{CliError, Outcome};
+use crate::mail::Mailer;
 use crate::output::clean;
 use crate::prices;
 use crate::secrets::{Given, ProviderKeys};
@@ -169,8 +171,12 @@ async fn everything(
         let told = "workers is 0 in this configuration: this node scores nothing";
         report.note(Check::Configuration, Err(told.to_owned()))?;
     }
+    let mut mail = Err("the SMTP server was not tried: the keys can not be used".to_owned());
     let keys = match Given::to_this_process(config) {
-        Ok(given) => Some(ProviderKeys::new(store, given)),
+        Ok(given) => {
+            mail = the_way_of_mail(config, given.smtp_password.as_ref()).await;
+            Some(ProviderKeys::new(store, given))
+        }
         Err(error) => {
             report.note(Check::Configuration, Err(error.to_string()))?;
             None
@@ -183,11 +189,7 @@ async fn everything(
             None
         }
     };
-    let mail = match config.smtp_host.as_str() {
-        "" => "no SMTP server is set: people hear of alerts in their inbox only (smtp_host)".to_owned(),
-        host => format!("e-mail goes through {host} (smtp_host)"),
-    };
-    report.note(Check::Mail, Ok(mail))?;
+    report.note(Check::Mail, mail)?;
     for tenant in tenants {
         let means = examine::Means { store, keys: keys.as_ref(), prices: prices.as_ref() };
         for (check, told) in means.tenant(tenant).await? {
@@ -195,6 +197,16 @@ async fn everything(
         }
     }
     Ok(())
+}
+
+/// How e-mail goes, or why it does not; the SMTP server is asked whether it lets us in.
+async fn the_way_of_mail(config: &Config, password: Option<&Secret>) -> Result<String, String> {
+    let Some(mailer) = Mailer::new(config, password).map_err(|error| error.to_string())? else {
+        return Ok("no SMTP server is set: people hear of alerts in their inbox only (smtp_host)".to_owned());
+    };
+    let host = &config.smtp_host;
+    mailer.check().await.map_err(|why| format!("e-mail does not go through {host} (smtp_host): {why}"))?;
+    Ok(format!("e-mail goes through {host} (smtp_host), which lets us in"))
 }
 
 /// Why an interaction is not scored, or that it is.

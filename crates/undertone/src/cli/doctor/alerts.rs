@@ -109,9 +109,9 @@ pub async fn of_interaction(store: &Store, tenant: &Tenant, item: &Listed) -> Re
 /// Why something low is told by no alert that is kept.
 fn quiet(has_customer: bool) -> &'static str {
     if has_customer {
-        "a backfill or a correction tells nobody, and the threshold may have been lower then"
+        "a backfill tells nobody, and the threshold may have been lower then"
     } else {
-        "its customer is not known, and its conversation or channel had an alert just before; a backfill or a correction tells nobody either"
+        "its customer is not known, and its conversation or channel had an alert just before; a backfill tells nobody either"
     }
 }
 
