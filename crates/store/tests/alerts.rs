@@ -567,8 +567,22 @@ async fn a_destination_that_fails_is_left_alone_and_then_switched_off(bench: &Be
     let gone = bench.destination(&tenant, "gone", &["sentiment.scored"], Detail::Thin).await;
     bench.score(&tenant, &[("fay", "billing", 0)]).await;
     bench.events(&tenant).await;
-    bench.send(&tenant, &gone.id, |_| Sent::Gone("410".to_owned())).await;
-    assert!(!bench.store.destination(tenant.id, &gone.id).await.unwrap().unwrap().active);
+    bench.send(&tenant, &gone.id, |_| Sent::Gone { why: "410".to_owned(), hint: "it is gone" }).await;
+    let reason = async |id: &str| {
+        let of = bench.store.destination(tenant.id, id).await.unwrap().unwrap();
+        (of.active, of.inactive_reason)
+    };
+    // What it answered is not told on.
+    assert_eq!(reason(&gone.id).await, (false, Some("it is gone".to_owned())));
+    // What was kept before may quote it.
+    let heard = bench.destination(&tenant, "heard", &["sentiment.scored"], Detail::Thin).await;
+    let db = sea_orm::Database::connect(&bench.url).await.unwrap();
+    let step = include_str!("../migrations/0022_reasons.sql");
+    sea_orm::ConnectionTrait::execute_unprepared(&db, step).await.unwrap();
+    db.close().await.unwrap();
+    let plain = "the receiver was gone, or nothing had reached it for five days";
+    assert_eq!(reason(&gone.id).await, (false, Some(plain.to_owned())));
+    assert_eq!(reason(&heard.id).await, (true, None));
 }
 
 /// All deliveries made in one transaction have one moment: where a page ends among them, the next goes on behind the last.

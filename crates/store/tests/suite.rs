@@ -340,6 +340,7 @@ async fn migrations_are_taken_once_by_many_at_a_time(bench: &Bench) {
         "0019_surge",
         "0020_outside",
         "0021_letter",
+        "0022_reasons",
     ];
     assert_eq!(bench.store.pending_migrations().await.unwrap(), all);
     let others = futures_of(4, async |_| {

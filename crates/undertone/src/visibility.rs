@@ -6,6 +6,8 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 use undertone_core::Settings;
+use undertone_core::access::Permission;
+use undertone_core::event::EventKind;
 use undertone_core::visibility::{Choice, Figures, LookedAt, Policy, Reason, Sight, Viewer, figures, see};
 use undertone_store::{Store, StoreError, TenantId};
 
@@ -137,6 +139,22 @@ impl Eyes {
         Ok(self.on_customers(store, &[id]).await?.of(id))
     }
 
+    /// Why each of these events, given by its name and its payload, tells them nothing of what customers feel; `None` where it does, or is about
+    /// no customer. Of one without a payload, which is not kept any more, is not known whom it was about.
+    pub async fn on_events(
+        &self,
+        store: &Store,
+        events: &[(&str, Option<&Value>)],
+    ) -> Result<Vec<Option<Reason>>, StoreError> {
+        let ids: Vec<&str> = events.iter().filter_map(|(_, payload)| about((*payload)?)).collect();
+        let sights = self.on_interactions(store, &ids).await?;
+        let reason = |(event, payload): &(&str, Option<&Value>)| match payload.and_then(about) {
+            Some(interaction) => sights.of(interaction).reason,
+            None => OF_FEELINGS.iter().any(|of| event.starts_with(of)).then(|| self.reserve()).flatten(),
+        };
+        Ok(events.iter().map(reason).collect())
+    }
+
     /// What is shown of something that vanished meanwhile: nothing.
     fn closed(&self) -> Sight {
         see(&self.choice, &Viewer::default(), &LookedAt::Text { score: None })
@@ -153,12 +171,32 @@ pub fn why(reason: Reason) -> Value {
     json!({"reason": reason, "explanation": reason.explanation()})
 }
 
-/// What is delivered of events: each payload without what `viewer` may not see; `None` where the event itself would say it, so that nothing
-/// is delivered. To be asked when they are delivered, not when they happen: what may be seen changes meanwhile.
+/// What begins the names of events that are there because of what customers feel.
+const OF_FEELINGS: [&str; 3] = ["sentiment.", "alert.", "incident."];
+/// Events of how the tenant is run: they are told to whoever may change that.
+const OF_SETTINGS: [EventKind; 3] =
+    [EventKind::BudgetThreshold, EventKind::DestinationFailing, EventKind::DestinationDisabled];
+
+/// What somebody is told of events: each payload without what `viewer` may not see; `None` where the event itself would say it, so that nothing
+/// is told. To be asked when they are told, not when they happen: what may be seen changes meanwhile.
 ///
 /// An event is given by its name and its payload, which names the interaction it is about, if it is about one. `viewer` is the person it goes to
 /// ([`Store::viewer`]), or for another program what [`Viewer::of_scopes`] says of its key.
 pub async fn payloads(
+    store: &Store,
+    tenant: TenantId,
+    viewer: Viewer,
+    events: &[(&str, &Value)],
+) -> Result<Vec<Option<Value>>, StoreError> {
+    let runs_it = viewer.role.is_some_and(|role| role.may(Permission::Settings));
+    let told = sent(store, tenant, viewer, events).await?;
+    let may = |event: &str| runs_it || !OF_SETTINGS.iter().any(|kind| kind.as_str() == event);
+    Ok(events.iter().zip(told).map(|((event, _), payload)| payload.filter(|_| may(event))).collect())
+}
+
+/// What a destination whose audience is `viewer` is sent of events. The audience says what of customers may be seen there; which events of how
+/// the tenant is run go there was chosen by who runs it.
+pub async fn sent(
     store: &Store,
     tenant: TenantId,
     viewer: Viewer,

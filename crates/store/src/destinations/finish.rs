@@ -39,7 +39,12 @@ pub enum Sent {
     /// It is not to be sent, now or later: what it told of was erased, may not be seen there, or is nothing for this kind of receiver.
     Withheld(String),
     /// The receiver is no more, or does not want us: the destination is switched off.
-    Gone(String),
+    Gone {
+        /// What it answered; may quote it.
+        why: String,
+        /// What that means or what to do about it, in words of ours: it stays with the destination and is told to people.
+        hint: &'static str,
+    },
     /// It was not sent at all: there was no time left.
     Untried,
 }
@@ -52,7 +57,7 @@ impl Sent {
             Self::Throttled(..) => "throttled",
             Self::Refused(_) => "refused",
             Self::Withheld(_) => "withheld",
-            Self::Gone(_) => "gone",
+            Self::Gone { .. } => "gone",
             Self::Untried => "untried",
         }
     }
@@ -63,7 +68,7 @@ impl Sent {
             | Self::Throttled(_, why)
             | Self::Refused(why)
             | Self::Withheld(why)
-            | Self::Gone(why) => Some(why),
+            | Self::Gone { why, .. } => Some(why),
             Self::Delivered | Self::Untried => None,
         }
     }
@@ -99,7 +104,7 @@ impl FinishedDelivery {
     fn state(&self, now: DateTime<Utc>) -> (&'static str, DateTime<Utc>, i64) {
         match &self.sent {
             Sent::Delivered => ("delivered", now, 0),
-            Sent::Refused(_) | Sent::Withheld(_) | Sent::Gone(_) => ("failed", now, 0),
+            Sent::Refused(_) | Sent::Withheld(_) | Sent::Gone { .. } => ("failed", now, 0),
             Sent::Untried => ("pending", now, -1),
             Sent::Throttled(after, _) => ("pending", now + *after, -1),
             Sent::Failed(_) => {
@@ -162,8 +167,11 @@ impl Store {
         finished: &[FinishedDelivery],
     ) -> Result<()> {
         let now = self.now();
-        let gone = finished.iter().find_map(|done| match &done.sent {
-            Sent::Gone(why) => Some(why.clone()),
+        let gone = finished.iter().find_map(|done| match done.sent {
+            Sent::Gone { hint, .. } => Some(match done.status {
+                Some(status) => format!("it answers {status}; {hint}"),
+                None => hint.to_owned(),
+            }),
             _ => None,
         });
         if let Some(why) = gone {

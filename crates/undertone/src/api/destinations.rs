@@ -1,11 +1,14 @@
 //! Where events go. Addresses and keys go in here and never come out, but for a signing key that is made here, once.
 
+use std::collections::HashMap;
+
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use undertone_core::destination::DestinationKind;
-use undertone_store::destinations::{DeliveryState, Destination, Stretch, Which};
+use undertone_core::visibility::Reason;
+use undertone_store::destinations::{Delivery, DeliveryState, Destination, Stretch, Which};
 
 use super::audit::{cursor_of, place_of};
 use super::body::{Json, Query, cut};
@@ -14,6 +17,7 @@ use super::interactions::place;
 use super::problem::{ApiError, CONFLICT, FieldError};
 use crate::app::App;
 use crate::deliver::{Draft, Secrets, Wrong, new_signing_key};
+use crate::visibility::{self, Eyes};
 
 /// Deliveries on a page, unless asked otherwise, and at most.
 const PAGE: u16 = 50;
@@ -145,7 +149,37 @@ pub async fn deliveries(
     let which = Which { state: page.state, before: before.as_deref(), most: most + 1 };
     let mut found = app.store.deliveries(caller.tenant_id(), &id, which).await?;
     let next = cut(&mut found, most.into(), |last| &last.id);
-    Ok(axum::Json(json!({"deliveries": found, "next_cursor": next})))
+    let reasons = reasons(&app, &caller, &found).await?;
+    let shown: Vec<Value> = found.into_iter().zip(reasons).map(|(one, reason)| shown(one, reason)).collect();
+    Ok(axum::Json(json!({"deliveries": shown, "next_cursor": next})))
+}
+
+/// Why the caller may not see what each of these deliveries told of; `None` where they may.
+async fn reasons(
+    app: &App,
+    caller: &Caller,
+    deliveries: &[Delivery],
+) -> Result<Vec<Option<Reason>>, ApiError> {
+    let ids: Vec<&str> = deliveries.iter().map(|one| one.event_id.as_str()).collect();
+    let events = app.store.events_of(caller.tenant_id(), &ids).await?;
+    let payloads: HashMap<&str, &Value> =
+        events.iter().map(|event| (event.id.as_str(), &event.payload)).collect();
+    let told: Vec<_> = deliveries
+        .iter()
+        .map(|one| (one.event.as_str(), payloads.get(one.event_id.as_str()).copied()))
+        .collect();
+    Ok(Eyes::of(&app.store, caller).await?.on_events(&app.store, &told).await?)
+}
+
+/// A delivery as it is told. What a receiver answered may quote the message: it is left out where that may not be seen. Without an answer the
+/// words are ours.
+fn shown(mut delivery: Delivery, reason: Option<Reason>) -> Value {
+    if reason.is_some() && delivery.last_status.is_some() {
+        delivery.last_error = None;
+    }
+    let mut told = json!(delivery);
+    told["hidden"] = reason.map_or(Value::Null, visibility::why);
+    told
 }
 
 /// One delivery with every try.
@@ -155,8 +189,12 @@ pub async fn delivery(
     Path(id): Path<String>,
 ) -> Result<axum::Json<Value>, ApiError> {
     let found = app.store.delivery(caller.tenant_id(), &id).await?;
-    let (delivery, attempts) = found.ok_or_else(|| ApiError::not_found("delivery"))?;
-    let mut answer = json!(delivery);
+    let (delivery, mut attempts) = found.ok_or_else(|| ApiError::not_found("delivery"))?;
+    let reason = reasons(&app, &caller, std::slice::from_ref(&delivery)).await?.pop().flatten();
+    for attempt in attempts.iter_mut().filter(|one| reason.is_some() && one.status.is_some()) {
+        attempt.error = None;
+    }
+    let mut answer = shown(delivery, reason);
     answer["tries"] = json!(attempts);
     Ok(axum::Json(answer))
 }

@@ -95,7 +95,7 @@ async fn told(
     let events = tools.store.events_of(tenant, &ids).await?;
     let asked: Vec<_> = events.iter().map(|event| (event.event.as_str(), &event.payload)).collect();
     let viewer = Viewer::of_role(destination.config.audience);
-    let seen = visibility::payloads(&tools.store, tenant, viewer, &asked).await?;
+    let seen = visibility::sent(&tools.store, tenant, viewer, &asked).await?;
     let mut texts: HashMap<&str, Result<Arc<str>, &'static str>> = HashMap::new();
     for (event, seen) in events.iter().zip(seen) {
         let text = seen.ok_or(WITHHELD).map(|payload| {
@@ -121,7 +121,7 @@ fn goes_on(sent: &Sent) -> bool {
 /// The receiver takes nothing at this moment: others would only find the same.
 fn says_stop(finished: &[FinishedDelivery]) -> bool {
     let any = |is_so: fn(&Sent) -> bool| finished.iter().any(|done| is_so(&done.sent));
-    any(|sent| matches!(sent, Sent::Throttled(..) | Sent::Gone(_)))
+    any(|sent| matches!(sent, Sent::Throttled(..) | Sent::Gone { .. }))
         || any(|sent| matches!(sent, Sent::Failed(_))) && !any(|sent| *sent == Sent::Delivered)
 }
 

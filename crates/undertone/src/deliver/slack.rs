@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use undertone_store::destinations::Sent;
 
 use super::note::{Note, cut};
-use super::webhook::failed;
+use super::webhook::{failed, gone};
 use super::{Message, Outcome, Outward, Reply, post};
 
 /// Slack's bounds, in characters.
@@ -64,7 +64,7 @@ fn judge(reply: &Reply) -> Outcome {
     let sent = match (reply.status, word.as_str()) {
         (200, "ok") => Sent::Delivered,
         // Nothing of ours will ever be taken at this address.
-        (403 | 404 | 410, _) => Sent::Gone(format!("{}; make another incoming webhook in Slack", told())),
+        (403 | 404 | 410, _) => gone(&told(), "make another incoming webhook in Slack"),
         (400, _) => Sent::Refused(told()),
         // 200 without ok: an address that is not Slack's webhook.
         (200..=299, _) => {
@@ -123,7 +123,9 @@ mod tests {
         );
         for (status, word) in [(403, "action_prohibited"), (404, "no_service"), (410, "channel_is_archived")]
         {
-            assert!(matches!(judge(&reply(status, word)).sent, Sent::Gone(why) if why.contains(word)));
+            assert!(
+                matches!(judge(&reply(status, word)).sent, Sent::Gone { why, hint } if why.contains(word) && !hint.contains(word))
+            );
         }
         assert!(matches!(judge(&reply(500, "rollup_error")).sent, Sent::Failed(_)));
         assert!(matches!(judge(&reply(429, "rate_limited")).sent, Sent::Throttled(..)));

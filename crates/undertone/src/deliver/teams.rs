@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use undertone_store::destinations::Sent;
 
 use super::note::{Note, cut};
-use super::webhook::{failed, patience};
+use super::webhook::{failed, gone, patience};
 use super::{Message, Outcome, Outward, Reply, post};
 
 /// A message has 28 KB at most; this leaves room for the card around it.
@@ -61,9 +61,7 @@ fn judge(reply: &Reply) -> Outcome {
         200 if text.contains("HTTP error") => Sent::Failed(told()),
         200..=299 => Sent::Delivered,
         400 | 413 => Sent::Refused(told()),
-        401 | 403 | 404 | 410 => {
-            Sent::Gone(format!("{}; the workflow was removed, or its address changed", told()))
-        }
+        401 | 403 | 404 | 410 => gone(&told(), "the workflow was removed, or its address changed"),
         _ => failed(reply, told()),
     };
     Outcome::of(sent, reply)
@@ -95,7 +93,7 @@ mod tests {
         assert_eq!(judge(&reply(202, "")).sent, Sent::Delivered);
         let refused = "Microsoft Teams endpoint returned HTTP error 429 with ContextId x";
         assert!(matches!(judge(&reply(200, refused)).sent, Sent::Throttled(..)));
-        assert!(matches!(judge(&reply(404, "")).sent, Sent::Gone(_)));
+        assert!(matches!(judge(&reply(404, "")).sent, Sent::Gone { .. }));
         assert!(matches!(judge(&reply(502, "")).sent, Sent::Failed(_)));
         let mut away = reply(503, "");
         away.headers.insert("retry-after", reqwest::header::HeaderValue::from_static("20"));

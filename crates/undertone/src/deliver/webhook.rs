@@ -54,7 +54,7 @@ fn judge(reply: &Reply) -> Outcome {
     let status = reply.status;
     let sent = match status {
         200..=299 => Sent::Delivered,
-        410 => Sent::Gone("it answers 410 Gone: the receiver wants no more messages".to_owned()),
+        410 => gone("it answers 410", "the receiver wants no more messages"),
         300..=399 => Sent::Failed(format!(
             "it answers {status}: redirects are not followed; give the address it points to"
         )),
@@ -76,6 +76,11 @@ pub(super) fn failed(reply: &Reply, told: String) -> Sent {
         Some(after) => Sent::Throttled(after, told),
         None => Sent::Failed(told),
     }
+}
+
+/// What an answer means after which nothing will be taken any more: `told` is what it said, `hint` what that means, in words of ours.
+pub(super) fn gone(told: &str, hint: &'static str) -> Sent {
+    Sent::Gone { why: format!("{told}; {hint}"), hint }
 }
 
 /// How long a receiver wants to be left alone, where it does. A 502, 503 or 504 that names no time is a failure, after which it is left alone
@@ -150,7 +155,7 @@ mod tests {
             matches!(judge(&reply(500, &[])).sent, Sent::Failed(why) if why == "it answers 500: a problem here")
         );
         assert!(matches!(judge(&reply(404, &[])).sent, Sent::Failed(_)));
-        assert!(matches!(judge(&reply(410, &[])).sent, Sent::Gone(_)));
+        assert!(matches!(judge(&reply(410, &[])).sent, Sent::Gone { .. }));
         for status in [502, 503, 504] {
             assert!(matches!(judge(&reply(status, &[])).sent, Sent::Failed(_)));
         }

@@ -9,7 +9,7 @@ use undertone_core::event::EventKind;
 use undertone_store::destinations::Sent;
 
 use super::note::{Note, cut};
-use super::webhook::failed;
+use super::webhook::{failed, gone};
 use super::{Message, OutRequest, Outcome, Outward, Reply};
 
 /// The tag, unless another is set.
@@ -244,7 +244,7 @@ fn judge(reply: &Reply) -> Outcome {
     let sent = match reply.status {
         // 403 may be about this one ticket, which the agent behind the token may not see.
         400 | 403 | 404 | 422 => Sent::Refused(told()),
-        401 => Sent::Gone(format!("{}; the API token does not open this account any more", told())),
+        401 => gone(&told(), "the API token does not open this account any more"),
         _ => failed(reply, told()),
     };
     Outcome::of(sent, reply)
@@ -266,7 +266,7 @@ mod tests {
     fn zendesks_answers_are_understood() {
         let reply = |status| Reply { status, headers: HeaderMap::new(), body: b"{\"error\":\"x\"}".to_vec() };
         assert!(matches!(judge(&reply(422)).sent, Sent::Refused(_)));
-        assert!(matches!(judge(&reply(401)).sent, Sent::Gone(_)));
+        assert!(matches!(judge(&reply(401)).sent, Sent::Gone { .. }));
         assert!(matches!(judge(&reply(429)).sent, Sent::Throttled(..)));
         assert!(matches!(judge(&reply(409)).sent, Sent::Failed(_)));
     }

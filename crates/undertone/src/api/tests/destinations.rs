@@ -1,6 +1,7 @@
 //! Destinations through the API, and what arrives at receivers that answer as the real ones document.
 
 mod answers;
+mod echo;
 mod helpdesk;
 mod kinds;
 mod outside;

@@ -7,9 +7,13 @@ use axum::http::{Request, header};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
+use undertone_core::Role;
+use undertone_core::event::EventKind;
+use undertone_core::visibility::Viewer;
 
 use super::document::assert_documented;
 use super::{Bench, FURIOUS, furious};
+use crate::visibility;
 
 async fn score(bench: &Bench, customer: &str) {
     bench.score(&furious(customer)).await;
@@ -259,4 +263,37 @@ async fn who_may_not_see_scores_follows_and_learns_nothing_of_them() {
     };
     assert_eq!(types(&get(&agent).await), ["sentiment.scored"]);
     assert_eq!(types(&get(&lead).await).len(), 3);
+}
+
+#[tokio::test]
+async fn how_the_tenant_is_run_is_told_to_who_runs_it_and_to_where_they_send_it() {
+    let bench = Bench::open().await;
+    bench.set(json!({"daily_token_cap": 1_000})).await;
+    super::ai_usage::spend(&bench, &bench.mine, 700).await;
+    score(&bench, "ana").await;
+    bench.key(&bench.mine, "ut_reads", &["read"]).await;
+    bench.key(&bench.mine, "ut_admin", &["read", "admin"]).await;
+    let path = "/api/v1/events?types=budget.threshold,sentiment.scored";
+    for (key, runs_it) in [("ut_reads", false), ("ut_admin", true)] {
+        let told = bench.call("GET", path, key, None).await.json();
+        assert_eq!(types(&told).contains(&"budget.threshold"), runs_it, "{key}: {told}");
+        assert!(types(&told).contains(&"sentiment.scored"), "{key}: {told}");
+    }
+    for role in Role::ALL {
+        let person = bench.person(role.as_str()).await;
+        let told = bench.by(&person, "GET", path, None).await.json();
+        let runs_it = matches!(role, Role::Admin | Role::TenantAdmin);
+        assert_eq!(types(&told).contains(&"budget.threshold"), runs_it, "{role:?}: {told}");
+        let kinds =
+            [EventKind::BudgetThreshold, EventKind::DestinationFailing, EventKind::DestinationDisabled];
+        for kind in kinds {
+            let (viewer, payload) = (Viewer::of_role(*role), kind.example());
+            let events = [(kind.as_str(), &payload)];
+            let told =
+                visibility::payloads(bench.store(), bench.mine.id, viewer.clone(), &events).await.unwrap();
+            assert_eq!(told[0].is_some(), runs_it, "{role:?}: {}", kind.as_str());
+            let sent = visibility::sent(bench.store(), bench.mine.id, viewer, &events).await.unwrap();
+            assert_eq!(sent, [Some(payload.clone())], "an administrator chose it for an audience: {role:?}");
+        }
+    }
 }
