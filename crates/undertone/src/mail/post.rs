@@ -94,8 +94,18 @@ struct Reader {
 async fn of_person(post: &Post, tenant: TenantId, user: &str) -> Result<(), StoreError> {
     let owner = uuid::Uuid::new_v4().to_string();
     let claimed = post.store.claim_mail(tenant, user, (&owner, LEASE), MOST_TOGETHER).await?;
+    send_claimed(post, (tenant, user), &owner, claimed).await
+}
+
+/// Sends what `owner` claimed for a person, and keeps what became of it.
+pub async fn send_claimed(
+    post: &Post,
+    (tenant, user): (TenantId, &str),
+    owner: &str,
+    claimed: Vec<Mail>,
+) -> Result<(), StoreError> {
     let finish =
-        async |finished: &[FinishedMail]| post.store.finish_mail(tenant, user, &owner, finished).await;
+        async |finished: &[FinishedMail]| post.store.finish_mail(tenant, user, owner, finished).await;
     let known = post.store.tenant(tenant).await?;
     let person = post.store.user(tenant, user).await?.filter(|user| user.active);
     let (Some(known), Some(person)) = (known, person) else {
@@ -133,7 +143,10 @@ async fn of_person(post: &Post, tenant: TenantId, user: &str) -> Result<(), Stor
         let id = letter.unwrap_or(&first.id);
         if letter.is_none() {
             let places: Vec<i64> = mails.iter().map(|(mail, _)| mail.position).collect();
-            if !post.store.keep_letter(tenant, user, (&owner, id), &places).await? {
+            if !post.store.keep_letter(tenant, user, (owner, id), &places).await? {
+                // Some of it is somebody else's by now: what is not goes in another letter, at once.
+                finish(&mails.iter().map(|(mail, _)| ended(mail, &MailEnd::Untried)).collect::<Vec<_>>())
+                    .await?;
                 continue;
             }
         }

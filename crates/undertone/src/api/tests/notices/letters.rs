@@ -78,6 +78,31 @@ async fn a_digest_that_is_tried_again_is_the_same_letter() {
 }
 
 #[tokio::test]
+async fn what_is_left_where_another_took_a_part_of_a_letter_was_not_tried() {
+    let bench = Bench::open().await;
+    let admin = bench.person("tenant_admin").await;
+    let (server, mailer) = mail::tests::server(Security::StartTls);
+    let daily = json!({"digest_at": "00:00", "urgent_at_once": false});
+    assert_eq!(bench.by(&admin, "PUT", "/api/v1/me/notifications", Some(&daily)).await.status, 200);
+    bench.set(json!({"alert_threshold": -20, "incident_customers": 0})).await;
+    bench.annoy("ana").await;
+    bench.annoy("bo").await;
+    bench.tell().await;
+    let next_day = bench.post_after(&mailer, TimeDelta::hours(25)).await;
+    let claim = async |owner, lease, most| {
+        next_day.store.claim_mail(bench.mine.id, &admin.id, (owner, lease), most).await.unwrap()
+    };
+    // My time is over before I have begun, and another takes one of the two.
+    let mine = claim("me", TimeDelta::zero(), 100).await;
+    assert_eq!((mine.len(), claim("you", TimeDelta::minutes(10), 1).await.len()), (2, 1));
+    mail::send_claimed(&next_day, (bench.mine.id, &admin.id), "me", mine).await.unwrap();
+    assert_eq!(server.taken(), [], "a letter is one's as a whole");
+    let left: Vec<i64> =
+        claim("me", TimeDelta::minutes(10), 100).await.iter().map(|mail| mail.attempts).collect();
+    assert_eq!(left, [1], "the other one is due at once, as if nobody had held it");
+}
+
+#[tokio::test]
 async fn what_quiet_hours_held_back_arrives_when_they_end() {
     let bench = Bench::open().await;
     let lead = bench.person("supervisor").await;
