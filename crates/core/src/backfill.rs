@@ -57,7 +57,11 @@ pub fn taken(reason: SkipReason, channel: Channel, settings: &Settings, scorer: 
         | SkipReason::NothingFromCustomer
         | SkipReason::NoWords
         | SkipReason::Refused => Taken::OnRequest,
-        SkipReason::AgentMessage | SkipReason::OwnMessage | SkipReason::Empty => Taken::Never,
+        // Of the last there is no text any more.
+        SkipReason::AgentMessage
+        | SkipReason::OwnMessage
+        | SkipReason::Empty
+        | SkipReason::TextExpired => Taken::Never,
     }
 }
 

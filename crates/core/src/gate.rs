@@ -46,11 +46,13 @@ pub enum SkipReason {
     LanguageNotValidated,
     /// The LLM declined to answer.
     Refused,
+    /// It waited until its text was deleted (`retention_text_days`).
+    TextExpired,
 }
 
 impl SkipReason {
     /// Every reason.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::ModuleInactive,
         Self::ScoringDisabled,
         Self::OptedOut,
@@ -69,6 +71,7 @@ impl SkipReason {
         Self::NoWords,
         Self::LanguageNotValidated,
         Self::Refused,
+        Self::TextExpired,
     ];
 
     /// The word used in files and the API.
@@ -93,6 +96,7 @@ impl SkipReason {
             Self::NoWords => "no_words",
             Self::LanguageNotValidated => "language_not_validated",
             Self::Refused => "refused",
+            Self::TextExpired => "text_expired",
         }
     }
 
@@ -122,6 +126,7 @@ impl SkipReason {
             Self::NoWords => "no words to read",
             Self::LanguageNotValidated => "the embedded model was not validated on this language",
             Self::Refused => "the LLM declined to answer",
+            Self::TextExpired => "it waited until its text was deleted (retention_text_days)",
         }
     }
 }

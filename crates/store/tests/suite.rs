@@ -250,6 +250,7 @@ async fn privacy_of(url: String) {
     privacy::retention::alerts_have_a_clock_of_their_own(&bench).await;
     privacy::retention::what_no_surge_can_be_seen_in_goes(&bench).await;
     privacy::retention::clocks_remove_what_is_due_and_nothing_else(&bench).await;
+    privacy::retention::what_waits_goes_with_its_text(&bench).await;
     privacy::retention::upkeep_is_done_by_one(&bench).await;
 }
 

@@ -4,6 +4,7 @@
 mod due;
 mod slices;
 mod texts;
+mod waiting;
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, TimeDelta, Utc};
 use sea_orm::FromQueryResult;
@@ -31,6 +32,9 @@ pub struct Clocks {
     pub audit_before: DateTime<Utc>,
     /// Days before this one become counters only, before their scores go. The first of a month, so that it rarely moves.
     pub sealed_before: NaiveDate,
+    /// When this was found out. What somebody reads at this moment stays until the next time.
+    #[serde(skip)]
+    pub now: DateTime<Utc>,
 }
 
 impl Clocks {
@@ -50,6 +54,7 @@ impl Clocks {
             alerts_before: before(settings.retention_alerts_days),
             audit_before: before(settings.retention_audit_days),
             sealed_before: next_month.and_then(|day| day.with_day(1)).unwrap_or(day),
+            now,
         }
     }
 }

@@ -11,9 +11,10 @@ use crate::{Result, Store, TenantId};
 const LABELS: &str =
     "SELECT i.digest FROM labelled_text i WHERE i.tenant_id = ? AND i.digest > ? AND i.labelled_at < ?";
 
-/// Texts that are due: interactions that are decided about, arrived before a moment, and whose customer is not under hold.
+/// Texts that are due: interactions that arrived before a moment, which nobody reads just now, and whose customer is not under hold. What waits for
+/// an LLM may wait for years; its text does not.
 const TEXTS: &str = "SELECT i.id FROM interaction i WHERE i.tenant_id = ? AND i.id > ? AND i.id < ? AND i.received_at < ? \
-    AND i.score_state <> 'pending' AND EXISTS (SELECT 1 FROM interaction_text t WHERE t.tenant_id = i.tenant_id AND t.interaction_id = i.id) \
+    AND NOT (i.score_state = 'pending' AND i.lease_owner IS NOT NULL AND i.next_attempt_at > ?) AND EXISTS (SELECT 1 FROM interaction_text t WHERE t.tenant_id = i.tenant_id AND t.interaction_id = i.id) \
     AND NOT EXISTS (SELECT 1 FROM legal_hold h WHERE h.tenant_id = i.tenant_id AND h.customer_id = i.customer_id)";
 
 /// Conversations of which nothing was told since, and of which no text is left. Like all that are due when nothing of theirs is left, it ends
@@ -26,7 +27,7 @@ const SUBJECTS: &str = "SELECT i.id FROM conversation i WHERE i.tenant_id = ? AN
 
 /// Interactions that are due: as texts are, and their day is sealed.
 const SCORES: &str = "SELECT i.id FROM interaction i WHERE i.tenant_id = ? AND i.id > ? AND i.id < ? AND i.received_at < ? \
-    AND i.score_state <> 'pending' AND NOT EXISTS (SELECT 1 FROM interaction_sentiment s WHERE s.tenant_id = i.tenant_id \
+    AND NOT (i.score_state = 'pending' AND i.lease_owner IS NOT NULL AND i.next_attempt_at > ?) AND NOT EXISTS (SELECT 1 FROM interaction_sentiment s WHERE s.tenant_id = i.tenant_id \
     AND s.interaction_id = i.id AND s.occurred_on >= ?) \
     AND NOT EXISTS (SELECT 1 FROM legal_hold h WHERE h.tenant_id = i.tenant_id AND h.customer_id = i.customer_id)";
 
@@ -54,9 +55,9 @@ const COOLDOWNS: &str = "SELECT i.customer_id FROM alert_cooldown i WHERE i.tena
     AND NOT EXISTS (SELECT 1 FROM legal_hold h WHERE h.tenant_id = i.tenant_id AND h.customer_id = i.customer_id)";
 
 /// What is left is due as well, and goes in an earlier stage of the same run.
-const TEXT_STAYS: &str = " AND NOT (x.id < ? AND x.received_at < ? AND x.score_state <> 'pending' \
+const TEXT_STAYS: &str = " AND NOT (x.id < ? AND x.received_at < ? AND NOT (x.score_state = 'pending' AND x.lease_owner IS NOT NULL AND x.next_attempt_at > ?) \
     AND NOT EXISTS (SELECT 1 FROM legal_hold h WHERE h.tenant_id = x.tenant_id AND h.customer_id = x.customer_id))";
-const SCORE_STAYS: &str = " AND NOT (x.id < ? AND x.received_at < ? AND x.score_state <> 'pending' \
+const SCORE_STAYS: &str = " AND NOT (x.id < ? AND x.received_at < ? AND NOT (x.score_state = 'pending' AND x.lease_owner IS NOT NULL AND x.next_attempt_at > ?) \
     AND NOT EXISTS (SELECT 1 FROM interaction_sentiment s WHERE s.tenant_id = x.tenant_id AND s.interaction_id = x.id AND s.occurred_on >= ?) \
     AND NOT EXISTS (SELECT 1 FROM legal_hold h WHERE h.tenant_id = x.tenant_id AND h.customer_id = x.customer_id))";
 const ALERT_STAYS: &str = " AND NOT (x.id < ? AND x.raised_at < ? \
@@ -102,7 +103,8 @@ pub(super) fn due(
     }
     query = query.bind(before);
     let stays = match stage {
-        Stage::Scores => return query.bind(clocks.sealed_before),
+        Stage::Texts => return query.bind(clocks.now),
+        Stage::Scores => return query.bind(clocks.now).bind(clocks.sealed_before),
         Stage::Subjects => TEXT_STAYS,
         Stage::Incidents => ALERT_STAYS,
         Stage::Customers | Stage::Conversations => SCORE_STAYS,
@@ -110,6 +112,9 @@ pub(super) fn due(
     };
     if asked == Asked::Ahead {
         query = query.then(stays).bind(first_id_of(before)).bind(before);
+        if stays != ALERT_STAYS {
+            query = query.bind(clocks.now);
+        }
         if stays == SCORE_STAYS {
             query = query.bind(clocks.sealed_before);
         }
@@ -164,6 +169,7 @@ pub(super) async fn count(store: &Store, tenant: TenantId, clocks: &Clocks, stag
                 .then(SCORE_STAYS)
                 .bind(first_id_of(clocks.scores_before))
                 .bind(clocks.scores_before)
+                .bind(clocks.now)
                 .bind(clocks.sealed_before);
             all(left.then(") AND c.customer_id IN ("), Stage::Customers).then(")")
         }

@@ -5,8 +5,10 @@ use sea_orm::DatabaseTransaction;
 use super::super::reach::{self, AT_ONCE, Counters};
 use super::due::{Asked, due};
 use super::texts::{forget_old_labels, forget_subjects, forget_texts};
+use super::waiting::end_waiting;
 use super::{Clocks, Slice, Stage};
 use crate::privacy::Removed;
+use crate::rollups::hold_days;
 use crate::statement::{for_update, sql};
 use crate::{Act, Result, Store, Tenant, TenantId};
 
@@ -29,6 +31,8 @@ impl Store {
             self.seal_days(tenant.id, clocks.sealed_before).await?;
         }
         let tx = self.begin().await?;
+        // Before the rows, as recording takes them.
+        let days = hold_days(self, &tx, tenant.id).await?;
         let ids = self.due_in(&tx, (tenant.id, clocks), (stage, cursor)).await?;
         if ids.is_empty() {
             tx.commit().await?;
@@ -36,7 +40,10 @@ impl Store {
         }
         let removed = match stage {
             Stage::Labels => forget_old_labels(&tx, tenant.id, &ids).await?,
-            Stage::Texts => forget_texts(&tx, tenant.id, &ids).await?,
+            Stage::Texts => {
+                end_waiting(self, &tx, (tenant.id, &days), &ids).await?;
+                forget_texts(&tx, tenant.id, &ids).await?
+            }
             Stage::Subjects => forget_subjects(&tx, tenant.id, &ids).await?,
             Stage::Scores => reach::forget(self, &tx, tenant.id, &ids, Counters::Stand).await?,
             Stage::Alerts => reach::forget_alerts(&tx, tenant.id, &ids).await?,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use undertone_core::Settings;
 use undertone_core::notification::When;
+use undertone_core::{Settings, SkipReason};
 use undertone_store::alerts::{AlertState, Move, Wanted};
 use undertone_store::notices::{Part, Telling};
 use undertone_store::privacy::Removed;
@@ -439,6 +439,70 @@ pub async fn clocks_remove_what_is_due_and_nothing_else(bench: &Bench) {
     to_the_end(bench, &tenant, &erasure).await;
     bench.assert_verified(&tenant).await;
     assert_eq!(whole().await, before);
+}
+
+pub async fn what_waits_goes_with_its_text(bench: &Bench) {
+    let tenant = bench.tenant("waiting-long").await;
+    to_noon(bench);
+    let settings = Settings::from_json(&json!({"retention_text_days": 10})).unwrap();
+    let accept =
+        async |item: Incoming| bench.store.accept(tenant.id, &[item]).await.unwrap()[0].id().to_owned();
+    let state = async |id: &str| {
+        let text = bench.store.text(tenant.id, id).await.unwrap();
+        let told = bench.store.interaction(tenant.id, id).await.unwrap().unwrap();
+        (told.state, told.reason.unwrap_or_default(), text.is_some())
+    };
+    let is = |state: &str, reason: &str, has_text: bool| (state.to_owned(), reason.to_owned(), has_text);
+    let revised = accept(item("1", "ana", "still broken: -60")).await;
+    bench.score_all(&tenant, score_of).await;
+    let mut again = Incoming { digest: "again".to_owned(), ..item("1", "ana", "broken again: -70") };
+    again.arrival.update = true;
+    accept(again).await;
+    let waiting = accept(item("2", "bo", "nobody answers: -40")).await;
+    let held = accept(item("3", "cy", "a suit of mine: -30")).await;
+    let cy = bench.store.customer(tenant.id, "cy").await.unwrap().unwrap().id;
+    bench.store.place_hold(&act(&tenant), &cy, "a suit").await.unwrap().unwrap();
+    // There is no key, and nobody gives one.
+    let until = bench.store.now() + TimeDelta::days(60);
+    let reason = SkipReason::NoKey;
+    let finished = bench.claim(&tenant, "worker").await.into_iter().map(|claimed| Finished {
+        claimed,
+        outcome: Outcome::Deferred { reason, detail: Some("no key".to_owned()), until },
+    });
+    let finished: Vec<Finished> = finished.collect();
+    assert_eq!(bench.store.record(tenant.id, "worker", EVENTS, &finished).await.unwrap().deferred, 3);
+    let (leased, left) = (
+        accept(item("4", "dot", "read just now: 20")).await,
+        accept(item("5", "eve", "its reader died: 10")).await,
+    );
+    bench.advance(11 * 24 * 3600);
+    let claim = Claim { owner: "dead", limit: 1, lease: TimeDelta::seconds(60), suspect: false };
+    let dead = bench.store.claim(tenant.id, claim).await.unwrap();
+    assert_eq!(dead[0].id, leased, "the one that waits longest");
+    let removed = purge(bench, &tenant, &settings).await;
+    assert_eq!(removed.of("texts"), 4, "two of the first, the second and the fifth: {removed:?}");
+    for id in [&revised, &waiting, &left] {
+        assert_eq!(state(id).await, is("skipped", "text_expired", false));
+    }
+    assert_eq!(state(&held).await, is("pending", "no_key", true), "under hold");
+    assert_eq!(state(&leased).await, is("pending", "", true), "somebody reads it");
+    assert_eq!(bench.store.sentiment(tenant.id, &revised).await.unwrap(), None, "of what it said before");
+    let totals = bench.store.overview(&tenant, 30).await.unwrap().all_time.totals;
+    assert_eq!(totals, Totals::default());
+    // Whoever read it is gone for good; should they come back, it is too late.
+    bench.advance(61);
+    let removed = purge(bench, &tenant, &settings).await;
+    assert_eq!(removed.of("texts"), 1, "{removed:?}");
+    assert_eq!(state(&leased).await, is("skipped", "text_expired", false));
+    let late = dead.into_iter().map(|claimed| {
+        let verdict = verdict(20, &claimed.interaction.text);
+        Finished { claimed, outcome: Outcome::Scored(Box::new(verdict)) }
+    });
+    let late: Vec<Finished> = late.collect();
+    assert_eq!(bench.store.record(tenant.id, "dead", EVENTS, &late).await.unwrap().lost, 1);
+    assert_eq!(bench.store.sentiment(tenant.id, &leased).await.unwrap(), None);
+    assert!(purge(bench, &tenant, &settings).await.is_empty(), "a second time there is nothing");
+    bench.assert_verified(&tenant).await;
 }
 
 pub async fn upkeep_is_done_by_one(bench: &Bench) {
