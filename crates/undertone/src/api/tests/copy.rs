@@ -140,11 +140,12 @@ async fn a_copy_does_not_name_other_customers_of_the_company_or_the_conversation
             "1",
             json!({"id": "ana", "name": "Ana Lopez", "account": "acme"}),
             "talk",
-            "Carla Colleague (carla@acme.example, +49 170 5550111) and Gustav Brinkmann said so, Tina Theirs did not, and nothing came.",
+            "Carla Colleague (carla@acme.example, +49 170 5550111, carla@home.example, 0049 170 5550222) and Gustav Brinkmann said so, Tina Theirs did not, and nothing came.",
         ),
         (
             "2",
-            json!({"id": "carla", "name": "Carla Colleague", "email": "carla@acme.example", "phone": "+49 170 555 01 11", "account": "acme"}),
+            json!({"id": "carla", "name": "Carla Colleague", "email": "carla@acme.example", "phone": "+49 170 555 01 11", "account": "acme", "aliases": [
+                {"kind": "email", "value": "Carla@home.example"}, {"kind": "phone", "value": "+49 170 555 02 22"}]}),
             "elsewhere",
             "I am glad that this was quick and kind.",
         ),
@@ -169,7 +170,7 @@ async fn a_copy_does_not_name_other_customers_of_the_company_or_the_conversation
     let copy = bench.get("/api/v1/customers/ana/export").await;
     assert_eq!(
         copy["interactions"][0]["texts"][0]["body"],
-        "[somebody else] ([somebody else], [somebody else]) and [somebody else] said so, Tina Theirs did not, and nothing came."
+        "[somebody else] ([somebody else], [somebody else], [somebody else], [somebody else]) and [somebody else] said so, Tina Theirs did not, and nothing came."
     );
     assert_eq!(copy["customer"]["name"], "Ana Lopez");
     // And the other way round: who is a guest does not learn whose conversation it is.
