@@ -1,13 +1,15 @@
 //! Interactions as they are taken in: each once, with everybody they mention, in one transaction.
 
+mod known;
 mod link;
 
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, SubsecRound, Utc};
-use sea_orm::{ConnectionTrait, FromQueryResult, Value};
+use sea_orm::{ConnectionTrait, Value};
 use undertone_core::Arrival;
 
+use self::known::{existing, foreseen};
 use self::link::{Linked, id_of, mentioned};
 use crate::people::TOGETHER;
 use crate::people::aliases::{self, Telling, Told};
@@ -69,40 +71,44 @@ pub struct Incoming {
     pub digest: String,
 }
 
-#[derive(FromQueryResult)]
-struct Existing {
-    source: String,
-    external_id: String,
-    id: String,
-    digest: String,
-}
-
 /// How often it is begun anew while others give the same aliases at the same moment.
 const TRIES: usize = 3;
 
-/// What an item tells of aliases.
+/// What an item tells of aliases: further ones, so that what is old and sent again takes nothing away.
 fn told(item: &Incoming) -> Option<Told<'_>> {
     let customer = item.arrival.interaction.customer.as_deref()?;
-    Some(Told { customer, aliases: item.arrival.customer.aliases.as_deref()? })
+    Some(Told { customer, aliases: item.arrival.customer.aliases.as_deref()?, replaces: false })
 }
 
 impl Store {
     /// Takes in what one tenant handed in together, in one transaction; answers in the same order. When this returns, it is on disk.
     pub async fn accept(&self, tenant: TenantId, items: &[Incoming]) -> Result<Vec<Accepted>> {
+        let mut seen = HashMap::new();
         for _ in 0..TRIES {
-            if let Some(accepted) = self.accept_together(tenant, items).await? {
+            if let Some(accepted) = self.accept_together(tenant, items, &mut seen).await? {
                 return Ok(accepted);
             }
         }
         Err(StoreError::Conflict(TOGETHER.to_owned()))
     }
 
-    /// Nothing is answered where customers were given aliases that others were given at the same moment.
-    async fn accept_together(&self, tenant: TenantId, items: &[Incoming]) -> Result<Option<Vec<Accepted>>> {
+    /// Nothing is answered where customers were given aliases that others were given at the same moment, or items that tell some were
+    /// taken in against what was foreseen, or were not; `seen` is what became of those, for the next try.
+    async fn accept_together(
+        &self,
+        tenant: TenantId,
+        items: &[Incoming],
+        seen: &mut HashMap<usize, bool>,
+    ) -> Result<Option<Vec<Accepted>>> {
         let tx = self.begin().await?;
         let at = self.now();
+        let telling_items: Vec<(usize, Told<'_>)> =
+            items.iter().enumerate().filter_map(|(i, item)| Some((i, told(item)?))).collect();
+        // What is not taken in tells nothing.
+        let foreseen =
+            if telling_items.is_empty() { Vec::new() } else { foreseen(&tx, tenant, items, seen).await? };
         let (tells, told): (Vec<usize>, Vec<Told<'_>>) =
-            items.iter().enumerate().filter_map(|(i, item)| Some((i, told(item)?))).unzip();
+            telling_items.iter().copied().filter(|(i, _)| foreseen[*i]).unzip();
         let telling = Telling::of(&tx, tenant, &told).await?;
         let mut answers: Vec<Option<Accepted>> = vec![None; items.len()];
         for ((&i, told), refused) in tells.iter().zip(&told).zip(&telling.refused) {
@@ -113,7 +119,7 @@ impl Store {
         }
         let mut open: Vec<usize> = (0..items.len()).filter(|i| answers[*i].is_none()).collect();
         let linked = self.link(&tx, tenant, at, &open.iter().map(|i| &items[*i]).collect::<Vec<_>>()).await?;
-        if !telling.keep(&tx, tenant, &linked.customers).await? {
+        if telling.keep(&tx, tenant, &linked.customers).await?.is_none() {
             tx.rollback().await?;
             return Ok(None);
         }
@@ -127,6 +133,20 @@ impl Store {
             });
             self.accept_wave(&tx, (tenant, at), items, &linked, &wave, &mut answers).await?;
             open = later;
+        }
+        let otherwise = telling_items.iter().filter_map(|(i, _)| {
+            let is_taken_in = match answers[*i].as_ref()? {
+                Accepted::Created { .. } | Accepted::Updated { .. } => true,
+                Accepted::Duplicate { .. } | Accepted::Conflict { .. } => false,
+                Accepted::AliasTaken { .. } => return None,
+            };
+            (is_taken_in != foreseen[*i]).then_some((*i, is_taken_in))
+        });
+        let otherwise: Vec<(usize, bool)> = otherwise.collect();
+        if !otherwise.is_empty() {
+            seen.extend(otherwise);
+            tx.rollback().await?;
+            return Ok(None);
         }
         self.keep_standing(&tx, tenant, &mentioned(at, items, &linked, &answers)).await?;
         tx.commit().await?;
@@ -230,16 +250,7 @@ impl Store {
         let mut revised = Vec::new();
         for piece in pieces(known) {
             let of = |i: &usize| &items[*i].arrival.interaction;
-            let existing = sql("SELECT source, external_id, id, digest FROM interaction WHERE tenant_id = ? AND source IN ? AND external_id IN ?")
-                .bind(tenant.0)
-                .list(piece.iter().map(|i| of(i).source.as_str()))
-                .list(piece.iter().map(|i| of(i).external_id.as_str()))
-                .all::<Existing>(tx)
-                .await?;
-            let existing: HashMap<(String, String), Existing> = existing
-                .into_iter()
-                .map(|row| ((row.source.clone(), row.external_id.clone()), row))
-                .collect();
+            let existing = existing(tx, tenant, piece.iter().map(of)).await?;
             for i in piece {
                 let key = (of(i).source.clone(), of(i).external_id.clone());
                 let Some(row) = existing.get(&key) else { continue };

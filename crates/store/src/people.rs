@@ -288,7 +288,8 @@ pub enum Person {
 }
 
 impl Store {
-    /// Creates or fills in what `external_id` stands for; answers our id. What is not told stays as it was.
+    /// Creates or fills in what `external_id` stands for; answers our id. What is not told stays as it was. Aliases of a customer, where told,
+    /// are all of them; what changed of them is in the audit log.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] where another customer goes by one of the aliases; nothing is saved.
@@ -322,7 +323,7 @@ impl Store {
                 let told: Vec<aliases::Told<'_>> = details
                     .aliases
                     .iter()
-                    .map(|aliases| aliases::Told { customer: external_id, aliases })
+                    .map(|aliases| aliases::Told { customer: external_id, aliases, replaces: true })
                     .collect();
                 let mention = customer(details, accounts.values().next());
                 let ids = self.resolve(&tx, &CUSTOMER, when, one(external_id, mention)).await?;
@@ -330,8 +331,12 @@ impl Store {
                 if let Some(alias) = telling.refused.iter().find_map(|refused| *refused) {
                     return Err(StoreError::Conflict(aliases::taken(alias)));
                 }
-                if !telling.keep(&tx, tenant, &ids).await? {
+                let Some(change) = telling.keep(&tx, tenant, &ids).await? else {
                     return Err(StoreError::Conflict(TOGETHER.to_owned()));
+                };
+                if let Some(id) = ids.get(external_id).filter(|_| !change.is_empty()) {
+                    // How many and of which kind: the values are the customer's.
+                    audit::note(self, &tx, act, ("customer_aliases", id), &json!(change)).await?;
                 }
                 ids
             }

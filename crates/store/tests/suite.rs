@@ -241,6 +241,9 @@ async fn privacy_of(url: String) {
     privacy::who_is_meant_and_who_is_held(&bench).await;
     aliases::an_alias_belongs_to_one(&bench).await;
     aliases::items_tell_aliases_one_after_the_other(&bench).await;
+    aliases::what_is_not_taken_in_tells_no_aliases(&bench).await;
+    aliases::numbers_of_before_are_respelled(&bench).await;
+    aliases::a_list_that_replaces_is_audited_without_its_values(&bench).await;
     privacy::a_restored_backup_is_erased_again(&bench).await;
     privacy::retention::what_quotes_a_text_goes_with_it(&bench).await;
     privacy::retention::a_run_keeps_nothing_of_a_text_that_went_meanwhile(&bench).await;
@@ -342,6 +345,7 @@ async fn migrations_are_taken_once_by_many_at_a_time(bench: &Bench) {
         "0020_outside",
         "0021_letter",
         "0022_reasons",
+        "0024_numbers",
     ];
     assert_eq!(bench.store.pending_migrations().await.unwrap(), all);
     let others = futures_of(4, async |_| {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sea_orm::{ConnectionTrait, FromQueryResult};
+use serde::Serialize;
 use undertone_core::arrival::Alias;
 
 use super::{Customer, Ids};
@@ -15,10 +16,19 @@ type Kept = (String, String);
 fn kept(alias: &Alias) -> Kept {
     let value = match alias.kind.as_str() {
         "email" => alias.value.trim().to_ascii_lowercase(),
-        "phone" => crate::privacy::tombstone::digits(&alias.value),
+        "phone" => number(&alias.value),
         _ => alias.value.trim().to_owned(),
     };
     (alias.kind.clone(), value)
+}
+
+/// A phone number in the spelling in which aliases are kept: digits only, and `+` where it begins with the `00` that stands for it.
+pub(crate) fn number(phone: &str) -> String {
+    let digits = crate::privacy::tombstone::digits(phone);
+    match digits.strip_prefix("00") {
+        Some(bare) if !bare.is_empty() => format!("+{bare}"),
+        _ => digits,
+    }
 }
 
 /// Why an alias is refused.
@@ -29,11 +39,26 @@ pub(crate) fn taken(alias: &Alias) -> String {
     )
 }
 
-/// A customer by the source's id, and everything else they go by from now on.
+/// A customer by the source's id, and what else they go by.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Told<'a> {
     pub(crate) customer: &'a str,
     pub(crate) aliases: &'a [Alias],
+    /// That is all of it: what they went by before and is not told ends. Otherwise it is added.
+    pub(crate) replaces: bool,
+}
+
+/// How many aliases of each kind came and went.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Change {
+    pub(crate) added: BTreeMap<String, u64>,
+    pub(crate) removed: BTreeMap<String, u64>,
+}
+
+impl Change {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty()
+    }
 }
 
 /// The source's ids of customers by what they go by.
@@ -62,18 +87,25 @@ impl<'a> Telling<'a> {
     }
 
     /// Keeps what was not refused. `ids` are ours of these customers, whose rows the transaction holds since it told something of them:
-    /// nobody else changes their aliases meanwhile. Answers false where others were given some of the same since it was looked; then
-    /// the transaction is begun anew.
-    pub(crate) async fn keep(self, on: &impl ConnectionTrait, tenant: TenantId, ids: &Ids) -> Result<bool> {
+    /// nobody else changes their aliases meanwhile. Answers what changed; nothing where others were given some of the same since it was
+    /// looked, and then the transaction is begun anew.
+    pub(crate) async fn keep(
+        self,
+        on: &impl ConnectionTrait,
+        tenant: TenantId,
+        ids: &Ids,
+    ) -> Result<Option<Change>> {
+        let mut change = Change::default();
         if self.after == self.before {
-            return Ok(true);
+            return Ok(Some(change));
         }
         let now = Telling::of(on, tenant, self.told).await?;
         if now.refused != self.refused {
-            return Ok(false);
+            return Ok(None);
         }
         for ((kind, value), holder) in &now.before {
             if now.after.get(&(kind.clone(), value.clone())) != Some(holder) {
+                *change.removed.entry(kind.clone()).or_default() += 1;
                 sql("DELETE FROM customer_alias WHERE tenant_id = ? AND kind = ? AND value = ?")
                     .bind(tenant.0)
                     .bind(kind)
@@ -87,6 +119,7 @@ impl<'a> Telling<'a> {
         let rows: Vec<[sea_orm::Value; 4]> = new
             .filter_map(|((kind, value), holder)| {
                 let customer = ids.get(holder)?;
+                *change.added.entry(kind.clone()).or_default() += 1;
                 Some([tenant.0.into(), kind.as_str().into(), value.as_str().into(), customer.as_str().into()])
             })
             .collect();
@@ -96,26 +129,28 @@ impl<'a> Telling<'a> {
                 .run(on)
                 .await?;
             if written < piece.len() as u64 {
-                return Ok(false);
+                return Ok(None);
             }
         }
-        Ok(true)
+        Ok(Some(change))
     }
 }
 
-/// Gives a customer the aliases that are told, instead of those they had; answers the first that is another's, and then changes nothing.
+/// Gives a customer the aliases that are told; answers the first that is another's, and then changes nothing.
 fn tell<'a>(holders: &mut Holders, told: Told<'a>) -> Option<&'a Alias> {
     let is_anothers =
         |alias: &&Alias| holders.get(&kept(alias)).is_some_and(|holder| holder != told.customer);
     let refused = told.aliases.iter().find(is_anothers);
     if refused.is_none() {
-        holders.retain(|_, holder| holder != told.customer);
+        if told.replaces {
+            holders.retain(|_, holder| holder != told.customer);
+        }
         holders.extend(told.aliases.iter().map(|alias| (kept(alias), told.customer.to_owned())));
     }
     refused
 }
 
-/// Who goes by any of the aliases that are told, and everything that those go by of whom is told.
+/// Who goes by any of the aliases that are told, and everything that those go by of whom all is told.
 async fn holders(on: &impl ConnectionTrait, tenant: TenantId, told: &[Told<'_>]) -> Result<Holders> {
     #[derive(FromQueryResult)]
     struct Row {
@@ -123,7 +158,7 @@ async fn holders(on: &impl ConnectionTrait, tenant: TenantId, told: &[Told<'_>])
         value: String,
         external_id: String,
     }
-    let customers: Vec<&str> = told.iter().map(|told| told.customer).collect();
+    let customers: Vec<&str> = told.iter().filter(|told| told.replaces).map(|told| told.customer).collect();
     let aliases: Vec<Kept> = told.iter().flat_map(|told| told.aliases).map(kept).collect();
     let mut rows: Vec<Row> = Vec::new();
     for piece in pieces(&customers) {
@@ -170,4 +205,18 @@ pub(crate) async fn whose(
         .bind(value)
         .value(on)
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_kept_in_one_spelling() {
+        for spelled in ["+49 (170) 12-34", "0049 170/12.34", "+491701234"] {
+            assert_eq!(number(spelled), "+491701234", "{spelled}");
+        }
+        assert_eq!(number("0170 1234"), "01701234");
+        assert_eq!(number("00"), "00");
+    }
 }

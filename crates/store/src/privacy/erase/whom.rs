@@ -84,7 +84,7 @@ pub(super) async fn named(
             // As both databases do it.
             let email = email.trim().to_ascii_lowercase();
             sql("SELECT id FROM customer WHERE tenant_id = ? AND email IS NOT NULL AND lower(email) = ? AND erased_at IS NULL \
-                 UNION SELECT customer_id FROM customer_alias WHERE tenant_id = ? AND kind = 'email' AND lower(value) = ? ORDER BY 1")
+                 UNION SELECT customer_id FROM customer_alias WHERE tenant_id = ? AND kind = 'email' AND value = ? ORDER BY 1")
                 .bind(tenant.0)
                 .bind(email.clone())
                 .bind(tenant.0)
@@ -102,10 +102,9 @@ pub(super) async fn named(
                 .then(DIGITS)
                 .then(" IN ? AND erased_at IS NULL")
                 .list(spelled.iter().map(String::as_str))
-                .then(" UNION SELECT customer_id FROM (SELECT customer_id, value AS phone FROM customer_alias WHERE tenant_id = ? AND kind = 'phone') AS a WHERE ")
+                // Aliases are kept without what people put between digits.
+                .then(" UNION SELECT customer_id FROM customer_alias WHERE tenant_id = ? AND kind = 'phone' AND value IN ? ORDER BY 1")
                 .bind(tenant.0)
-                .then(DIGITS)
-                .then(" IN ? ORDER BY 1")
                 .list(spelled.iter().map(String::as_str))
         }
     };
