@@ -34,13 +34,15 @@ pub fn run(arguments: &MailArguments) -> Result<Outcome, CliError> {
     let MailCommand::Test { address, config } = &arguments.command;
     let config = Config::load(config, serde_json::json!({}))?;
     let given = Given::to_this_process(&config)?;
-    let Some(mailer) = Mailer::new(&config, given.smtp_password.as_ref())? else {
-        let why =
-            "no SMTP server is set; name one as smtp_host in the configuration, or as UNDERTONE_SMTP_HOST";
-        return Err(CliError::Failed(why.to_owned()));
-    };
     let host = config.smtp_host.as_str();
-    in_runtime(async { mailer.test(address).await.map_err(CliError::Failed) })?;
+    // The connections end where they began, inside the runtime.
+    in_runtime(async {
+        let Some(mailer) = Mailer::new(&config, given.smtp_password.as_ref())? else {
+            let why = "no SMTP server is set; name one as smtp_host in the configuration, or as UNDERTONE_SMTP_HOST";
+            return Err(CliError::Failed(why.to_owned()));
+        };
+        mailer.test(address).await.map_err(CliError::Failed)
+    })?;
     let address = clean(address);
     say(&format!(
         "{host} took a test message to {address}. If it does not arrive, look into its log and into the spam folder."
