@@ -85,6 +85,8 @@ words! {
         Account = "account",
         /// Hand in interactions, customers, accounts, agents and conversations; note that a customer objects to being scored.
         Ingest = "ingest",
+        /// Hand in what changes who sees what: another account or segment of a known customer, another team of a known agent, other content of a known interaction, the close of a conversation with an interaction.
+        Revise = "revise",
         /// Read interactions, customers, overviews and settings, as far as the visibility policy shows them.
         Read = "read",
         /// Score a text without keeping it.
@@ -131,6 +133,7 @@ use Role::{AccountManager, Admin, Agent, Analyst, Manager, Reviewer, Supervisor,
 pub const GRANTS: &[Grant] = &[
     (Permission::Account, Role::ALL, &[]),
     (Permission::Ingest, &[Admin, TenantAdmin, Supervisor, Manager, AccountManager, Agent], &[Scope::Ingest]),
+    (Permission::Revise, &[Admin, TenantAdmin], &[Scope::Ingest]),
     (Permission::Read, Role::ALL, &[Scope::Read]),
     (Permission::Score, Role::ALL, &[Scope::Read]),
     (

@@ -15,7 +15,7 @@ use crate::people::TOGETHER;
 use crate::people::aliases::{self, Telling, Told};
 use crate::rows::as_word;
 use crate::statement::{pieces, sql};
-use crate::{Result, Store, StoreError, TenantId};
+use crate::{Reach, Result, Store, StoreError, TenantId};
 
 /// What became of one interaction handed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +47,13 @@ pub enum Accepted {
         /// What is wrong, for a person.
         why: String,
     },
+    /// It tells what whoever hands it in may not ([`Reach::Additions`]); nothing of it is taken in.
+    NotAllowed {
+        /// Which of its fields tells that.
+        field: &'static str,
+        /// Why it may not be told, for a person.
+        why: &'static str,
+    },
 }
 
 impl Accepted {
@@ -57,7 +64,7 @@ impl Accepted {
             Self::Created { id } | Self::Duplicate { id } | Self::Updated { id } | Self::Conflict { id } => {
                 id
             }
-            Self::AliasTaken { .. } => "",
+            Self::AliasTaken { .. } | Self::NotAllowed { .. } => "",
         }
     }
 }
@@ -83,9 +90,19 @@ fn told(item: &Incoming) -> Option<Told<'_>> {
 impl Store {
     /// Takes in what one tenant handed in together, in one transaction; answers in the same order. When this returns, it is on disk.
     pub async fn accept(&self, tenant: TenantId, items: &[Incoming]) -> Result<Vec<Accepted>> {
+        self.accept_all(tenant, Reach::Changes, items).await
+    }
+
+    /// The same, filling in of people what `reach` allows.
+    pub(crate) async fn accept_all(
+        &self,
+        tenant: TenantId,
+        reach: Reach,
+        items: &[Incoming],
+    ) -> Result<Vec<Accepted>> {
         let mut seen = HashMap::new();
         for _ in 0..TRIES {
-            if let Some(accepted) = self.accept_together(tenant, items, &mut seen).await? {
+            if let Some(accepted) = self.accept_together((tenant, reach), items, &mut seen).await? {
                 return Ok(accepted);
             }
         }
@@ -96,7 +113,7 @@ impl Store {
     /// taken in against what was foreseen, or were not; `seen` is what became of those, for the next try.
     async fn accept_together(
         &self,
-        tenant: TenantId,
+        (tenant, reach): (TenantId, Reach),
         items: &[Incoming],
         seen: &mut HashMap<usize, bool>,
     ) -> Result<Option<Vec<Accepted>>> {
@@ -118,7 +135,8 @@ impl Store {
             });
         }
         let mut open: Vec<usize> = (0..items.len()).filter(|i| answers[*i].is_none()).collect();
-        let linked = self.link(&tx, tenant, at, &open.iter().map(|i| &items[*i]).collect::<Vec<_>>()).await?;
+        let linked =
+            self.link(&tx, (tenant, at), reach, &open.iter().map(|i| &items[*i]).collect::<Vec<_>>()).await?;
         if telling.keep(&tx, tenant, &linked.customers).await?.is_none() {
             tx.rollback().await?;
             return Ok(None);
@@ -138,7 +156,7 @@ impl Store {
             let is_taken_in = match answers[*i].as_ref()? {
                 Accepted::Created { .. } | Accepted::Updated { .. } => true,
                 Accepted::Duplicate { .. } | Accepted::Conflict { .. } => false,
-                Accepted::AliasTaken { .. } => return None,
+                Accepted::AliasTaken { .. } | Accepted::NotAllowed { .. } => return None,
             };
             (is_taken_in != foreseen[*i]).then_some((*i, is_taken_in))
         });

@@ -28,6 +28,7 @@ pub mod overview;
 pub mod people;
 pub mod privacy;
 pub mod queue;
+mod reach;
 pub mod record;
 pub mod review;
 pub mod rollups;
@@ -43,6 +44,7 @@ pub mod visibility;
 
 pub use audit::Act;
 pub use connection::{Options, Store};
+pub use reach::Reach;
 pub use tenants::{Tenant, TenantId};
 
 /// Why the store could not do it.

@@ -2,6 +2,7 @@
 
 pub(crate) mod aliases;
 mod known;
+mod tables;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,93 +15,14 @@ use undertone_core::arrival::{AccountDetails, AgentDetails, ConversationDetails,
 use self::aliases::Telling;
 use crate::audit::{self, Act};
 use crate::statement::{for_key_share, for_update, pieces, sql};
-use crate::{Result, Store, StoreError, TenantId};
+use crate::{Reach, Result, Store, StoreError, TenantId, reach};
 
 pub use known::{People, Traces};
+pub(crate) use tables::{ACCOUNT, CONVERSATION, TEAM, Table, agents, customers};
 
 /// Told where several transactions give the same aliases at the same moment.
 pub(crate) const TOGETHER: &str =
     "others were given some of these aliases at the same moment; nothing was saved, so send it again";
-
-/// A table whose rows are found by the id their source gave them.
-pub(crate) struct Table {
-    /// Ids of known ones.
-    known: &'static str,
-    /// Inserts, or fills in what is told anew. A row that tells nothing new is not written.
-    upsert: &'static str,
-    /// Columns after the five that all have.
-    columns: usize,
-    /// Its rows may be erased: whoever mentions one holds it, so that nothing new comes to belong to it meanwhile.
-    erasable: bool,
-}
-
-pub(crate) const ACCOUNT: Table = Table {
-    known: "SELECT external_id, id FROM account WHERE tenant_id = ? AND external_id IN ?",
-    upsert: "INSERT INTO account (tenant_id, id, external_id, created_at, updated_at, name, plan, value_cents) VALUES ? \
-             ON CONFLICT (tenant_id, external_id) DO UPDATE SET updated_at = excluded.updated_at, \
-             name = COALESCE(excluded.name, account.name), plan = COALESCE(excluded.plan, account.plan), \
-             value_cents = COALESCE(excluded.value_cents, account.value_cents) \
-             WHERE COALESCE(excluded.name, account.name) IS DISTINCT FROM account.name \
-             OR COALESCE(excluded.plan, account.plan) IS DISTINCT FROM account.plan \
-             OR COALESCE(excluded.value_cents, account.value_cents) IS DISTINCT FROM account.value_cents",
-    columns: 3,
-    erasable: false,
-};
-
-pub(crate) const TEAM: Table = Table {
-    known: "SELECT external_id, id FROM team WHERE tenant_id = ? AND external_id IN ?",
-    upsert: "INSERT INTO team (tenant_id, id, external_id, created_at, updated_at, name) VALUES ? \
-             ON CONFLICT (tenant_id, external_id) DO UPDATE SET updated_at = excluded.updated_at, \
-             name = COALESCE(excluded.name, team.name) WHERE COALESCE(excluded.name, team.name) IS DISTINCT FROM team.name",
-    columns: 1,
-    erasable: false,
-};
-
-pub(crate) const AGENT: Table = Table {
-    known: "SELECT external_id, id FROM agent WHERE tenant_id = ? AND external_id IN ?",
-    upsert: "INSERT INTO agent (tenant_id, id, external_id, created_at, updated_at, name, email, team_id) VALUES ? \
-             ON CONFLICT (tenant_id, external_id) DO UPDATE SET updated_at = excluded.updated_at, \
-             name = COALESCE(excluded.name, agent.name), email = COALESCE(excluded.email, agent.email), \
-             team_id = COALESCE(excluded.team_id, agent.team_id) \
-             WHERE COALESCE(excluded.name, agent.name) IS DISTINCT FROM agent.name \
-             OR COALESCE(excluded.email, agent.email) IS DISTINCT FROM agent.email \
-             OR COALESCE(excluded.team_id, agent.team_id) IS DISTINCT FROM agent.team_id",
-    columns: 3,
-    erasable: false,
-};
-
-pub(crate) const CUSTOMER: Table = Table {
-    known: "SELECT external_id, id FROM customer WHERE tenant_id = ? AND external_id IN ?",
-    upsert: "INSERT INTO customer (tenant_id, id, external_id, created_at, updated_at, name, email, phone, segment, attributes, account_id) \
-             VALUES ? ON CONFLICT (tenant_id, external_id) DO UPDATE SET updated_at = excluded.updated_at, \
-             name = COALESCE(excluded.name, customer.name), email = COALESCE(excluded.email, customer.email), \
-             phone = COALESCE(excluded.phone, customer.phone), segment = COALESCE(excluded.segment, customer.segment), \
-             attributes = COALESCE(excluded.attributes, customer.attributes), account_id = COALESCE(excluded.account_id, customer.account_id) \
-             WHERE COALESCE(excluded.name, customer.name) IS DISTINCT FROM customer.name \
-             OR COALESCE(excluded.email, customer.email) IS DISTINCT FROM customer.email \
-             OR COALESCE(excluded.phone, customer.phone) IS DISTINCT FROM customer.phone \
-             OR COALESCE(excluded.segment, customer.segment) IS DISTINCT FROM customer.segment \
-             OR COALESCE(excluded.attributes, customer.attributes) IS DISTINCT FROM customer.attributes \
-             OR COALESCE(excluded.account_id, customer.account_id) IS DISTINCT FROM customer.account_id",
-    columns: 6,
-    erasable: true,
-};
-
-pub(crate) const CONVERSATION: Table = Table {
-    known: "SELECT external_id, id FROM conversation WHERE tenant_id = ? AND external_id IN ?",
-    upsert: "INSERT INTO conversation (tenant_id, id, external_id, created_at, updated_at, customer_id, subject, priority, queue, tags, opened_at) \
-             VALUES ? ON CONFLICT (tenant_id, external_id) DO UPDATE SET updated_at = excluded.updated_at, \
-             customer_id = COALESCE(conversation.customer_id, excluded.customer_id), subject = COALESCE(excluded.subject, conversation.subject), \
-             priority = COALESCE(excluded.priority, conversation.priority), queue = COALESCE(excluded.queue, conversation.queue), \
-             tags = COALESCE(excluded.tags, conversation.tags) \
-             WHERE COALESCE(conversation.customer_id, excluded.customer_id) IS DISTINCT FROM conversation.customer_id \
-             OR COALESCE(excluded.subject, conversation.subject) IS DISTINCT FROM conversation.subject \
-             OR COALESCE(excluded.priority, conversation.priority) IS DISTINCT FROM conversation.priority \
-             OR COALESCE(excluded.queue, conversation.queue) IS DISTINCT FROM conversation.queue \
-             OR COALESCE(excluded.tags, conversation.tags) IS DISTINCT FROM conversation.tags",
-    columns: 6,
-    erasable: false,
-};
 
 /// Our ids by the source's.
 pub(crate) type Ids = HashMap<String, String>;
@@ -294,7 +216,22 @@ impl Store {
     /// # Errors
     /// [`StoreError::Conflict`] where another customer goes by one of the aliases; nothing is saved.
     pub async fn save_person(&self, act: &Act<'_>, external_id: &str, person: &Person) -> Result<String> {
+        self.save_person_within(act, Reach::Changes, external_id, person).await
+    }
+
+    /// The same, as far as `reach` goes.
+    ///
+    /// # Errors
+    /// As [`Store::save_person`], and [`StoreError::NotAllowed`] where `reach` does not go as far as what is told; nothing is saved.
+    pub async fn save_person_within(
+        &self,
+        act: &Act<'_>,
+        reach: Reach,
+        external_id: &str,
+        person: &Person,
+    ) -> Result<String> {
         let (tx, tenant) = (self.begin().await?, act.tenant);
+        reach::allow(&tx, (tenant, reach), (external_id, person)).await?;
         let when = (tenant, self.now());
         let one = |external: &str, mention: Mention| Mentions::from([(external.to_owned(), mention)]);
         let ids = match person {
@@ -309,8 +246,13 @@ impl Store {
                     Some(external) => self.resolve(&tx, &TEAM, when, one(external, team(None))).await?,
                     None => Ids::new(),
                 };
-                self.resolve(&tx, &AGENT, when, one(external_id, agent(details, teams.values().next())))
-                    .await?
+                self.resolve(
+                    &tx,
+                    agents(reach),
+                    when,
+                    one(external_id, agent(details, teams.values().next())),
+                )
+                .await?
             }
             Person::Customer(details, company) => {
                 let accounts = match company {
@@ -326,7 +268,7 @@ impl Store {
                     .map(|aliases| aliases::Told { customer: external_id, aliases, replaces: true })
                     .collect();
                 let mention = customer(details, accounts.values().next());
-                let ids = self.resolve(&tx, &CUSTOMER, when, one(external_id, mention)).await?;
+                let ids = self.resolve(&tx, customers(reach), when, one(external_id, mention)).await?;
                 let telling = Telling::of(&tx, tenant, &told).await?;
                 if let Some(alias) = telling.refused.iter().find_map(|refused| *refused) {
                     return Err(StoreError::Conflict(aliases::taken(alias)));
@@ -344,7 +286,7 @@ impl Store {
                 let customers = match whose {
                     Some(external) => {
                         let mention = customer(&CustomerDetails::default(), None);
-                        self.resolve(&tx, &CUSTOMER, when, one(external, mention)).await?
+                        self.resolve(&tx, customers(reach), when, one(external, mention)).await?
                     }
                     None => Ids::new(),
                 };

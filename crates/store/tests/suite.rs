@@ -20,6 +20,8 @@ mod overrides;
 mod privacy;
 #[path = "suite/provider_keys.rs"]
 mod provider_keys;
+#[path = "suite/reach.rs"]
+mod reach;
 #[path = "suite/review.rs"]
 mod review;
 #[path = "suite/second_factor.rs"]
@@ -151,6 +153,15 @@ fn item(id: &str, customer: &str, text: &str) -> Incoming {
 }
 
 on_both_databases!(sqlite, postgres, suite);
+
+// Who adds, and who changes what is known.
+on_both_databases!(reach_on_sqlite, reach_on_postgres, reached);
+
+async fn reached(url: String) {
+    let bench = Bench::open(url).await;
+    bench.store.migrate().await.unwrap();
+    reach::who_adds_changes_nothing_that_decides_who_sees_what(&bench).await;
+}
 
 // What waits for an LLM, and what changes that.
 on_both_databases!(basis_on_sqlite, basis_on_postgres, based);

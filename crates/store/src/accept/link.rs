@@ -8,7 +8,7 @@ use super::{Accepted, Incoming};
 use crate::conversations::Mentioned;
 use crate::people::{self, Ids, Mentions};
 use crate::statement::{pieces, sql};
-use crate::{Result, Store, TenantId};
+use crate::{Reach, Result, Store, TenantId};
 
 /// Our ids of everybody mentioned, by the source's ids.
 pub(super) struct Linked {
@@ -34,8 +34,8 @@ impl Store {
     pub(super) async fn link(
         &self,
         tx: &impl ConnectionTrait,
-        tenant: TenantId,
-        at: DateTime<Utc>,
+        (tenant, at): (TenantId, DateTime<Utc>),
+        reach: Reach,
         items: &[&Incoming],
     ) -> Result<Linked> {
         let when = (tenant, at);
@@ -63,8 +63,8 @@ impl Store {
                 people::merge(&mut agents, external, people::agent(&arrival.agent, team));
             }
         }
-        let agents = self.resolve(tx, &people::AGENT, when, agents).await?;
-        let customers = self.resolve(tx, &people::CUSTOMER, when, customers).await?;
+        let agents = self.resolve(tx, people::agents(reach), when, agents).await?;
+        let customers = self.resolve(tx, people::customers(reach), when, customers).await?;
 
         let mut conversations = Mentions::new();
         for Incoming { arrival, .. } in items.iter().copied() {

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use undertone_core::visibility::Viewer;
 use undertone_core::{Permission, Role, Scope};
 use undertone_store::users::SESSION_MAX;
-use undertone_store::{Act, Store, StoreError, Tenant, TenantId};
+use undertone_store::{Act, Reach, Store, StoreError, Tenant, TenantId};
 
 use super::problem::{ApiError, CSRF, FORBIDDEN, INTERNAL, TOO_LARGE, UNAUTHENTICATED};
 use super::secrets::{self, equal};
@@ -108,6 +108,23 @@ impl Caller {
             Rights::Role(role) => role.is_some_and(|role| role.may(permission)),
             Rights::Scopes(scopes) => scopes.iter().any(|scope| scope.may(permission)),
         }
+    }
+
+    /// How far they go who hand something in.
+    pub fn reach(&self) -> Reach {
+        if self.may(Permission::Revise) { Reach::Changes } else { Reach::Additions }
+    }
+
+    /// Who goes further than [`Reach::Additions`], for whoever does not.
+    pub fn who_revises() -> String {
+        let (roles, scopes) = (Permission::Revise.roles(), Permission::Revise.scopes());
+        let roles: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+        let scopes: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
+        format!(
+            "an API key with the scope {} may, and people in the role {}",
+            scopes.join(" or "),
+            roles.join(" or ")
+        )
     }
 
     /// A person's role; none for a key.

@@ -19,7 +19,7 @@ pub use export::export;
 use super::body::{Query, cut};
 use super::caller::Caller;
 use super::problem::{
-    ApiError, CONFLICT, FieldError, INTERNAL, INVALID_JSON, INVALID_QUERY, TOO_LARGE, UNSUPPORTED,
+    ApiError, CONFLICT, FORBIDDEN, FieldError, INTERNAL, INVALID_JSON, INVALID_QUERY, TOO_LARGE, UNSUPPORTED,
 };
 use crate::app::App;
 use crate::intake::body::Body;
@@ -98,7 +98,7 @@ async fn one(
         Accepted::Created { .. } => (StatusCode::CREATED, "created"),
         Accepted::Updated { .. } => (StatusCode::OK, "updated"),
         Accepted::Duplicate { .. } => (StatusCode::OK, "duplicate"),
-        Accepted::Conflict { .. } | Accepted::AliasTaken { .. } => {
+        Accepted::Conflict { .. } | Accepted::AliasTaken { .. } | Accepted::NotAllowed { .. } => {
             return Err(ApiError::new(
                 CONFLICT,
                 format!(
@@ -119,17 +119,28 @@ fn alias_taken(at: usize, why: &str) -> FieldError {
     FieldError { field, code: "conflict".to_owned(), message: why.to_owned() }
 }
 
-/// Takes in one interaction that was read, unless it tells an alias of another customer.
+/// The error of an item that tells in `field` what the caller may not.
+fn not_allowed(field: &str, why: &str) -> FieldError {
+    let message = format!("{why}; {}", Caller::who_revises());
+    FieldError { field: field.to_owned(), code: FORBIDDEN.word.to_owned(), message }
+}
+
+/// Takes in one interaction that was read, unless it tells an alias of another customer, or what the caller may not change.
 pub async fn accept(
     app: &App,
     caller: &Caller,
     read: Result<Arrival, Vec<ItemError>>,
 ) -> Result<Accepted, ApiError> {
-    let mut accepted = app.gather.take(caller.tenant_id(), vec![incoming(read?)]).await?;
+    let mut accepted = app.gather.take((caller.tenant_id(), caller.reach()), vec![incoming(read?)]).await?;
     match accepted.pop() {
         Some(Accepted::AliasTaken { at, why }) => {
             let errors = vec![alias_taken(at, &why)];
             Err(ApiError { errors, ..ApiError::new(CONFLICT, why) })
+        }
+        Some(Accepted::NotAllowed { field, why }) => {
+            let error = not_allowed(field, why);
+            let detail = error.message.clone();
+            Err(ApiError { errors: vec![error], ..ApiError::new(FORBIDDEN, detail) })
         }
         Some(accepted) => Ok(accepted),
         None => Err(ApiError::new(INTERNAL, "the interaction was not answered for")),

@@ -4,11 +4,12 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use undertone_store::StoreError;
 use undertone_store::people::Person;
 
 use super::body::Json;
 use super::caller::Caller;
-use super::problem::ApiError;
+use super::problem::{ApiError, FORBIDDEN};
 use crate::app::App;
 use crate::intake::item;
 use crate::intake::item::check::{Check, MOST_NAME};
@@ -30,7 +31,11 @@ fn read<T, const N: usize>(
 }
 
 async fn save(app: &App, caller: &Caller, id: &str, person: Person) -> Result<axum::Json<Value>, ApiError> {
-    let ours = app.store.save_person(&caller.act(), id, &person).await?;
+    let saved = app.store.save_person_within(&caller.act(), caller.reach(), id, &person).await;
+    let ours = saved.map_err(|error| match error {
+        StoreError::NotAllowed(why) => ApiError::new(FORBIDDEN, format!("{why}; {}", Caller::who_revises())),
+        error => error.into(),
+    })?;
     Ok(axum::Json(json!({"id": ours, "external_id": id})))
 }
 

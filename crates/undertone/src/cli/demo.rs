@@ -13,8 +13,8 @@ use clap::Args;
 use serde_json::json;
 use undertone_core::arrival::CustomerDetails;
 use undertone_core::{Arrival, Interaction};
-use undertone_store::Act;
 use undertone_store::tenants::NewTenant;
+use undertone_store::{Act, Reach};
 
 use super::admin::ACTOR;
 use super::service::Service;
@@ -98,7 +98,7 @@ pub fn run(arguments: &DemoArguments) -> Result<Outcome, CliError> {
         service
             .app
             .gather
-            .take_patiently(tenant.id, items)
+            .take_patiently((tenant.id, Reach::Changes), items)
             .await
             .map_err(|e| CliError::Failed(e.to_string()))?;
         writeln!(

@@ -5,16 +5,19 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use undertone_store::accept::{Accepted, Incoming};
-use undertone_store::{Store, StoreError, TenantId};
+use undertone_store::{Reach, Store, StoreError, TenantId};
 
 use crate::pipeline::Work;
 
 /// Interactions written in one transaction, about.
 const AT_ONCE: usize = 500;
 
+/// Whose something is, and how far those go who hand it in: only what is alike in both is written together.
+type Of = (TenantId, Reach);
+
 /// What one request hands in.
 struct Request {
-    tenant: TenantId,
+    of: Of,
     items: Vec<Incoming>,
     answer: oneshot::Sender<Result<Vec<Accepted>, StoreError>>,
 }
@@ -71,20 +74,16 @@ impl Gather {
     }
 
     /// Takes `items` in, or refuses at once when too many wait.
-    pub async fn take(&self, tenant: TenantId, items: Vec<Incoming>) -> Result<Vec<Accepted>, Refused> {
+    pub async fn take(&self, of: Of, items: Vec<Incoming>) -> Result<Vec<Accepted>, Refused> {
         let (answer, answered) = oneshot::channel();
-        self.0.try_send(Request { tenant, items, answer }).map_err(|_| Refused::Busy)?;
+        self.0.try_send(Request { of, items, answer }).map_err(|_| Refused::Busy)?;
         Ok(answered.await.map_err(|_| Refused::Busy)??)
     }
 
     /// Takes `items` in and waits for room, which holds back whoever sends a long file.
-    pub async fn take_patiently(
-        &self,
-        tenant: TenantId,
-        items: Vec<Incoming>,
-    ) -> Result<Vec<Accepted>, Refused> {
+    pub async fn take_patiently(&self, of: Of, items: Vec<Incoming>) -> Result<Vec<Accepted>, Refused> {
         let (answer, answered) = oneshot::channel();
-        self.0.send(Request { tenant, items, answer }).await.map_err(|_| Refused::Busy)?;
+        self.0.send(Request { of, items, answer }).await.map_err(|_| Refused::Busy)?;
         Ok(answered.await.map_err(|_| Refused::Busy)??)
     }
 }
@@ -92,11 +91,11 @@ impl Gather {
 /// How often writing is tried while the database is busy or away for a moment.
 const TRIES: u32 = 4;
 
-async fn accept(store: &Store, tenant: TenantId, items: &[Incoming]) -> Result<Vec<Accepted>, StoreError> {
+async fn accept(store: &Store, (tenant, reach): Of, items: &[Incoming]) -> Result<Vec<Accepted>, StoreError> {
     let mut tries = 0;
     loop {
         tries += 1;
-        match store.accept(tenant, items).await {
+        match store.accept_within(tenant, reach, items).await {
             Err(error) if error.is_passing() && tries < TRIES => {
                 tokio::time::sleep(Duration::from_millis(25 << tries)).await;
             }
@@ -105,27 +104,27 @@ async fn accept(store: &Store, tenant: TenantId, items: &[Incoming]) -> Result<V
     }
 }
 
-/// Writes requests, those of a tenant in one transaction; where that fails, each alone, so that nobody suffers for a neighbour.
+/// Writes requests, those that are alike in one transaction; where that fails, each alone, so that nobody suffers for a neighbour.
 async fn write(store: &Store, work: &Work, requests: Vec<Request>) {
-    let mut by_tenant: BTreeMap<TenantId, Vec<Request>> = BTreeMap::new();
+    let mut alike: BTreeMap<Of, Vec<Request>> = BTreeMap::new();
     for request in requests {
-        by_tenant.entry(request.tenant).or_default().push(request);
+        alike.entry(request.of).or_default().push(request);
     }
-    for (tenant, requests) in by_tenant {
+    for (of, requests) in alike {
         if let [_] = requests.as_slice() {
-            write_alone(store, tenant, requests).await;
+            write_alone(store, of, requests).await;
         } else {
-            write_together(store, tenant, requests).await;
+            write_together(store, of, requests).await;
         }
-        work.wake(tenant);
+        work.wake(of.0);
     }
 }
 
-async fn write_together(store: &Store, tenant: TenantId, mut requests: Vec<Request>) {
+async fn write_together(store: &Store, of: Of, mut requests: Vec<Request>) {
     let sizes: Vec<usize> = requests.iter().map(|request| request.items.len()).collect();
     let items: Vec<Incoming> =
         requests.iter_mut().flat_map(|request| std::mem::take(&mut request.items)).collect();
-    if let Ok(accepted) = accept(store, tenant, &items).await {
+    if let Ok(accepted) = accept(store, of, &items).await {
         let mut accepted = accepted.into_iter();
         for (request, size) in requests.into_iter().zip(sizes) {
             // Whoever asked may have gone; it is on disk all the same.
@@ -137,11 +136,11 @@ async fn write_together(store: &Store, tenant: TenantId, mut requests: Vec<Reque
     for (request, size) in requests.iter_mut().zip(sizes) {
         request.items = items.by_ref().take(size).collect();
     }
-    write_alone(store, tenant, requests).await;
+    write_alone(store, of, requests).await;
 }
 
-async fn write_alone(store: &Store, tenant: TenantId, requests: Vec<Request>) {
+async fn write_alone(store: &Store, of: Of, requests: Vec<Request>) {
     for request in requests {
-        let _ = request.answer.send(accept(store, tenant, &request.items).await);
+        let _ = request.answer.send(accept(store, of, &request.items).await);
     }
 }

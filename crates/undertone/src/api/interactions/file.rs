@@ -14,7 +14,7 @@ use undertone_store::accept::{Accepted, Incoming};
 
 use super::super::caller::Caller;
 use super::super::problem::{ApiError, FieldError, INTERNAL};
-use super::{SOURCE, alias_taken};
+use super::{SOURCE, alias_taken, not_allowed};
 use crate::app::App;
 use crate::intake::array::ArrayItems;
 use crate::intake::body::Body as Shape;
@@ -187,8 +187,9 @@ impl Taking<'_> {
         }
         let items = std::mem::take(&mut self.items);
         self.settle().await?;
-        let (gather, tenant) = (self.app.gather.clone(), self.caller.tenant_id());
-        let writing = tokio::spawn(async move { gather.take_patiently(tenant, items).await });
+        let gather = self.app.gather.clone();
+        let of = (self.caller.tenant_id(), self.caller.reach());
+        let writing = tokio::spawn(async move { gather.take_patiently(of, items).await });
         self.writing = Some((std::mem::take(&mut self.numbers), writing));
         Ok(())
     }
@@ -228,6 +229,10 @@ impl Taking<'_> {
                 }
                 Accepted::AliasTaken { at, why } => {
                     self.reject(number, vec![alias_taken(*at, why)])?;
+                    continue;
+                }
+                Accepted::NotAllowed { field, why } => {
+                    self.reject(number, vec![not_allowed(field, why)])?;
                     continue;
                 }
             };

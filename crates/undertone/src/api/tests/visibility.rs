@@ -3,6 +3,7 @@
 
 mod canaries;
 mod expected;
+mod handed_in;
 mod letters;
 mod postgres;
 mod standing;

@@ -1,0 +1,127 @@
+//! How far those go who only add: what decides who sees what stays as it was, whoever is faster.
+
+use undertone_store::Reach;
+use undertone_store::accept::{Accepted, Incoming};
+use undertone_store::people::Person;
+use undertone_store::{StoreError, Tenant};
+
+use super::{AgentDetails, Bench, CustomerDetails, act, futures_of, item};
+
+/// A text of a customer of an account and a segment, handled by an agent of a team.
+fn telling(
+    id: &str,
+    customer: &str,
+    (account, segment): (&str, &str),
+    (agent, team): (&str, &str),
+) -> Incoming {
+    let mut item = item(id, customer, "It broke");
+    item.arrival.interaction.account = Some(account.to_owned());
+    item.arrival.interaction.agent = Some(agent.to_owned());
+    item.arrival.customer.segment = Some(segment.to_owned());
+    item.arrival.agent.team = Some(team.to_owned());
+    item
+}
+
+/// Our id of the customer's account and their segment, and our id of the agent's team.
+async fn known(bench: &Bench, tenant: &Tenant, customer: &str, agent: &str) -> [Option<String>; 3] {
+    let customer = bench.store.customer(tenant.id, customer).await.unwrap().unwrap();
+    let agent = bench.store.agent_by_external_id(tenant.id, agent).await.unwrap().unwrap();
+    [customer.account_id, customer.segment, agent.team_id]
+}
+
+pub async fn who_adds_changes_nothing_that_decides_who_sees_what(bench: &Bench) {
+    let tenant = bench.tenant("reach").await;
+    let add = async |items: &[Incoming]| {
+        bench.store.accept_within(tenant.id, Reach::Additions, items).await.unwrap()
+    };
+    let is_new = |accepted: &Accepted| matches!(accepted, Accepted::Created { .. });
+    let beyond = |accepted: &Accepted| match accepted {
+        Accepted::NotAllowed { field, .. } => *field,
+        _ => "",
+    };
+    // Whom nobody knows is told with everything, and told the same again.
+    let first = telling("1", "ana", ("acme", "gold"), ("bo", "north"));
+    assert!(is_new(&add(std::slice::from_ref(&first)).await[0]));
+    assert!(matches!(add(&[first.clone()]).await[0], Accepted::Duplicate { .. }));
+    let before = known(bench, &tenant, "ana", "bo").await;
+    assert!(before.iter().all(Option::is_some), "{before:?}");
+    bench.store.accept(tenant.id, &[item("2", "cy", "It broke")]).await.unwrap();
+
+    let mut revised = Incoming { digest: "other".to_owned(), ..first.clone() };
+    revised.arrival.update = true;
+    let mut same = first.clone();
+    same.arrival.update = true;
+    let mut closing = item("7", "ana", "It broke");
+    closing.arrival.interaction.conversation = Some("talk".to_owned());
+    closing.arrival.conversation.closed = Some(true);
+    let mut named = telling("8", "ana", ("acme", "gold"), ("bo", "north"));
+    named.arrival.customer.name = Some("Ana".to_owned());
+    let taken = add(&[
+        telling("3", "ana", ("other", "gold"), ("bo", "north")),
+        telling("4", "ana", ("acme", "silver"), ("bo", "north")),
+        telling("5", "ana", ("acme", "gold"), ("bo", "south")),
+        telling("6", "cy", ("acme", "gold"), ("bo", "north")),
+        closing,
+        revised.clone(),
+        same,
+        named,
+    ])
+    .await;
+    let told: Vec<&str> = taken.iter().map(beyond).collect();
+    assert_eq!(
+        told,
+        ["account", "customer.segment", "agent.team", "account", "conversation.state", "on_conflict", "", ""]
+    );
+    assert!(matches!(taken[6], Accepted::Duplicate { .. }) && is_new(&taken[7]), "{taken:?}");
+    assert_eq!(known(bench, &tenant, "ana", "bo").await, before);
+    let ana = bench.store.customer(tenant.id, "ana").await.unwrap().unwrap();
+    assert_eq!(ana.name.as_deref(), Some("Ana"), "what decides nothing is filled in");
+
+    let customer = |account: Option<&str>, segment: Option<&str>| {
+        let details = CustomerDetails {
+            name: Some("Someone".to_owned()),
+            segment: segment.map(str::to_owned),
+            ..CustomerDetails::default()
+        };
+        Person::Customer(details, account.map(str::to_owned))
+    };
+    let agent = Person::Agent(AgentDetails { team: Some("south".to_owned()), ..AgentDetails::default() });
+    for (id, person) in [
+        ("ana", &customer(Some("other"), None)),
+        ("ana", &customer(None, Some("silver"))),
+        ("cy", &customer(Some("acme"), None)),
+        ("bo", &agent),
+    ] {
+        let saved = bench.store.save_person_within(&act(&tenant), Reach::Additions, id, person).await;
+        assert!(matches!(&saved, Err(StoreError::NotAllowed(_))), "{id} {person:?}: {saved:?}");
+        let ana = bench.store.customer(tenant.id, "ana").await.unwrap().unwrap();
+        assert_eq!(ana.name.as_deref(), Some("Ana"), "nothing of it is saved");
+    }
+    assert_eq!(known(bench, &tenant, "ana", "bo").await, before);
+    let same = customer(Some("acme"), Some("gold"));
+    bench.store.save_person_within(&act(&tenant), Reach::Additions, "ana", &same).await.unwrap();
+
+    // A source changes all of it.
+    let change = telling("9", "ana", ("other", "silver"), ("bo", "south"));
+    let taken = bench.store.accept(tenant.id, &[revised, change]).await.unwrap();
+    assert!(matches!(taken[0], Accepted::Updated { .. }) && is_new(&taken[1]), "{taken:?}");
+    let after = known(bench, &tenant, "ana", "bo").await;
+    assert!(before.iter().zip(&after).all(|(before, after)| before != after), "{after:?}");
+
+    // Both tell of somebody new at the same moment: what the source says stays.
+    for round in 0..5 {
+        let (customer, agent) = (format!("new-{round}"), format!("agent-{round}"));
+        futures_of(6, async |n| {
+            let (reach, told, team) = match n % 2 {
+                0 => (Reach::Changes, ("theirs", "theirs"), "theirs"),
+                _ => (Reach::Additions, ("mine", "mine"), "mine"),
+            };
+            let one = telling(&format!("race-{round}-{n}"), &customer, told, (&agent, team));
+            bench.store.accept_within(tenant.id, reach, &[one]).await.unwrap();
+        })
+        .await;
+        let [_, segment, _] = known(bench, &tenant, &customer, &agent).await;
+        let agent = bench.store.agent_by_external_id(tenant.id, &agent).await.unwrap().unwrap();
+        assert_eq!((segment.as_deref(), agent.team.as_deref()), (Some("theirs"), Some("theirs")));
+    }
+}
