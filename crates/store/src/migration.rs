@@ -6,7 +6,7 @@ use crate::statement::sql;
 use crate::{Result, Store};
 
 /// Every step: its name, and its statements with the words of [`WORDS`].
-const STEPS: [(&str, &str); 23] = [
+const STEPS: [(&str, &str); 24] = [
     ("0001_initial", include_str!("../migrations/0001_initial.sql")),
     ("0002_lessons", include_str!("../migrations/0002_lessons.sql")),
     ("0003_provider_keys", include_str!("../migrations/0003_provider_keys.sql")),
@@ -29,6 +29,7 @@ const STEPS: [(&str, &str); 23] = [
     ("0020_outside", include_str!("../migrations/0020_outside.sql")),
     ("0021_letter", include_str!("../migrations/0021_letter.sql")),
     ("0022_reasons", include_str!("../migrations/0022_reasons.sql")),
+    ("0023_assigned", include_str!("../migrations/0023_assigned.sql")),
     ("0024_numbers", include_str!("../migrations/0024_numbers.sql")),
 ];
 

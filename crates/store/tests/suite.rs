@@ -356,6 +356,7 @@ async fn migrations_are_taken_once_by_many_at_a_time(bench: &Bench) {
         "0020_outside",
         "0021_letter",
         "0022_reasons",
+        "0023_assigned",
         "0024_numbers",
     ];
     assert_eq!(bench.store.pending_migrations().await.unwrap(), all);

@@ -128,7 +128,7 @@ async fn withdraw(
     let payloads = list::payloads(tx, act.tenant, &ended.iter().collect::<Vec<_>>(), at).await?;
     let events = ended.iter().zip(payloads).map(|(row, mut payload)| {
         payload.score = corrected.score;
-        payload.label = corrected.label.to_owned();
+        corrected.label.clone_into(&mut payload.label);
         payload.made_by = Some(act.actor.to_owned());
         Caused::new(EventKind::AlertWithdrawn, &row.id, json!(payload))
     });
