@@ -58,10 +58,9 @@ pub fn taken(reason: SkipReason, channel: Channel, settings: &Settings, scorer: 
         | SkipReason::NoWords
         | SkipReason::Refused => Taken::OnRequest,
         // Of the last there is no text any more.
-        SkipReason::AgentMessage
-        | SkipReason::OwnMessage
-        | SkipReason::Empty
-        | SkipReason::TextExpired => Taken::Never,
+        SkipReason::AgentMessage | SkipReason::OwnMessage | SkipReason::Empty | SkipReason::TextExpired => {
+            Taken::Never
+        }
     }
 }
 

@@ -25,9 +25,9 @@ use crate::error::CliError;
 use crate::llm::web::{cause, known_here};
 
 pub use letter::{Letter, Told};
+pub use post::{Post, serve};
 #[cfg(test)]
 pub use post::{look, send_claimed};
-pub use post::{Post, serve};
 
 /// Until the server answers a command.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -199,7 +199,10 @@ async fn a_webhook_gets_what_it_asked_for_signed_and_says_no_more_than_it_should
     let again = out.delivery(again["delivery_id"].as_str().unwrap(), is_delivered).await;
     assert_eq!((&again["event_id"], &again["replay"]), (&first["event_id"], &json!(1)));
     let wrong = json!({"from": "2020-01-01T00:00:00Z", "to": "2999-01-01T00:00:00Z", "cursor": "7"});
-    assert_eq!(out.call("POST", "/api/v1/destinations/{id}/replay", id(&made), Some(wrong)).await.status, 422);
+    assert_eq!(
+        out.call("POST", "/api/v1/destinations/{id}/replay", id(&made), Some(wrong)).await.status,
+        422
+    );
     let before = thin.count();
     let range = json!({"from": "2020-01-01T00:00:00Z", "to": "2999-01-01T00:00:00Z", "state": "delivered"});
     let replayed = out.ok("POST", "/api/v1/destinations/{id}/replay", id(&made), Some(range)).await;
