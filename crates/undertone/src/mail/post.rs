@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use chrono_tz::Tz;
@@ -19,6 +19,8 @@ use crate::tell;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// What is claimed is due again after this, whatever happened.
 const LEASE: TimeDelta = TimeDelta::minutes(10);
+/// No letter is begun later than this: a slow server has minutes for it, and it ends before somebody else claims the rest.
+const BEGUN_WITHIN: Duration = Duration::from_mins(5);
 /// Single letters to a person in one go.
 const MOST: usize = 20;
 /// Notices of a person claimed at once: the most there are in one letter.
@@ -104,6 +106,7 @@ pub async fn send_claimed(
     owner: &str,
     claimed: Vec<Mail>,
 ) -> Result<(), StoreError> {
+    let began = Instant::now();
     let finish =
         async |finished: &[FinishedMail]| post.store.finish_mail(tenant, user, owner, finished).await;
     let known = post.store.tenant(tenant).await?;
@@ -150,13 +153,17 @@ pub async fn send_claimed(
                 continue;
             }
         }
-        let end = send(post, &reader, id, &mails).await?;
+        let end = if began.elapsed() < BEGUN_WITHIN {
+            send(post, &reader, id, &mails).await?
+        } else {
+            MailEnd::Untried
+        };
         let finished: Vec<_> = mails.iter().map(|(mail, _)| ended(mail, &end)).collect();
         finish(&finished).await?;
     }
     // Of single ones only so many, and the rest in their turn: others wait too.
     for (place, one) in alone.iter().enumerate() {
-        let end = if place < MOST {
+        let end = if place < MOST && began.elapsed() < BEGUN_WITHIN {
             send(post, &reader, &one.0.id, std::slice::from_ref(one)).await?
         } else {
             MailEnd::Untried
@@ -224,4 +231,17 @@ async fn send(
         }
     }
     Ok(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::PATIENCE;
+
+    #[test]
+    fn a_letter_that_is_begun_in_time_ends_before_somebody_else_claims_it() {
+        // The greeting, EHLO twice around STARTTLS, AUTH with its answers, MAIL, RCPT, DATA, the letter.
+        let longest = BEGUN_WITHIN + PATIENCE * 11;
+        assert!(TimeDelta::from_std(longest).unwrap() < LEASE);
+    }
 }
