@@ -9,7 +9,8 @@ use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{ConnectionTrait, Value};
 use undertone_core::Arrival;
 
-use self::known::{existing, foreseen};
+pub(crate) use self::known::existing;
+use self::known::foreseen;
 use self::link::{Linked, id_of, mentioned};
 use crate::people::TOGETHER;
 use crate::people::aliases::{self, Telling, Told};

@@ -5,9 +5,9 @@
 use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, FromQueryResult};
-use undertone_core::Arrival;
+use undertone_core::{Arrival, Interaction};
 
-use crate::accept::{Accepted, Incoming};
+use crate::accept::{Accepted, Incoming, existing};
 use crate::people::Person;
 use crate::statement::{pieces, sql};
 use crate::{Result, Store, StoreError, TenantId};
@@ -226,28 +226,20 @@ async fn revised(
     tenant: TenantId,
     items: &[Incoming],
 ) -> Result<Vec<Option<Beyond>>> {
-    #[derive(FromQueryResult)]
-    struct Row {
-        source: String,
-        external_id: String,
-        digest: String,
-    }
-    let asked: Vec<&Incoming> =
-        items.iter().filter(|i| i.arrival.update && !i.arrival.interaction.external_id.is_empty()).collect();
+    let asked: Vec<&Interaction> = items
+        .iter()
+        .filter(|item| item.arrival.update)
+        .map(|item| &item.arrival.interaction)
+        .filter(|interaction| !interaction.external_id.is_empty())
+        .collect();
     let mut known = HashMap::new();
     for piece in pieces(&asked) {
-        let rows = sql("SELECT source, external_id, digest FROM interaction WHERE tenant_id = ? AND source IN ? AND external_id IN ?")
-            .bind(tenant.0)
-            .list(piece.iter().map(|item| item.arrival.interaction.source.as_str()))
-            .list(piece.iter().map(|item| item.arrival.interaction.external_id.as_str()))
-            .all::<Row>(on)
-            .await?;
-        known.extend(rows.into_iter().map(|row| ((row.source, row.external_id), row.digest)));
+        known.extend(existing(on, tenant, piece.iter().copied()).await?);
     }
     let of = |item: &Incoming| {
         let interaction = &item.arrival.interaction;
-        let digest = known.get(&(interaction.source.clone(), interaction.external_id.clone()))?;
-        (item.arrival.update && *digest != item.digest).then_some(REVISED)
+        let known = known.get(&(interaction.source.clone(), interaction.external_id.clone()))?;
+        (item.arrival.update && known.digest != item.digest).then_some(REVISED)
     };
     Ok(items.iter().map(of).collect())
 }

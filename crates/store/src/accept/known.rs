@@ -11,15 +11,15 @@ use crate::{Result, TenantId};
 
 /// One that was taken in.
 #[derive(FromQueryResult)]
-pub(super) struct Existing {
+pub(crate) struct Existing {
     source: String,
     external_id: String,
     pub(super) id: String,
-    pub(super) digest: String,
+    pub(crate) digest: String,
 }
 
 /// Those of `interactions` that were taken in before, by source and external id. They are as many as go into one statement.
-pub(super) async fn existing<'a>(
+pub(crate) async fn existing<'a>(
     on: &impl ConnectionTrait,
     tenant: TenantId,
     interactions: impl Iterator<Item = &'a Interaction> + Clone,
