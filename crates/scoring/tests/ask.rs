@@ -6,7 +6,7 @@
 mod provider;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -21,8 +21,8 @@ use undertone_core::verdict::ScorerKind;
 use undertone_core::{Label, SkipReason, Verdict};
 use undertone_llm_server::{Failure, Fault, Item, ItemSeen, Limits, Problem, Script, Server};
 use undertone_scoring::llm::ask::{
-    Api, Call, Ending, Endpoint, Hold, LlmScorer, Manner, Outside, Planned, Purse, Refused, Response,
-    Unlimited, Unreachable,
+    Access, Api, Call, Ending, Endpoint, Hold, Line, LlmScorer, Manner, Outside, Planned, Purse, Refused,
+    Response, Unlimited, Unreachable,
 };
 use undertone_scoring::llm::claude::CacheTime;
 use undertone_scoring::redact::Known;
@@ -360,6 +360,67 @@ fn only_the_provider_itself_says_that_nothing_was_charged() {
             bench.requests().len()
         );
     }
+}
+
+/// A purse whose money is all held by requests under way, while it says so.
+struct Short(AtomicBool);
+
+struct ShortLine<'p>(&'p Short);
+
+impl Purse for Short {
+    fn reserve<'a>(&'a self, _: Planned<'a>) -> BoxFuture<'a, Result<Hold, Refused>> {
+        panic!("whoever has a place among the requests under way waits for money in its hand")
+    }
+
+    fn line(&self, _: ScorerKind) -> BoxFuture<'_, Box<dyn Line + '_>> {
+        let place: Box<dyn Line + '_> = Box::new(ShortLine(self));
+        ready(place).boxed()
+    }
+
+    fn settle<'a>(&'a self, _: Hold, _: Planned<'a>, _: Ending) -> BoxFuture<'a, u64> {
+        ready(0).boxed()
+    }
+}
+
+impl Line for ShortLine<'_> {
+    fn ask<'a>(&'a mut self, _: Planned<'a>) -> BoxFuture<'a, Option<Result<Hold, Refused>>> {
+        let short = self.0.0.load(Ordering::SeqCst);
+        ready((!short).then(|| Ok(Hold(String::new())))).boxed()
+    }
+
+    fn wait(&mut self) -> BoxFuture<'_, ()> {
+        futures::future::pending().boxed()
+    }
+}
+
+#[test]
+fn who_waits_for_money_keeps_nobody_from_the_provider() {
+    let bench = Bench::claude();
+    // One request at a time, for both who ask with this key.
+    let access = Access::new(1);
+    let scorer = |purse: Arc<dyn Purse>| {
+        let scorer = LlmScorer::new(claude(&bench.server), Manner::default(), bench.world.clone(), purse);
+        scorer.sharing(access.clone())
+    };
+    let short = Arc::new(Short(AtomicBool::new(true)));
+    let (poor, rich) = (scorer(short.clone()), scorer(Arc::new(Unlimited)));
+    let ask = |scorer: &LlmScorer| {
+        scorer.score(Batch::new(vec![Utterance::message("late")])).now_or_never().map(|told| labels(&told))
+    };
+    // After five failures the provider is left alone; who may find out whether it is back must not be one without money.
+    bench.server.set(Fault::next(5, Failure::Error(Problem::internal())));
+    while bench.requests().len() < 5 {
+        ask(&rich);
+    }
+    assert_eq!(ask(&rich), Some(vec![None]), "it is left alone");
+    bench.world.millis.fetch_add(60_000, Ordering::SeqCst);
+    for _ in 0..3 {
+        let mut waiting = poor.score(Batch::new(vec![Utterance::message("late")]));
+        assert!((&mut waiting).now_or_never().is_none(), "it waits for money");
+        assert_eq!(ask(&rich), Some(vec![LATE]), "and nobody waits for it");
+    }
+    short.0.store(false, Ordering::SeqCst);
+    assert_eq!(ask(&poor), Some(vec![LATE]));
 }
 
 #[test]

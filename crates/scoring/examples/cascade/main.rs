@@ -92,8 +92,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let alone = format!("cascade at {default}, texts that come one at a time");
     runs.push((alone, Run::cascade(&known, gold, default)?, 1));
+    let mut written = 0.0;
     for (name, run, at_once) in runs {
         let told = run.score(&samples, at_once);
+        written = told.billed_input_each() - told.kept_input_each();
         println!(
             "| {name} | {} | {:.1} % | {} | {:.1} | {:.1} | {} |",
             told.verdicts.iter().flatten().count(),
@@ -104,6 +106,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             told.usage.total().div_ceil(told.asked.max(1)),
         );
     }
+    println!(
+        "\n{written:.0f} of the input tokens a verdict are the rubric and the schema of the answer being written to the provider's cache for an \
+         hour, at twice the price of input, once for these few verdicts. A service that asks at least once an hour pays that once and reads \
+         them for a tenth from then on, as in the column beside it."
+    );
     Ok(())
 }
 

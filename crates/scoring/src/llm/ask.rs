@@ -12,7 +12,7 @@ mod request;
 
 pub use access::Access;
 pub use breaker::Rest;
-pub use purse::{Ending, Hold, Planned, Purse, Refused, Unlimited};
+pub use purse::{Ending, Hold, Line, Planned, Purse, Refused, Unlimited};
 
 use std::sync::Arc;
 use std::time::Duration;

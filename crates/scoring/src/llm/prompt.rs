@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use undertone_core::{Category, Channel, Direction, Kind, Phrase};
 
 use super::visible::visible;
+use crate::redact::{Known, Redactor};
 use crate::{Knowledge, Utterance};
 
 macro_rules! frozen {
@@ -72,18 +73,21 @@ impl<'q> Question<'q> {
     }
 }
 
-/// What the tenant added, as a second part after [`FROZEN`]; `None` where that is nothing.
+/// What the tenant added, as a second part after [`FROZEN`]; `None` where that is nothing. Somebody may have copied it from what customers wrote, so
+/// it is redacted as texts are; whose names stand there nobody knows.
 #[must_use]
 pub fn tenant(question: &Question<'_>) -> Option<String> {
     let mut parts = Vec::new();
+    let mut redactor = Redactor::new(&Known::default());
+    let mut told = |words: &str| redactor.redact(&one_line(words)).text;
     if !question.categories.is_empty() {
         let mut lines =
             vec!["# Categories of this company\n\nThey replace the list above; `other` stays for what fits none.\n".to_owned()];
         for category in question.categories {
             let examples: Vec<String> =
-                category.examples.iter().take(MOST_EXAMPLES).map(|e| format!("“{}”", one_line(e))).collect();
+                category.examples.iter().take(MOST_EXAMPLES).map(|e| format!("“{}”", told(e))).collect();
             let such = if examples.is_empty() { "" } else { ", such as " };
-            let (id, name) = (category.id.as_str(), one_line(&category.name));
+            let (id, name) = (category.id.as_str(), told(&category.name));
             lines.push(format!("- {id}: {name}{such}{}", examples.join(", ")));
         }
         parts.push(lines.join("\n"));
@@ -101,7 +105,7 @@ pub fn tenant(question: &Question<'_>) -> Option<String> {
             }
             means.extend(phrase.urgency.map(|urgency| format!("urgency {}", urgency.as_str())));
             means.extend(phrase.category.as_ref().map(|category| format!("category {}", category.as_str())));
-            lines.push(format!("- “{}”: {}", one_line(&phrase.phrase), means.join(", ")));
+            lines.push(format!("- “{}”: {}", told(&phrase.phrase), means.join(", ")));
         }
         parts.push(lines.join("\n"));
     }

@@ -1,19 +1,22 @@
 //! The purse of a tenant: its budget in the database, asked before each request to an LLM and told after it.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::futures::Notified;
+use tokio::sync::{Mutex, MutexGuard, Notify};
 use tokio::time::Instant;
 use undertone_core::Usage;
 use undertone_core::gate::DeferReason;
 use undertone_core::usage::Feature;
 use undertone_core::usage::price::{Made, Price, Prices};
 use undertone_core::usage::sums::Saved;
-use undertone_scoring::llm::ask::{Ending, Hold, Planned, Purse, Refused};
+use undertone_core::verdict::ScorerKind;
+use undertone_scoring::llm::ask::{Ending, Hold, Line, Planned, Purse, Refused};
 use undertone_store::budget::{Bill, Caps, Frees, Refusal, Reservation, ReserveRequest, Reserved};
 use undertone_store::{Store, StoreError, TenantId};
 
@@ -32,8 +35,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// A tenant's purse. Its clones are the same purse.
 ///
-/// Requests ask for money one after the other, in the order they came: the database lets them do nothing else, and so nobody who waits for
-/// others to be settled is overtaken.
+/// Requests to a provider ask for money one after the other, in the order they came: the database lets them do nothing else, and so nobody who waits
+/// for others to be settled is overtaken.
 #[derive(Clone)]
 pub struct TenantPurse(Arc<Inner>);
 
@@ -43,7 +46,9 @@ struct Inner {
     prices: Arc<Prices>,
     owner: Arc<str>,
     patience: Duration,
-    line: Mutex<()>,
+    /// A line for each provider, since whoever is first in one may wait for the provider too.
+    of_claude: Mutex<()>,
+    of_openai: Mutex<()>,
     settled: Notify,
 }
 
@@ -60,14 +65,42 @@ impl TenantPurse {
         owner: Arc<str>,
         patience: Duration,
     ) -> Self {
-        let (line, settled) = (Mutex::default(), Notify::new());
-        Self(Arc::new(Inner { store: store.clone(), tenant, prices, owner, patience, line, settled }))
+        Self(Arc::new(Inner {
+            store: store.clone(),
+            tenant,
+            prices,
+            owner,
+            patience,
+            of_claude: Mutex::default(),
+            of_openai: Mutex::default(),
+            settled: Notify::new(),
+        }))
     }
 }
 
 impl Purse for TenantPurse {
     fn reserve<'a>(&'a self, planned: Planned<'a>) -> BoxFuture<'a, Result<Hold, Refused>> {
-        self.0.reserve(planned).boxed()
+        async move {
+            let mut line = self.line(planned.scorer).await;
+            loop {
+                if let Some(decided) = line.ask(planned).await {
+                    return decided;
+                }
+                line.wait().await;
+            }
+        }
+        .boxed()
+    }
+
+    fn line(&self, scorer: ScorerKind) -> BoxFuture<'_, Box<dyn Line + '_>> {
+        async move {
+            let (inner, begun) = (&*self.0, Instant::now());
+            let line = if scorer == ScorerKind::Openai { &inner.of_openai } else { &inner.of_claude };
+            let _line = line.lock().await;
+            let place: Box<dyn Line + '_> = Box::new(First { inner, begun, failed: 0, waits: None, _line });
+            place
+        }
+        .boxed()
     }
 
     fn settle<'a>(&'a self, hold: Hold, planned: Planned<'a>, ending: Ending) -> BoxFuture<'a, u64> {
@@ -92,43 +125,77 @@ impl Purse for TenantPurse {
     }
 }
 
-impl Inner {
-    async fn reserve(&self, planned: Planned<'_>) -> Result<Hold, Refused> {
-        let begun = Instant::now();
-        let _turn = self.line.lock().await;
-        let mut failed = 0;
-        loop {
+/// Who is first in line.
+struct First<'p> {
+    inner: &'p Inner,
+    /// When it came into the line.
+    begun: Instant,
+    /// Times in a row that the database could not be asked.
+    failed: u32,
+    waits: Option<Waits<'p>>,
+    _line: MutexGuard<'p, ()>,
+}
+
+/// What is waited for before the next look.
+enum Waits<'p> {
+    /// Somebody settles. It notices who does so from when it is made.
+    Settled(Pin<Box<Notified<'p>>>),
+    /// The database is well again.
+    Pause(Duration),
+}
+
+impl Line for First<'_> {
+    fn ask<'a>(&'a mut self, planned: Planned<'a>) -> BoxFuture<'a, Option<Result<Hold, Refused>>> {
+        async move {
+            let inner = self.inner;
             // Before the look, so that nothing is missed that is settled in between.
-            let settled = self.settled.notified();
-            let day = self.store.now().date_naive();
-            match self.ask(planned, day).await {
-                Ok(Reserved::Granted(Reservation { id, .. })) => return Ok(Hold(format!("{day} {id}"))),
+            let settled = inner.settled.notified();
+            let day = inner.store.now().date_naive();
+            match inner.ask(planned, day).await {
+                Ok(Reserved::Granted(Reservation { id, .. })) => Some(Ok(Hold(format!("{day} {id}")))),
                 Ok(Reserved::Refused(refusal)) => {
                     let waits = refusal.frees == Frees::WhenCallsSettle;
-                    if !waits || begun.elapsed() >= self.patience {
-                        return Err(refused(&refusal, planned.texts, self.store.now()));
+                    if !waits || self.begun.elapsed() >= inner.patience {
+                        return Some(Err(refused(&refusal, planned.texts, inner.store.now())));
                     }
-                    // Whichever comes first.
-                    let _ = tokio::time::timeout(LOOK_EVERY, settled).await;
+                    self.failed = 0;
+                    self.waits = Some(Waits::Settled(Box::pin(settled)));
+                    None
                 }
-                Err(error) if may_pass(&error) && failed < TRIES => {
-                    tokio::time::sleep(FIRST_PAUSE * (1 << failed)).await;
-                    failed += 1;
+                Err(error) if may_pass(&error) && self.failed < TRIES => {
+                    self.waits = Some(Waits::Pause(FIRST_PAUSE * (1 << self.failed)));
+                    self.failed += 1;
+                    None
                 }
                 Err(error) => {
-                    let tenant = self.tenant.0;
+                    let tenant = inner.tenant.0;
                     tracing::error!(%error, tenant, "the budget of tenant {tenant} can not be asked: {error}");
-                    return Err(Refused {
+                    Some(Err(Refused {
                         reason: DeferReason::LlmUnavailable,
                         detail: "the budget can not be asked; the cause is in the log".to_owned(),
                         until: None,
                         smaller_may_fit: false,
-                    });
+                    }))
                 }
             }
         }
+        .boxed()
     }
 
+    fn wait(&mut self) -> BoxFuture<'_, ()> {
+        async {
+            match self.waits.take() {
+                // Whichever comes first.
+                Some(Waits::Settled(settled)) => drop(tokio::time::timeout(LOOK_EVERY, settled).await),
+                Some(Waits::Pause(pause)) => tokio::time::sleep(pause).await,
+                None => {}
+            }
+        }
+        .boxed()
+    }
+}
+
+impl Inner {
     /// Caps are those of this moment: one that was raised a moment ago holds.
     async fn ask(&self, planned: Planned<'_>, day: NaiveDate) -> Result<Reserved, StoreError> {
         let gone = || StoreError::Invalid("the tenant is gone".to_owned());

@@ -28,7 +28,7 @@ impl Access {
     /// # Errors
     /// Why not, and for how long.
     pub fn may_ask(&self, model: &str, now: DateTime<Utc>) -> Result<(), Rest> {
-        self.breaker.may_ask(model, now)
+        self.breaker.may_ask(model, now).map(drop)
     }
 
     /// Something that was sent in another way than by [`super::LlmScorer`] was refused with `failure`: nobody asks again while that stands.

@@ -51,12 +51,15 @@ struct Refused {
 }
 
 impl Breaker {
-    /// Whether to ask `model`, or why not. Once a rest is over, one may ask and the others wait for what becomes of it.
-    pub(super) fn may_ask(&self, model: &str, now: DateTime<Utc>) -> Result<(), Rest> {
+    /// Whether to ask `model`, or why not. Once a rest is over, one may ask and the others wait for what becomes of it: answers whether this is
+    /// that one.
+    pub(super) fn may_ask(&self, model: &str, now: DateTime<Utc>) -> Result<bool, Rest> {
         let mut state = self.lock();
+        let mut finds_out = false;
         for about in [None, Some(model.to_owned())] {
             if let Some(refused) = state.refused.get_mut(&about) {
                 refused.may_ask(now)?;
+                finds_out = true;
             }
         }
         match state.rests_until {
@@ -71,10 +74,21 @@ impl Breaker {
             Some(_) => {
                 // Should nobody ever tell what became of it, the next one asks after another rest.
                 state.rests_until = Some(now + rest(state.failures));
-                Ok(())
+                Ok(true)
             }
-            None => Ok(()),
+            None => Ok(finds_out),
         }
+    }
+
+    /// Whoever was to find out did not ask after all: the next one may.
+    pub(super) fn not_asked(&self, model: &str, now: DateTime<Utc>) {
+        let mut state = self.lock();
+        for about in [None, Some(model.to_owned())] {
+            if let Some(refused) = state.refused.get_mut(&about) {
+                refused.probed_until = None;
+            }
+        }
+        state.rests_until = state.rests_until.map(|until| until.min(now));
     }
 
     /// The provider took a request about `model`.
@@ -196,6 +210,24 @@ mod tests {
         breaker.heard();
         assert_eq!(wait(&breaker, "m", 171), None);
         assert_eq!(wait(&breaker, "m", 171), None);
+    }
+
+    #[test]
+    fn who_was_to_find_out_and_did_not_ask_leaves_it_to_the_next() {
+        let breaker = Breaker::default();
+        (0..5).for_each(|_| breaker.failed(at(0)));
+        assert_eq!(breaker.may_ask("m", at(15)), Ok(true));
+        breaker.not_asked("m", at(16));
+        assert_eq!(breaker.may_ask("m", at(16)), Ok(true));
+        assert_eq!(wait(&breaker, "m", 17), Some(14), "that one asks");
+
+        let breaker = Breaker::default();
+        assert_eq!(breaker.may_ask("m", at(0)), Ok(false), "there is nothing to find out");
+        breaker.refused("m", &failure(FailureKind::Credentials, 401), at(0));
+        assert_eq!(breaker.may_ask("m", at(300)), Ok(true));
+        breaker.not_asked("m", at(301));
+        assert_eq!(breaker.may_ask("m", at(301)), Ok(true));
+        assert_eq!(wait(&breaker, "m", 302), Some(10));
     }
 
     #[test]

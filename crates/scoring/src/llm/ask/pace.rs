@@ -1,6 +1,7 @@
 //! How many requests are under way at once. The first goes alone: a provider can read a prompt from its cache only once an answer to it has
 //! begun, and refuses whoever comes with many at once. Then one more for each answer, until the provider complains; from there on half as
-//! many at each complaint and one more after a round that went well. None while it says that its window is full.
+//! many after a complaint and one more after a round that went well. A provider that has enough says so to all that are under way, which is one
+//! complaint. None while it says that its window is full.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +24,8 @@ struct State {
     limit: f64,
     /// The provider has not complained yet.
     starting: bool,
+    /// How often it has.
+    complaints: u64,
     under_way: usize,
     waiting: VecDeque<oneshot::Sender<Turn>>,
     /// The provider's window is full until then.
@@ -32,13 +35,18 @@ struct State {
 /// A place among the requests under way; dropped when the answer is there. Whoever waits is handed one, so that it comes back even if they
 /// gave up in the meantime.
 #[derive(Debug)]
-pub(super) struct Turn(Pace);
+pub(super) struct Turn {
+    pace: Pace,
+    /// The complaints there had been when it was handed out.
+    complaints: u64,
+}
 
 impl Pace {
     /// At most `most` at once.
     pub(super) fn new(most: usize) -> Self {
         let waiting = VecDeque::new();
-        let state = State { limit: 1.0, starting: true, under_way: 0, waiting, full_until: None };
+        let state =
+            State { limit: 1.0, starting: true, complaints: 0, under_way: 0, waiting, full_until: None };
         Self { most: most as f64, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -47,8 +55,7 @@ impl Pace {
         let handed = {
             let mut state = self.lock();
             if state.has_place() && state.waiting.is_empty() {
-                state.under_way += 1;
-                return Some(Turn(self.clone()));
+                return Some(state.place(self));
             }
             let (hand, handed) = oneshot::channel();
             state.waiting.push_back(hand);
@@ -66,9 +73,13 @@ impl Pace {
         self.hand_out();
     }
 
-    /// The provider complained.
-    pub(super) fn slower(&self) {
+    /// The provider complained of the request that had `turn`. Of one that left before the last complaint nothing new follows.
+    pub(super) fn slower(&self, turn: Option<&Turn>) {
         let mut state = self.lock();
+        if turn.is_some_and(|turn| turn.complaints < state.complaints) {
+            return;
+        }
+        state.complaints += 1;
         state.starting = false;
         state.limit = (state.limit / 2.0).max(1.0);
     }
@@ -96,10 +107,10 @@ impl Pace {
                 return;
             }
             let Some(hand) = state.waiting.pop_front() else { return };
-            state.under_way += 1;
+            let turn = state.place(self);
             // A turn that nobody takes comes back by itself, which needs the lock.
             drop(state);
-            drop(hand.send(Turn(self.clone())));
+            drop(hand.send(turn));
         }
     }
 
@@ -112,14 +123,19 @@ impl State {
     fn has_place(&self) -> bool {
         (self.under_way as f64) < self.limit.floor()
     }
+
+    fn place(&mut self, pace: &Pace) -> Turn {
+        self.under_way += 1;
+        Turn { pace: pace.clone(), complaints: self.complaints }
+    }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
+        let mut state = self.pace.lock();
         state.under_way = state.under_way.saturating_sub(1);
         drop(state);
-        self.0.hand_out();
+        self.pace.hand_out();
     }
 }
 
@@ -173,15 +189,20 @@ mod tests {
     #[test]
     fn complaints_halve_and_answers_add() {
         let pace = running(8);
-        pace.slower();
-        pace.slower();
         let turns: Vec<_> = std::iter::from_fn(|| now(&pace)).collect();
-        assert_eq!(turns.len(), 2);
+        assert_eq!(turns.len(), 8);
+        turns.iter().for_each(|turn| pace.slower(Some(turn)));
+        drop(turns);
+        let mut turns: Vec<_> = std::iter::from_fn(|| now(&pace)).collect();
+        assert_eq!(turns.len(), 4, "all of them were told at the same time");
+        pace.slower(turns.last());
+        turns.truncate(2);
+        assert!(now(&pace).is_none(), "one that left afterwards tells something new");
         for _ in 0..3 {
             pace.faster();
         }
         assert!(now(&pace).is_some(), "a third after a round that went well");
-        (0..10).for_each(|_| pace.slower());
+        (0..10).for_each(|_| pace.slower(None));
         drop(turns);
         let turns: Vec<_> = std::iter::from_fn(|| now(&pace)).collect();
         assert_eq!(turns.len(), 1, "never none");

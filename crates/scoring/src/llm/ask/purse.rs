@@ -57,8 +57,38 @@ pub trait Purse: Send + Sync {
     /// Sets aside the most the request can take, or says why it may not be made. May wait a while for others to finish.
     fn reserve<'a>(&'a self, planned: Planned<'a>) -> BoxFuture<'a, Result<Hold, Refused>>;
 
+    /// Waits for a place in the line of those who want money of this purse to ask `scorer` with: for whoever has something in hand that others need,
+    /// and must not keep it while money is waited for. A purse that serves one asker needs no line.
+    fn line(&self, scorer: ScorerKind) -> BoxFuture<'_, Box<dyn Line + '_>> {
+        let _ = scorer;
+        let place: Box<dyn Line + '_> = Box::new(NoLine(self));
+        ready(place).boxed()
+    }
+
     /// The request ended. Answers what it cost, in millionths of a US dollar, 0 where nobody knows.
     fn settle<'a>(&'a self, hold: Hold, planned: Planned<'a>, ending: Ending) -> BoxFuture<'a, u64>;
+}
+
+/// A place in a purse's line. Whoever has it asks next, and nobody else does until it is dropped.
+pub trait Line: Send {
+    /// As [`Purse::reserve`], but at once: `None` where what requests under way hold is all that is missing.
+    fn ask<'a>(&'a mut self, planned: Planned<'a>) -> BoxFuture<'a, Option<Result<Hold, Refused>>>;
+
+    /// After `None`: ends when asking again may be worth it.
+    fn wait(&mut self) -> BoxFuture<'_, ()>;
+}
+
+/// The place where there is no line.
+struct NoLine<'p, P: ?Sized>(&'p P);
+
+impl<P: Purse + ?Sized> Line for NoLine<'_, P> {
+    fn ask<'a>(&'a mut self, planned: Planned<'a>) -> BoxFuture<'a, Option<Result<Hold, Refused>>> {
+        self.0.reserve(planned).map(Some).boxed()
+    }
+
+    fn wait(&mut self) -> BoxFuture<'_, ()> {
+        ready(()).boxed()
+    }
 }
 
 /// Grants everything and counts nothing.

@@ -9,7 +9,8 @@ use undertone_core::usage::price::Caching;
 use undertone_core::verdict::ScorerKind;
 use undertone_core::{SkipReason, Usage};
 
-use super::purse::{Ending, Planned, Refused};
+use super::pace::Turn;
+use super::purse::{Ending, Hold, Planned, Refused};
 use super::{Api, Asked, Call, Endpoint, LlmScorer, Method, Response, Rest, Unreachable};
 use crate::llm::prompt::{Item, Question};
 use crate::llm::{
@@ -94,6 +95,13 @@ impl Came {
     }
 }
 
+/// A request's place among those under way.
+struct MayGo {
+    /// It is the one that finds out how the provider does now.
+    finds_out: bool,
+    turn: Option<Turn>,
+}
+
 /// What one try came to.
 enum Tried {
     Answered(Answered),
@@ -135,11 +143,10 @@ impl LlmScorer {
         }
     }
 
-    /// One try: its turn, its money, the exchange, and what that means.
+    /// One try: its turn and its money, the exchange, and what that means.
     async fn try_once(&self, question: &Question<'_>, model: &str, doubled: bool) -> Result<Tried, Lost> {
-        let turn = self.turn(model).await?;
         let (call, planned) = self.endpoint.call(self.kind(), question, model, doubled);
-        let hold = self.purse.reserve(planned).await?;
+        let (turn, hold) = self.turn_and_money(model, planned).await?;
         let sent = self.outside.send(call).await;
         let now = self.outside.now();
         let came = match sent {
@@ -150,7 +157,7 @@ impl LlmScorer {
             Err(unreachable) => Came::Nothing(unreachable),
         };
         // Before the turn is handed on: whoever gets it must not ask for what was just refused.
-        self.learn_from(&came, model, now);
+        self.learn_from(&came, model, &turn, now);
         drop(turn);
         let cost = self.purse.settle(hold, planned, came.ending()).await;
         Ok(match came {
@@ -166,8 +173,29 @@ impl LlmScorer {
         })
     }
 
+    /// Waits for both: a place among the requests under way, which others ask for too, and the money. While the one is waited for, the other is
+    /// not held: who has to wait for money gives its place back, and money is only set aside by who has a place.
+    async fn turn_and_money(&self, model: &str, planned: Planned<'_>) -> Result<(MayGo, Hold), Lost> {
+        let mut line = self.purse.line(planned.scorer).await;
+        loop {
+            let turn = self.turn(model).await?;
+            let decided = line.ask(planned).await;
+            if let Some(Ok(hold)) = decided {
+                return Ok((turn, hold));
+            }
+            if turn.finds_out {
+                self.access.breaker.not_asked(model, self.outside.now());
+            }
+            drop(turn);
+            if let Some(Err(refused)) = decided {
+                return Err(refused.into());
+            }
+            line.wait().await;
+        }
+    }
+
     /// Waits for a place among the requests under way, and for the provider's window if it said that it is full.
-    async fn turn(&self, model: &str) -> Result<Option<super::pace::Turn>, Lost> {
+    async fn turn(&self, model: &str) -> Result<MayGo, Lost> {
         let pace = &self.access.pace;
         for _ in 0..PATIENCE {
             let turn = pace.turn().await;
@@ -178,8 +206,8 @@ impl LlmScorer {
                 self.outside.sleep(wait).await;
                 continue;
             }
-            return match self.access.may_ask(model, now) {
-                Ok(()) => Ok(turn),
+            return match self.access.breaker.may_ask(model, now) {
+                Ok(finds_out) => Ok(MayGo { finds_out, turn }),
                 Err(Rest { wait, why }) => Err(Lost::unavailable(why, now.checked_add_signed(wait))),
             };
         }
@@ -187,7 +215,7 @@ impl LlmScorer {
         Err(Lost::unavailable("the provider's rate limit leaves no room", until))
     }
 
-    fn learn_from(&self, came: &Came, model: &str, now: DateTime<Utc>) {
+    fn learn_from(&self, came: &Came, model: &str, turn: &MayGo, now: DateTime<Utc>) {
         let (pace, breaker) = (&self.access.pace, &self.access.breaker);
         let failure = match came {
             Came::Reply(_) => {
@@ -199,7 +227,7 @@ impl LlmScorer {
         };
         match failure.kind {
             FailureKind::RateLimited | FailureKind::Overloaded => {
-                pace.slower();
+                pace.slower(turn.turn.as_ref());
                 breaker.heard();
             }
             FailureKind::Server | FailureKind::TimedOut | FailureKind::Unexpected => breaker.failed(now),

@@ -157,6 +157,23 @@ fn a_tenants_own_words_come_after_the_rubric() {
     assert!(tenant(&only).unwrap().starts_with("# Phrases"));
 }
 
+#[test]
+fn what_a_tenant_copied_from_customers_is_redacted_too() {
+    let examples = [
+        "Write to ana.perez@example.com",
+        "My card 4111 1111 1111 1111 was charged",
+        "Call +49 30 901820, or ana.perez@example.com",
+    ];
+    let categories = [category("late_bus", "Buses of +49 30 901820", &examples)];
+    let phrases = [phrase("write to ana.perez@example.com", -20)];
+    let told = tenant(&Question { items: &[], categories: &categories, phrases: &phrases }).unwrap();
+    for left in ["ana.perez", "4111", "901820"] {
+        assert!(!told.contains(left), "{left} is in {told}");
+    }
+    assert!(told.contains("“Call [PHONE_1], or [EMAIL_1]”") && told.contains("charged"), "{told}");
+    assert_eq!(told, tenant(&Question { items: &[], categories: &categories, phrases: &phrases }).unwrap());
+}
+
 proptest! {
     #[test]
     fn every_text_stands_whole_between_its_fences(texts in prop::collection::vec("(\\PC|[0-9a-f\n<>/]|item=1){0,40}", 1..5)) {

@@ -200,6 +200,30 @@ async fn what_others_hold_is_waited_for_in_turn_and_not_for_ever() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_must_not_wait_is_told_to_and_keeps_its_place_in_line() {
+    let bench = Bench::open(PATIENCE).await;
+    let planned = planned(HAIKU);
+    bench.set(json!({"daily_token_cap": 15_000})).await;
+    let held = bench.purse.reserve(planned).await.unwrap();
+    let mut line = bench.purse.line(ScorerKind::Claude).await;
+    let begun = std::time::Instant::now();
+    assert_eq!(line.ask(planned).await, None);
+    assert!(begun.elapsed() < LOOK_EVERY, "it was asked at once: {:?}", begun.elapsed());
+    // The next one to the same provider stands behind, whoever is to ask another one does not.
+    let behind = bench.purse.line(ScorerKind::Claude);
+    assert!(tokio::time::timeout(Duration::from_millis(20), behind).await.is_err());
+    assert_eq!(bench.purse.line(ScorerKind::Openai).await.ask(planned).await, None);
+    // What was settled between the look and the waiting is not missed.
+    bench.purse.settle(held, planned, Ending::Free).await;
+    let begun = std::time::Instant::now();
+    line.wait().await;
+    assert!(begun.elapsed() < LOOK_EVERY, "{:?}", begun.elapsed());
+    assert!(matches!(line.ask(planned).await, Some(Ok(_))));
+    drop(line);
+    assert_eq!(bench.purse.line(ScorerKind::Claude).await.ask(planned).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_that_is_gone_pays_nothing() {
     let bench = Bench::open(PATIENCE).await;
     let nobody = TenantPurse::new(&bench.store, TenantId(99), Arc::default(), "test".into());
