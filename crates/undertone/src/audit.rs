@@ -1,5 +1,7 @@
 //! The audit log as it is asked for, told and exported, by the API and on the command line alike.
 
+mod hidden;
+
 use std::collections::{BTreeMap, HashMap};
 use std::io::BufRead;
 
@@ -17,10 +19,10 @@ use crate::output::guard;
 use crate::usage::day;
 use crate::visibility::{Eyes, why};
 
+pub use hidden::hidden;
+
 /// Entries written at a time.
 const PAGE: u16 = 500;
-/// What is noted under the id of an interaction and says what was read out of it.
-const OF_VERDICTS: [&str; 3] = ["sentiment_override", "sentiment_agreed", "review_label"];
 /// The longest word that is looked for, in bytes.
 const MOST_WORD: usize = 256;
 
@@ -101,22 +103,6 @@ fn read_moment(name: &str, text: &str, zone: Tz, end: bool) -> Result<DateTime<U
     let day: NaiveDate = day(name, text)
         .map_err(|told| format!("{told}, or a moment with its zone such as 2026-11-20T08:30:00Z"))?;
     Ok(begins(zone, if end { day.succ_opt().unwrap_or(day) } else { day }))
-}
-
-/// Why these entries are told without what they say, by their ids: it would tell the reader of a verdict that the tenant's policy hides from
-/// them. That something was done, by whom and to what is told all the same.
-pub async fn hidden(
-    store: &Store,
-    eyes: &Eyes,
-    entries: &[Entry],
-) -> Result<HashMap<String, Reason>, StoreError> {
-    let telling = || {
-        entries.iter().filter(|entry| entry.payload.is_some() && OF_VERDICTS.contains(&entry.action.as_str()))
-    };
-    let ids: Vec<&str> = telling().map(|entry| entry.subject.as_str()).collect();
-    let sights = eyes.on_interactions(store, &ids).await?;
-    let why_not = |entry: &Entry| sights.of(&entry.subject).reason.map(|reason| (entry.id.clone(), reason));
-    Ok(telling().filter(|entry| !sights.of(&entry.subject).is_open()).filter_map(why_not).collect())
 }
 
 /// An entry as the API tells it; `reserve`: why it is told without what it says.
@@ -226,7 +212,7 @@ impl Export {
             }
         }
         let hidden = match &self.eyes {
-            Some(eyes) => hidden(&self.store, eyes, &entries).await?,
+            Some(eyes) => hidden(&self.store, eyes, self.tenant, &entries).await?,
             None => HashMap::new(),
         };
         for entry in &entries {

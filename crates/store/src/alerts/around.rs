@@ -1,9 +1,12 @@
 //! The alerts around interactions, which say why one of them raised none.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
+use sea_orm::FromQueryResult;
 
 use super::list::{Alert, COLUMNS, Row};
-use crate::statement::sql;
+use crate::statement::{pieces, sql};
 use crate::{Result, Store, TenantId};
 
 impl Store {
@@ -21,7 +24,30 @@ impl Store {
         rows.into_iter().map(Alert::try_from).collect()
     }
 
-    /// The alerts of these customers that were raised since a moment, the oldest first and at most `most`.
+    /// The interactions that these alerts are about, by the alerts' ids; those that are not there are left out.
+    pub async fn interactions_of_alerts(
+        &self,
+        tenant: TenantId,
+        alerts: &[&str],
+    ) -> Result<HashMap<String, String>> {
+        #[derive(FromQueryResult)]
+        struct Of {
+            id: String,
+            interaction_id: String,
+        }
+        let mut found = HashMap::with_capacity(alerts.len());
+        for piece in pieces(alerts) {
+            let rows = sql("SELECT id, interaction_id FROM alert WHERE tenant_id = ? AND id IN ?")
+                .bind(tenant.0)
+                .list(piece.iter().copied())
+                .all::<Of>(&self.reader)
+                .await?;
+            found.extend(rows.into_iter().map(|of| (of.id, of.interaction_id)));
+        }
+        Ok(found)
+    }
+
+    /// The alerts of these customers that were raised or told since a moment or are held, the oldest first and at most `most`.
     pub async fn alerts_of_customers(
         &self,
         tenant: TenantId,
@@ -36,7 +62,9 @@ impl Store {
             .then("WHERE tenant_id = ? AND customer_id IN ?")
             .bind(tenant.0)
             .list(customers.iter().copied())
-            .then(" AND raised_at >= ? ORDER BY id LIMIT ?")
+            .then(" AND (raised_at >= ? OR told_at >= ? OR state = 'held' OR told_at IS NULL AND ended_at >= ?) ORDER BY id LIMIT ?")
+            .bind(since)
+            .bind(since)
             .bind(since)
             .bind(i64::from(most))
             .all::<Row>(&self.reader)

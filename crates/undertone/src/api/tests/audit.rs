@@ -169,6 +169,63 @@ async fn the_log_shows_no_score_that_the_policy_hides() {
 }
 
 #[tokio::test]
+async fn the_log_tells_of_alerts_and_incidents_to_who_sees_them() {
+    let bench = Bench::open().await;
+    bench.set(json!({"incident_customers": 3})).await;
+    for customer in ["ana", "bo", "cy"] {
+        bench.score(&super::furious(customer)).await;
+    }
+    let incident = bench.get("/api/v1/incidents").await["incidents"][0]["id"].as_str().unwrap().to_owned();
+    let alert = bench.get("/api/v1/alerts?state=open").await["alerts"][0]["id"].as_str().unwrap().to_owned();
+    for path in [
+        format!("/api/v1/alerts/{alert}/acknowledge"),
+        format!("/api/v1/alerts/{alert}/snooze"),
+        format!("/api/v1/alerts/{alert}/resolve"),
+        format!("/api/v1/incidents/{incident}/close"),
+    ] {
+        let body =
+            if path.ends_with("snooze") { json!({"until": "2999-01-01T00:00:00Z"}) } else { json!({}) };
+        let done = bench.call("POST", &path, "ut_mine", Some(&body)).await;
+        assert_eq!(done.status, 200, "{path}: {}", done.text);
+    }
+    let noted = [
+        ("alert_acknowledged", &alert),
+        ("alert_resolved", &alert),
+        ("alert_snoozed", &alert),
+        ("incident_closed", &incident),
+    ];
+    let entries = async || {
+        let mut found = Vec::new();
+        for (action, subject) in noted {
+            let page = documented(&bench, LOG, &format!("?action={action}&subject={subject}"), 200).await;
+            assert_eq!(actions(&page), [action]);
+            found.push(page["items"][0].clone());
+        }
+        found
+    };
+    for entry in entries().await {
+        assert!(entry["payload"].is_object() && entry["payload_hidden"].is_null(), "{entry}");
+    }
+    for policy in ["aggregate_only", "post_conversation"] {
+        bench.set(json!({"visibility": {"policy": policy}})).await;
+        for entry in entries().await {
+            assert!(entry["payload"].is_null() && entry["payload_erased"] == false, "{policy}: {entry}");
+            assert!(entry["payload_hidden"]["reason"].is_string(), "{policy}: {entry}");
+        }
+    }
+    // Of an alert that is gone is not known any more whom it was about.
+    let raw = sea_orm::Database::connect(bench.url()).await.unwrap();
+    sea_orm::ConnectionTrait::execute_unprepared(&raw, "DELETE FROM alert").await.unwrap();
+    assert!(entries().await.iter().all(|entry| entry["payload"].is_null()));
+    let exported = bench.call("GET", "/api/v1/audit/export", "ut_mine", None).await.text;
+    let of_them = exported.lines().filter(|line| noted.iter().any(|(action, _)| line.contains(action)));
+    let lines: Vec<Value> = of_them.map(|line| serde_json::from_str(line).unwrap()).collect();
+    let is_hidden = |line: &Value| line["payload"].is_null() && line["payload_salt"].is_null();
+    let of_acts = lines.iter().filter(|line| noted.iter().any(|(action, _)| line["action"] == *action));
+    assert_eq!(of_acts.filter(|line| is_hidden(line)).count(), 4, "{exported}");
+}
+
+#[tokio::test]
 async fn what_is_noted_is_sealed_by_the_service() {
     let bench = Bench::open().await;
     for _ in 0..600 {
