@@ -31,6 +31,13 @@ pub(crate) fn number(phone: &str) -> String {
     }
 }
 
+/// The same number in all spellings in which it may have been kept, that of [`number`] first: `+` and `00` were told apart once.
+pub(crate) fn spellings(phone: &str) -> Vec<String> {
+    let kept = number(phone);
+    let before = kept.strip_prefix('+').map(|bare| format!("00{bare}"));
+    std::iter::once(kept.clone()).chain(before).collect()
+}
+
 /// Why an alias is refused.
 pub(crate) fn taken(alias: &Alias) -> String {
     let kind = &alias.kind;

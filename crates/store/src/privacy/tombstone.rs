@@ -11,6 +11,7 @@ use sha2::Sha256;
 
 use super::erase::{Erasure, How, Identifiers};
 use crate::audit::hex;
+use crate::people::aliases;
 use crate::statement::{pieces, sql};
 use crate::{Act, Result, Store, StoreError, TenantId};
 
@@ -29,11 +30,11 @@ pub struct Tombstone {
 }
 
 /// What tombstones are keyed with.
-pub(super) struct Key(Vec<u8>);
+pub(crate) struct Key(Vec<u8>);
 
 impl Key {
     /// The tenant's key, made when it is first needed.
-    pub(super) async fn of(tx: &DatabaseTransaction, tenant: TenantId) -> Result<Self> {
+    pub(crate) async fn of(tx: &DatabaseTransaction, tenant: TenantId) -> Result<Self> {
         let mut made = [0_u8; 32];
         getrandom::fill(&mut made)
             .map_err(|e| StoreError::Invalid(format!("the machine gives no random numbers: {e}")))?;
@@ -42,11 +43,18 @@ impl Key {
             .bind(hex(&made))
             .run(tx)
             .await?;
-        let key = sql("SELECT key FROM tombstone_key WHERE tenant_id = ?")
-            .bind(tenant.0)
-            .value::<String>(tx)
-            .await?;
-        Ok(Self(key.unwrap_or_default().into_bytes()))
+        Ok(Self::known(tx, tenant).await?.unwrap_or(Self(Vec::new())))
+    }
+
+    /// The tenant's key; none where nobody was erased yet.
+    pub(crate) async fn known(tx: &DatabaseTransaction, tenant: TenantId) -> Result<Option<Self>> {
+        let key = sql("SELECT key FROM tombstone_key WHERE tenant_id = ?").bind(tenant.0);
+        Ok(key.value::<String>(tx).await?.map(|key| Self(key.into_bytes())))
+    }
+
+    /// The digest of a conversation by the source's id, letter by letter.
+    pub(crate) fn conversation(&self, external: &str) -> String {
+        self.digest("conversation", &hex(external.as_bytes()))
     }
 
     /// The digest of something a customer is known by: of which kind, and what.
@@ -58,15 +66,24 @@ impl Key {
         hex(&mac.finalize().into_bytes())
     }
 
-    /// Those of a customer, sorted.
+    /// Those of a customer, sorted. Numbers are in the spelling in which aliases are kept.
     pub(super) fn digests(&self, of: &Identifiers) -> Vec<String> {
+        self.spelled(of, |phone| vec![aliases::number(phone)])
+    }
+
+    /// The same with those under which a tombstone of before may have them: numbers were spelled as the customer's were then.
+    fn digests_of_before(&self, of: &Identifiers) -> Vec<String> {
+        self.spelled(of, aliases::spellings)
+    }
+
+    fn spelled(&self, of: &Identifiers, spellings: impl Fn(&str) -> Vec<String>) -> Vec<String> {
         let mut digests = vec![self.digest("id", &of.external_id)];
         digests.extend(of.email.as_ref().map(|email| self.digest("email", email)));
-        digests.extend(of.phone.as_ref().map(|phone| self.digest("phone", &digits(phone))));
-        digests.extend(of.aliases.iter().map(|(kind, value)| match kind.as_str() {
-            "phone" => self.digest(kind, &digits(value)),
-            _ => self.digest(kind, value),
-        }));
+        let is_phone = |(kind, _): &&(String, String)| kind == "phone";
+        let phones = of.phone.iter().chain(of.aliases.iter().filter(is_phone).map(|(_, value)| value));
+        digests.extend(phones.flat_map(|phone| spellings(phone)).map(|phone| self.digest("phone", &phone)));
+        let others = of.aliases.iter().filter(|alias| !is_phone(alias));
+        digests.extend(others.map(|(kind, value)| self.digest(kind, value)));
         digests.sort();
         digests.dedup();
         digests
@@ -138,7 +155,7 @@ impl Store {
             let Some((last, ..)) = page.last().cloned() else { break };
             for (id, created_at, identifiers) in page {
                 let meant = by_id.contains_key(id.as_str())
-                    || key.digests(&identifiers).iter().any(|digest| {
+                    || key.digests_of_before(&identifiers).iter().any(|digest| {
                         by_digest.get(digest.as_str()).is_some_and(|erased_at| created_at <= *erased_at)
                     });
                 if meant {
@@ -167,6 +184,13 @@ mod tests {
         };
         let digests = one.digests(&known("Ana@Example.com", "+49 (170) 12-34"));
         assert_eq!(digests, one.digests(&known(" ana@example.com", "+491701234")));
+        assert_eq!(digests, one.digests(&known("ana@example.com", "0049 170/12.34")));
+        // A tombstone of before has the number as it was written then.
+        let before = one.digest("phone", "00491701234");
+        let mut other_way = known("ana@example.com", "+49 170 1234");
+        assert!(!digests.contains(&before) && one.digests_of_before(&other_way).contains(&before));
+        other_way.aliases.push(("phone".to_owned(), other_way.phone.take().unwrap_or_default()));
+        assert_eq!(digests, one.digests(&other_way), "an alias is as good");
         assert_eq!(digests.len(), 3);
         assert!(digests.iter().all(|digest| digest.len() == 64));
         assert!(other.digests(&known("ana@example.com", "+491701234")).iter().all(|d| !digests.contains(d)));

@@ -3,7 +3,6 @@
 use sea_orm::DatabaseTransaction;
 use serde::{Deserialize, Serialize};
 
-use super::super::tombstone;
 use crate::people::aliases;
 use crate::statement::sql;
 use crate::{Result, StoreError, TenantId};
@@ -91,12 +90,7 @@ pub(super) async fn named(
                 .bind(email)
         }
         Whom::Phone(phone) => {
-            let digits = tombstone::digits(phone);
-            let bare = digits.strip_prefix('+').or_else(|| digits.strip_prefix("00"));
-            let spelled = match bare {
-                Some(bare) => vec![format!("+{bare}"), format!("00{bare}")],
-                None => vec![digits],
-            };
+            let spelled = aliases::spellings(phone);
             sql("SELECT id FROM customer WHERE tenant_id = ? AND phone IS NOT NULL AND ")
                 .bind(tenant.0)
                 .then(DIGITS)
