@@ -255,6 +255,20 @@ pub fn figures(choice: &Choice, viewer: &Viewer) -> Figures {
     }
 }
 
+/// Whether there may be anything single whose score `viewer` sees under `choice`. Where not, nothing is looked through for it.
+#[must_use]
+pub fn sees_single(choice: &Choice, viewer: &Viewer) -> bool {
+    let Some(role) = viewer.role else { return false };
+    match choice.policy {
+        Policy::FullTransparency | Policy::PostConversation => true,
+        Policy::SupervisorOverlay => {
+            viewer.leads() || (role == Role::AccountManager && !viewer.accounts.is_empty())
+        }
+        Policy::AggregateOnly => false,
+        Policy::ThresholdRules => choice.thresholds.iter().any(|threshold| threshold.is_for(role)),
+    }
+}
+
 /// What `viewer` sees of `what` under `choice`. The one place that decides it.
 #[must_use]
 pub fn see(choice: &Choice, viewer: &Viewer, what: &LookedAt<'_>) -> Sight {

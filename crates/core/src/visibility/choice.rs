@@ -57,10 +57,14 @@ pub struct Threshold {
 impl Threshold {
     pub(super) fn passes(&self, role: Role, segment: &str, score: Option<f64>) -> bool {
         let Some(score) = score else { return false };
-        (self.roles.is_empty() || self.roles.contains(&role))
+        self.is_for(role)
             && (self.segments.is_empty() || self.segments.contains(segment))
             && (self.at_or_under.is_some_and(|most| score <= f64::from(most))
                 || self.at_or_over.is_some_and(|least| score >= f64::from(least)))
+    }
+
+    pub(super) fn is_for(&self, role: Role) -> bool {
+        self.roles.is_empty() || self.roles.contains(&role)
     }
 
     fn is_sound(&self) -> bool {

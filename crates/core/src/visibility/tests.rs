@@ -41,9 +41,39 @@ fn no_part_says_what_another_hides() {
                 assert_eq!((sight.score, sight.score), (sight.label, sight.evidence), "{told}");
                 assert_eq!(sight.reason.is_none(), sight.is_open(), "{told}");
                 let single = !matches!(look, LookedAt::Group { .. });
+                let may = sees_single(&under(policy), &Viewer::of_role(*role));
+                assert!(may || !(sight.is_open() && single), "{told}");
                 assert!(!(sight.is_open() && single) || sight.shows_text(), "{told}");
             }
         }
+    }
+}
+
+/// Who may see nothing single is whoever [`see`] shows nothing, whatever it is; whoever it may show something is no such.
+#[test]
+fn nothing_is_looked_through_where_nothing_can_be_seen() {
+    let only = |role| {
+        let threshold = json!({"roles": [role], "at_or_under": -50});
+        Choice::from_json(&json!({"policy": "threshold_rules", "thresholds": [threshold]})).unwrap()
+    };
+    let (mut manager, agent) = (Viewer::of_role(Role::AccountManager), Viewer::of_role(Role::Agent));
+    assert!(!sees_single(&under(Policy::SupervisorOverlay), &manager));
+    manager.accounts.insert("acme".to_owned());
+    for (choice, viewer, expected) in [
+        (under(Policy::FullTransparency), &agent, true),
+        (under(Policy::FullTransparency), &Viewer::default(), false),
+        (under(Policy::SupervisorOverlay), &agent, false),
+        (under(Policy::SupervisorOverlay), &manager, true),
+        (under(Policy::SupervisorOverlay), &Viewer::of_role(Role::Reviewer), true),
+        (under(Policy::PostConversation), &agent, true),
+        (under(Policy::AggregateOnly), &Viewer::of_role(Role::Admin), false),
+        (only("agent"), &agent, true),
+        (only("supervisor"), &agent, false),
+    ] {
+        assert_eq!(sees_single(&choice, viewer), expected, "{choice:?} {viewer:?}");
+        let sees = [Standing::Open, Standing::Closed, Standing::Apart]
+            .map(|standing| see(&choice, viewer, &interaction(standing, -80)).is_open());
+        assert_eq!(sees.contains(&true), expected, "{choice:?} {viewer:?}");
     }
 }
 

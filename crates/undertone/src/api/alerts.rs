@@ -58,12 +58,20 @@ pub async fn list(
 }
 
 /// Those of `wanted` that the caller may see, one less at most, and where the next page begins. It is filled with what they may see as far as
-/// [`LOOKED_AT`] reaches: pages with gaps, or a next one with nothing in it, would tell how many alerts there are.
-async fn page(
+/// [`LOOKED_AT`] reaches: pages with gaps, or a next one with nothing in it, would tell how many alerts there are. Whoever sees no score at all
+/// has their own, and nobody else's are looked through for them.
+pub async fn page<'a>(
     app: &App,
-    caller: &Caller,
-    wanted: Wanted<'_>,
+    caller: &'a Caller,
+    mut wanted: Wanted<'a>,
 ) -> Result<(Vec<Alert>, Option<String>), ApiError> {
+    if !Eyes::of(&app.store, caller).await?.see_single() {
+        let Ok(me) = caller.person() else { return Ok((Vec::new(), None)) };
+        if wanted.assigned_to.is_some_and(|whose| whose != me) {
+            return Ok((Vec::new(), None));
+        }
+        wanted.assigned_to = Some(me);
+    }
     let most = usize::from(wanted.most) - 1;
     let (mut seen, mut looked, mut last) = (Vec::new(), 0, None::<String>);
     loop {
@@ -102,7 +110,8 @@ pub async fn shown(app: &App, caller: &Caller, alerts: Vec<Alert>) -> Result<Vec
     Ok(alerts.into_iter().filter_map(one).collect())
 }
 
-async fn one(
+/// One that the caller may see, with what became of it.
+pub async fn one(
     app: &App,
     caller: &Caller,
     id: &str,

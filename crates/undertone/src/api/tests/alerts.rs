@@ -1,5 +1,6 @@
 //! Alerts through the API: what people do with them, and who may.
 
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
 use super::document::assert_documented;
@@ -138,4 +139,34 @@ async fn an_alert_says_as_much_as_a_score_and_is_shown_to_as_many() {
     assert_eq!(mine["alerts"], theirs);
     let done = bench.by(&agent, "POST", &format!("{path}/resolve"), Some(&json!({}))).await;
     assert_eq!((done.status, &done.json()["score"]), (200, &Value::Null), "{}", done.text);
+}
+
+#[tokio::test]
+async fn ones_own_alert_is_found_among_any_number_of_others() {
+    let bench = Bench::open().await;
+    let (lead, agent) = (bench.person("supervisor").await, bench.person("agent").await);
+    bench.score(&furious("ana")).await;
+    let alert = bench.get("/api/v1/alerts").await["alerts"][0]["id"].as_str().unwrap().to_owned();
+    let path = format!("/api/v1/alerts/{alert}/assign");
+    assert_eq!(bench.by(&lead, "POST", &path, Some(&json!({"user": agent.id}))).await.status, 200);
+    // Younger ones, more than are looked through for a page.
+    let others = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1100) \
+        INSERT INTO alert (tenant_id, id, customer_id, interaction_id, score, threshold, label, category, channel, state, raised_at, due_at, \
+        escalated, version) SELECT tenant_id, 'z' || i, customer_id, interaction_id, score, threshold, label, category, channel, state, \
+        raised_at, due_at, 0, 1 FROM alert CROSS JOIN n";
+    let raw = sea_orm::Database::connect(bench.url()).await.unwrap();
+    assert_eq!(raw.execute_unprepared(others).await.unwrap().rows_affected(), 1100);
+    for policy in ["aggregate_only", "supervisor_overlay"] {
+        bench.set(json!({"visibility": {"policy": policy}})).await;
+        let page = bench.by(&agent, "GET", "/api/v1/alerts", None).await.json();
+        assert_eq!((&page["alerts"][0]["id"], &page["alerts"][1]), (&json!(alert), &Value::Null), "{policy}");
+        assert_eq!(page["next_cursor"], Value::Null, "{policy}: no page tells how many there are");
+        let inbox = bench.by(&agent, "GET", "/inbox", None).await;
+        assert_eq!(inbox.text.matches("<article id=\"alert-").count(), 1, "{policy}: {}", inbox.text);
+        let others = bench.by(&agent, "GET", &format!("/api/v1/alerts?assigned_to={}", lead.id), None).await;
+        assert_eq!(others.json(), json!({"alerts": [], "next_cursor": null}), "{policy}");
+    }
+    // A key is nobody to whom an alert could be given.
+    bench.set(json!({"visibility": {"policy": "aggregate_only"}})).await;
+    assert_eq!(bench.get("/api/v1/alerts").await, json!({"alerts": [], "next_cursor": null}));
 }
