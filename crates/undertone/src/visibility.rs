@@ -67,6 +67,11 @@ impl Eyes {
         self.figures() == Figures::Live
     }
 
+    /// There may be something single whose score they see.
+    pub fn see_single(&self) -> bool {
+        undertone_core::visibility::sees_single(&self.choice, &self.viewer)
+    }
+
     /// They see incidents: many customers at once are a group, and one that is told as it happens.
     pub fn sees_incidents(&self) -> bool {
         self.see_everything()
@@ -208,7 +213,10 @@ pub async fn sent(
     let sights = eyes.on_interactions(store, &ids).await?;
     let told = events.iter().map(|(event, payload)| match about(payload) {
         Some(interaction) => of_interaction(sights.of(interaction), event, payload),
-        None => (!event.starts_with("incident.") || eyes.sees_incidents()).then(|| (*payload).clone()),
+        None => {
+            let of_feelings = OF_FEELINGS.iter().any(|of| event.starts_with(of));
+            (!of_feelings || eyes.see_everything()).then(|| (*payload).clone())
+        }
     });
     Ok(told.collect())
 }
