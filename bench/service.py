@@ -142,11 +142,11 @@ def floor(folder):
 
 
 class Service:
-    def __init__(self, url, workers=None):
+    def __init__(self, url, workers=None, program=PROGRAM, environment=None):
         more = [] if workers is None else ["--workers", str(workers)]
         begun = time.monotonic()
-        self.process = subprocess.Popen([PROGRAM, "serve", "--listen", "127.0.0.1:0", "--database-url", url, *more],
-                                        stdout=subprocess.PIPE, text=True, env={**os.environ, "UNDERTONE_LOG": "warn",
+        self.process = subprocess.Popen([program, "serve", "--listen", "127.0.0.1:0", "--database-url", url, *more],
+                                        stdout=subprocess.PIPE, text=True, env={**os.environ, **(environment or {}), "UNDERTONE_LOG": "warn",
                                              # What is measured is the service, not its bounds.
                                              "UNDERTONE_REQUESTS_PER_KEY": "0", "UNDERTONE_REQUESTS_PER_ADDRESS": "0"})
         self.address = self.process.stdout.readline().split()[-1]
@@ -169,14 +169,15 @@ class Service:
             if line.startswith("VmRSS"):
                 return int(line.split()[1]) / 1024
 
-    def call(self, path, key, body=None, kind="application/json"):
-        request = urllib.request.Request(self.address + path, data=body, headers={"Authorization": f"Bearer {key}", "Content-Type": kind})
+    def call(self, path, key, body=None, kind="application/json", method=None):
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": kind}
+        request = urllib.request.Request(self.address + path, data=body, headers=headers, method=method)
         with urllib.request.urlopen(request) as answer:
             return json.load(answer)
 
 
-def command(url, *arguments):
-    return subprocess.run([PROGRAM, *arguments, "--database-url", url], check=True, capture_output=True, text=True).stdout.strip()
+def command(url, *arguments, program=PROGRAM):
+    return subprocess.run([program, *arguments, "--database-url", url], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def lines(first, count):
