@@ -6,7 +6,7 @@ NEEDS := cc:gcc script:bsdutils initdb:postgresql setpriv:util-linux chromium:ch
 # Debian keeps PostgreSQL's programs where no path leads; the tests look there too.
 export PATH := $(PATH)$(addprefix :,$(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin))))
 
-.PHONY: test check soak bench bench-service bench-cascade bench-llm bench-outage bench-deliver train demo needs advisories
+.PHONY: test check soak bench bench-service bench-cascade bench-llm bench-outage bench-deliver bench-inbox train demo needs advisories
 
 ## Every check and every test. Installs what is missing from Debian's packages.
 test: needs check
@@ -59,10 +59,11 @@ bench-service: needs
 bench-llm:
 	python3 bench/llm.py
 
-## How long it takes until all is well again after ten minutes without the LLM: 20,000 interactions that wait, a backfill of 5,000.
+## How long it takes until all is well again after ten minutes without the LLM: 20,000 interactions that wait, a backfill of 5,000. Prints the table
+## "After an outage" of docs/performance.md.
 bench-outage:
 	UNDERTONE_OUTAGE_SECONDS=600 UNDERTONE_OUTAGE_WAITING=20000 UNDERTONE_OUTAGE_BACKFILL=5000 \
-	  $(CARGO) test --release -p undertone --test backfill outage -- --test-threads=1 --nocapture | grep -E 'FIGURES|test result|panicked'
+	  $(CARGO) test --release -p undertone --test backfill outage -- --test-threads=1 --nocapture | sed -n -e 's/^.*FIGURES //p' -e '/test result/p' -e '/panicked/p'
 
 ## How messages to destinations go out beside receivers that hang or fail, and what 100,000 that wait take; figures for docs/performance.md.
 bench-deliver:

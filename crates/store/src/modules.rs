@@ -41,20 +41,24 @@ pub struct Period {
 pub struct Module {
     /// It scores what arrives.
     pub active: bool,
-    /// What it is set to.
+    /// What it is set to. Where no model is chosen for the module, `model` is the tenant's default.
     pub settings: Settings,
     /// The settings that were saved; those left out are at their default.
     pub saved: Value,
+    /// The model that the tenant's LLMs are asked for where a module chose none ([`Store::set_default_model`]).
+    pub default_model: Option<String>,
 }
 
 #[derive(FromQueryResult)]
 struct Row {
     active: bool,
     settings: Value,
+    default_model: Option<String>,
 }
 
 async fn read(on: &impl ConnectionTrait, tenant: TenantId, lock: &'static str) -> Result<Option<Row>> {
-    sql("SELECT active, settings FROM tenant_modules WHERE tenant_id = ? AND module = ?")
+    sql("SELECT active, settings, (SELECT llm_model FROM tenant WHERE id = tenant_modules.tenant_id) AS default_model \
+         FROM tenant_modules WHERE tenant_id = ? AND module = ?")
         .bind(tenant.0)
         .bind(MODULE)
         .then(lock)
@@ -99,14 +103,22 @@ impl Module {
         }
         Value::Object(saved)
     }
+
+    /// The settings as they were chosen for the module: `model` is none where the tenant's default holds.
+    #[must_use]
+    pub fn chosen(&self) -> Settings {
+        let model = self.settings.model.clone().filter(|_| self.saved["model"].is_string());
+        Settings { model, ..self.settings.clone() }
+    }
 }
 
 impl From<Option<Row>> for Module {
     fn from(row: Option<Row>) -> Self {
-        let (active, settings) = row.map_or((false, Value::Null), |row| (row.active, row.settings));
+        let (active, settings, default_model) =
+            row.map_or((false, Value::Null, None), |row| (row.active, row.settings, row.default_model));
         let saved = settings.get(MODULE).cloned().unwrap_or_else(|| json!({}));
         // Written by an earlier version, a key may have gone out of use: the rest still holds.
-        let read = Settings::from_json(&saved).unwrap_or_else(|errors| {
+        let mut read = Settings::from_json(&saved).unwrap_or_else(|errors| {
             let mut usable = saved.clone();
             if let Some(object) = usable.as_object_mut() {
                 object.retain(|key, _| !errors.iter().any(|error| error.key == *key));
@@ -118,7 +130,8 @@ impl From<Option<Row>> for Module {
             }
             settings
         });
-        Self { active, settings: read, saved }
+        read.model = read.model.or_else(|| default_model.clone());
+        Self { active, settings: read, saved, default_model }
     }
 }
 
@@ -252,7 +265,8 @@ impl Store {
         if let Some(all) = all.as_object_mut() {
             all.insert(MODULE.to_owned(), kept.clone());
         }
-        let settings = Module::from(Some(Row { active: false, settings: all.clone() })).settings;
+        let row = Row { active: false, settings: all.clone(), default_model: None };
+        let settings = Module::from(Some(row)).settings;
         self.save_settings(&tx, act, all, ("settings_reset", json!({"before": before, "after": kept})))
             .await?;
         tx.commit().await?;

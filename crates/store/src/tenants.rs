@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::audit::{self, Act};
+use crate::queue::hasten;
 use crate::rows;
-use crate::statement::sql;
+use crate::statement::{for_update, sql};
 use crate::{Result, Store, StoreError, modules};
 
 /// A tenant's number. It stands in every key, so it is short.
@@ -171,6 +172,36 @@ impl Store {
             audit::note(self, &tx, act, ("tenant_zone", ""), &change).await?;
         }
         tx.commit().await?;
+        Ok(())
+    }
+
+    /// Changes the model that the tenant's LLMs are asked for where a module chose none; `None`: the provider's, where we know one.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for what is no model's name: it has 1 to 200 bytes.
+    pub async fn set_default_model(&self, act: &Act<'_>, model: Option<&str>) -> Result<()> {
+        let fits =
+            |model: &str| (1..=200).contains(&model.trim().len()) && !model.chars().any(char::is_control);
+        if !model.is_none_or(fits) {
+            return Err(StoreError::Invalid("a model's name has 1 to 200 bytes".to_owned()));
+        }
+        let model = model.map(str::trim);
+        let tx = self.begin().await?;
+        let before = sql("SELECT COALESCE(llm_model, '') FROM tenant WHERE id = ?")
+            .bind(act.tenant.0)
+            .then(for_update(self.backend()))
+            .value::<String>(&tx)
+            .await?;
+        let before = before.filter(|before| !before.is_empty());
+        if before.as_deref() == model {
+            return Ok(());
+        }
+        sql("UPDATE tenant SET llm_model = ? WHERE id = ?").bind(model).bind(act.tenant.0).run(&tx).await?;
+        // What waits for a model that there is now is due at once.
+        hasten(&tx, act.tenant, self.now()).await?;
+        audit::note(self, &tx, act, ("tenant_model", ""), &json!({"before": before, "after": model})).await?;
+        tx.commit().await?;
+        self.hasten_after_change(act.tenant).await;
         Ok(())
     }
 }

@@ -14,6 +14,8 @@ mod backfill;
 mod basis;
 #[path = "suite/cascade.rs"]
 mod cascade;
+#[path = "suite/model.rs"]
+mod model;
 #[path = "suite/overrides.rs"]
 mod overrides;
 #[path = "suite/privacy.rs"]
@@ -170,6 +172,7 @@ async fn based(url: String) {
     let bench = Bench::open(url).await;
     bench.store.migrate().await.unwrap();
     basis::what_is_put_off_while_its_reason_passes_is_due_at_once(&bench).await;
+    model::a_tenants_default_holds_where_the_module_has_none(&bench).await;
 }
 
 on_both_databases!(signing_in_on_sqlite, signing_in_on_postgres, signing_in);
@@ -358,6 +361,7 @@ async fn migrations_are_taken_once_by_many_at_a_time(bench: &Bench) {
         "0022_reasons",
         "0023_assigned",
         "0024_numbers",
+        "0027_model",
     ];
     assert_eq!(bench.store.pending_migrations().await.unwrap(), all);
     let others = futures_of(4, async |_| {

@@ -20,6 +20,7 @@ pub mod inbox;
 pub mod interactions;
 mod keys;
 pub mod live;
+mod llm_model;
 pub mod me;
 mod module;
 mod notifications;
@@ -131,6 +132,8 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/api/v1/settings", Needs(May::Read), || get(settings::show)),
     route("PUT", "/api/v1/settings", Needs(May::Settings), || put(settings::save)),
     route("DELETE", "/api/v1/settings", Needs(May::Settings), || delete(settings::reset)),
+    route("GET", "/api/v1/llm-model", Needs(May::Read), || get(llm_model::show)),
+    route("PUT", "/api/v1/llm-model", Needs(May::Settings), || put(llm_model::save)),
     route("GET", "/api/v1/module", Needs(May::Read), || get(module::show)),
     route("POST", "/api/v1/module/activate", Needs(May::Settings), || post(module::activate)),
     route("POST", "/api/v1/module/deactivate", Needs(May::Settings), || post(module::deactivate)),

@@ -158,7 +158,7 @@ pub async fn settings(
         return Err(ApiError::new(INVALID_QUERY, "action must be get; save and reset are sent with POST"));
     }
     let module = app.store.module(caller.tenant_id()).await?;
-    Ok(axum::Json(json!({"ok": true, "active": module.active, "settings": module.settings})))
+    Ok(axum::Json(json!({"ok": true, "active": module.active, "settings": module.chosen()})))
 }
 
 /// Saves or resets the settings.

@@ -10,6 +10,7 @@ use super::caller::Caller;
 use super::problem::ApiError;
 use crate::app::App;
 use crate::llm::provider::{self, named};
+use crate::tell;
 
 /// Settings as they are told: those in force, and the names of those that were changed from their default.
 pub fn told(settings: &Settings) -> Value {
@@ -26,15 +27,19 @@ async fn with_warnings(
 ) -> Result<axum::Json<Value>, ApiError> {
     let mut told = told(settings);
     let nobody = app.store.nobody_hears(caller.tenant_id(), settings).await?;
-    let warnings: Vec<Value> =
-        nobody.into_iter().map(|message| json!({"setting": "recipients", "message": message})).collect();
+    let blind = tell::nobody_sees(&app.store, caller.tenant_id(), settings).await?;
+    let warnings = [("recipients", nobody), ("visibility", blind)];
+    let warnings: Vec<Value> = warnings
+        .into_iter()
+        .filter_map(|(setting, message)| Some(json!({"setting": setting, "message": message?})))
+        .collect();
     told["warnings"] = json!(warnings);
     Ok(axum::Json(told))
 }
 
 /// The settings in force.
 pub async fn show(State(app): State<App>, caller: Caller) -> Result<axum::Json<Value>, ApiError> {
-    let settings = app.store.module(caller.tenant_id()).await?.settings;
+    let settings = app.store.module(caller.tenant_id()).await?.chosen();
     with_warnings(&app, &caller, &settings).await
 }
 
@@ -67,12 +72,18 @@ pub async fn change(app: &App, caller: &Caller, changes: &Value) -> Result<Setti
 async fn not_served(app: &App, caller: &Caller, changes: &Value) -> Result<Option<String>, ApiError> {
     let asked = changes.as_object().filter(|all| all.contains_key("scorer") || all.contains_key("model"));
     let Some(changes) = asked else { return Ok(None) };
-    let merged = app.store.module(caller.tenant_id()).await?.merged(changes);
+    let module = app.store.module(caller.tenant_id()).await?;
     // What is wrong with them is told of where they are saved.
-    let Ok(after) = Settings::from_json(&merged) else { return Ok(None) };
-    let Some(provider) = named(after.scorer) else { return Ok(None) };
+    let Ok(mut after) = Settings::from_json(&module.merged(changes)) else { return Ok(None) };
+    after.model = after.model.or(module.default_model);
+    has_not(app, caller, &after).await
+}
+
+/// Why the provider that is the scorer of `settings` has not their model; `None` where it may have it.
+pub async fn has_not(app: &App, caller: &Caller, settings: &Settings) -> Result<Option<String>, ApiError> {
+    let Some(provider) = named(settings.scorer) else { return Ok(None) };
     let address = app.provider_keys.address(caller.tenant_id(), provider).await?;
-    Ok(provider::not_served(provider, after.model.as_deref(), address.as_deref()))
+    Ok(provider::not_served(provider, settings.model.as_deref(), address.as_deref()))
 }
 
 /// Puts every setting back to its default.

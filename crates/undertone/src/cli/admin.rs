@@ -6,6 +6,7 @@ use chrono_tz::Tz;
 use clap::{Args, Subcommand};
 use undertone_core::visibility::{Choice, Policy};
 use undertone_core::{Role, Settings};
+use undertone_store::modules::Module;
 use undertone_store::tenants::NewTenant;
 use undertone_store::users::{Authority, Change};
 use undertone_store::{Act, Store, Tenant};
@@ -14,6 +15,8 @@ use super::service::opened;
 use crate::api::secrets;
 use crate::config::{Config, ConfigArguments, DEFAULT};
 use crate::error::{CliError, Outcome};
+use crate::llm::provider::{ModelSource, model_of};
+use crate::output::clean;
 use crate::secrets::Given;
 
 /// Who did it, in the audit log.
@@ -55,6 +58,18 @@ enum TenantAction {
         slug: String,
         /// Such as Europe/Berlin
         zone: Tz,
+        #[command(flatten)]
+        config: ConfigArguments,
+    },
+    /// Tell or change the model that an LLM is asked for where the module has none of its own (the setting model)
+    Model {
+        /// The tenant's short name
+        slug: String,
+        /// The model, as its provider has it, such as claude-haiku-5-5; left out, it is only told
+        model: Option<String>,
+        /// Take the default away: the provider's that is built in holds
+        #[arg(long, conflicts_with = "model")]
+        none: bool,
         #[command(flatten)]
         config: ConfigArguments,
     },
@@ -208,6 +223,14 @@ pub fn run_tenant(arguments: TenantArguments) -> Result<Outcome, CliError> {
             say(&format!("Days of {slug} are those of {zone} now, and everything counted was moved."))?;
             Ok(Outcome::Done)
         }),
+        TenantAction::Model { slug, model, none, config } => with_store(&config, async |store| {
+            let tenant = tenant(&store, &slug).await?;
+            if none || model.is_some() {
+                store.set_default_model(&Act::new(tenant.id, ACTOR), model.as_deref()).await?;
+            }
+            say(&told_model(&store.module(tenant.id).await?))?;
+            Ok(Outcome::Done)
+        }),
         TenantAction::User { slug, email, role, password_stdin, config } => {
             with_store(&config, async |store| {
                 let tenant = tenant(&store, &slug).await?;
@@ -226,6 +249,29 @@ pub fn run_tenant(arguments: TenantArguments) -> Result<Outcome, CliError> {
                 Ok(Outcome::Done)
             })
         }
+    }
+}
+
+/// Which model an LLM is asked for, and who chose it.
+fn told_model(module: &Module) -> String {
+    let (model, source) = model_of(module);
+    let asked = match (model.map(clean), source) {
+        (None, _) | (_, None) => "No model is chosen, and openai has none of its own.".to_owned(),
+        (Some(model), Some(ModelSource::Module)) => {
+            format!("An LLM is asked for {model}, the setting model.")
+        }
+        (Some(model), Some(ModelSource::Tenant)) => {
+            format!("An LLM is asked for {model}, the tenant's default.")
+        }
+        (Some(model), Some(ModelSource::BuiltIn)) => {
+            format!("An LLM is asked for {model}, which is built in.")
+        }
+    };
+    match module.default_model.as_deref() {
+        Some(default) if source == Some(ModelSource::Module) => {
+            format!("{asked} The tenant's default is {}.", clean(default))
+        }
+        _ => asked,
     }
 }
 
@@ -303,7 +349,7 @@ pub fn run_module(arguments: ModuleArguments) -> Result<Outcome, CliError> {
                 period.monthly_price_cents as f64 / 100.0
             ))?;
         }
-        let changed = serde_json::json!(module.settings);
+        let changed = serde_json::json!(module.chosen());
         let default = serde_json::json!(Settings::default());
         for key in Settings::KEYS.into_iter().filter(|key| changed[*key] != default[*key]) {
             say(&format!("  {key} = {}", changed[key]))?;

@@ -1,12 +1,14 @@
 //! How the service speaks to each provider, and which of them the cascade asks. Its setting says that an LLM is asked where the embedded
 //! model is unsure, and not whose; so that follows from the model, and from where there are keys.
 
+use serde::Serialize;
 use undertone_core::usage::RequestSize;
 use undertone_core::usage::price::Caching;
 use undertone_core::verdict::ScorerKind;
 use undertone_scoring::Knowledge;
 use undertone_scoring::llm::ask::{Api, Endpoint};
 use undertone_scoring::llm::claude::{CacheTime, cache_minimum, frozen_tokens};
+use undertone_store::modules::Module;
 use undertone_store::secrets::Provider;
 
 use super::CLAUDE_MODEL;
@@ -58,6 +60,29 @@ pub fn not_served(provider: Provider, model: Option<&str>, address: Option<&str>
         "{address} has no {model}: choose a model of {name}'s, or {other} as scorer; where a gateway has it, set the key for {name} with its \
          base_url first"
     ))
+}
+
+/// Who chose the model that an LLM is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelSource {
+    /// The setting `model` of the module.
+    Module,
+    /// The tenant's default.
+    Tenant,
+    /// Nobody: it is the provider's that is built in.
+    BuiltIn,
+}
+
+/// The model that an LLM is asked for with `module`, and who chose it; none where the scorer is `openai` and nobody did.
+pub fn model_of(module: &Module) -> (Option<&str>, Option<ModelSource>) {
+    let built_in = (module.settings.scorer != ScorerKind::Openai).then_some(CLAUDE_MODEL);
+    match (module.chosen().model.is_some(), module.settings.model.as_deref().or(built_in)) {
+        (_, None) => (None, None),
+        (true, model) => (model, Some(ModelSource::Module)),
+        (false, model) if module.default_model.is_some() => (model, Some(ModelSource::Tenant)),
+        (false, model) => (model, Some(ModelSource::BuiltIn)),
+    }
 }
 
 /// How the service speaks to a provider.

@@ -18,7 +18,7 @@ use undertone_store::basis::Basis;
 use undertone_store::secrets::{KeyError, Provider};
 use undertone_store::{Store, StoreError, TenantId};
 
-use super::provider::{api_of, may_serve, order};
+use super::provider::{api_of, may_serve, not_served, order};
 use super::{CLAUDE_MODEL, TenantPurse, Unavailable};
 use crate::secrets::{ProviderKey, ProviderKeys};
 
@@ -159,9 +159,14 @@ impl Llms {
             Ok(found) => found,
             Err(why) => return Ok(Chosen::Unusable(why)),
         };
-        if provider == Provider::Openai && settings.model.is_none() {
-            let why = "no model is chosen: openai has no default, so name one in the setting `model`";
+        let model = settings.model.as_deref();
+        if provider == Provider::Openai && model.is_none() {
+            let why = "no model is chosen: openai has no default, so name one in the setting `model` or as the tenant's default";
             return Ok(Chosen::Unusable(why.to_owned()));
+        }
+        // A key may have been set for another address since the model was chosen, and a run may have another scorer than its tenant.
+        if let Some(why) = not_served(provider, model, Some(&key.base_url)) {
+            return Ok(Chosen::Unusable(why));
         }
         let llm: Arc<dyn Scorer> = self.scorer(tenant, provider, key, settings.llm_together);
         Ok(Chosen::Llm(if settings.scorer == ScorerKind::Cascade {

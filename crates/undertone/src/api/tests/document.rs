@@ -67,6 +67,8 @@ async fn answers_are_what_the_document_says() {
         ("GET", "/api/v1/settings", "", None),
         ("PUT", "/api/v1/settings", "", Some(json!({"alert_threshold": -40}))),
         ("DELETE", "/api/v1/settings", "", None),
+        ("PUT", "/api/v1/llm-model", "", Some(json!({"default": "claude-sonnet-5-5"}))),
+        ("GET", "/api/v1/llm-model", "", None),
         ("GET", "/api/v1/module", "", None),
         ("POST", "/api/v1/module/deactivate", "", None),
         ("POST", "/api/v1/module/activate", "", None),

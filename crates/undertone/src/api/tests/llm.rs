@@ -293,6 +293,87 @@ async fn a_model_that_the_scorers_provider_has_not_is_refused_where_it_is_set() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_model_is_the_modules_else_the_tenants_default_else_the_one_built_in() {
+    let bench = LlmBench::open(json!({"scorer": "claude"})).await;
+    let default = async |model: Value| {
+        let answer =
+            bench.call("PUT", "/api/v1/llm-model", "ut_mine", Some(&json!({"default": model}))).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    };
+    let mut texts = complaints(9);
+    let mut asked = async || {
+        let item = json!({"text": texts.next()});
+        let made = bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&item)).await;
+        let id = made.json()["id"].as_str().unwrap().to_owned();
+        bench.scored().await;
+        let sentiment = bench.get(&format!("/api/v1/interactions/{id}")).await["sentiment"].take();
+        let body = bench.server.requests().pop().unwrap().json();
+        assert_eq!(body["model"], sentiment["model"], "what is asked for stands with the verdict");
+        let told = bench.get("/api/v1/llm-model").await;
+        assert_eq!(told["model"], sentiment["model"]);
+        (sentiment["model"].as_str().unwrap().to_owned(), told["source"].clone())
+    };
+    let with = |model: &str, source: &str| (model.to_owned(), json!(source));
+    assert_eq!(asked().await, with(MODEL, "built_in"));
+    default(json!("claude-sonnet-5-5")).await;
+    assert_eq!(asked().await, with("claude-sonnet-5-5", "tenant"));
+    bench.set(json!({"model": "claude-opus-5-5"})).await;
+    assert_eq!(asked().await, with("claude-opus-5-5", "module"));
+    // The settings tell what was chosen for the module, not what follows from it.
+    let settings = async || bench.get("/api/v1/settings").await;
+    assert_eq!(settings().await["settings"]["model"], "claude-opus-5-5");
+    bench.set(json!({"model": null})).await;
+    assert_eq!(asked().await, with("claude-sonnet-5-5", "tenant"));
+    let told = settings().await;
+    assert_eq!((&told["settings"]["model"], &told["changed"]), (&Value::Null, &json!(["scorer"])));
+    let guide = bench.get("/tenant-admin/api/sentiment-settings.php").await;
+    assert_eq!(guide["settings"]["model"], Value::Null);
+    default(Value::Null).await;
+    assert_eq!(asked().await, with(MODEL, "built_in"));
+
+    // A server of one's own has no model but those that are named, and a default is enough.
+    bench.set(json!({"scorer": "openai"})).await;
+    let told = bench.get("/api/v1/llm-model").await;
+    assert_eq!((&told["model"], &told["source"]), (&Value::Null, &Value::Null));
+    default(json!("local-model")).await;
+    assert_eq!(asked().await, with("local-model", "tenant"));
+    // Another tenant has a default of its own.
+    assert_eq!(bench.store().module(bench.theirs.id).await.unwrap().default_model, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_default_that_the_scorers_provider_has_not_is_refused_like_a_model_of_the_module() {
+    let bench = Bench::open().await;
+    let put = async |path: &str, body: Value| bench.call("PUT", path, "ut_mine", Some(&body)).await;
+    let default = async |model: &str| put("/api/v1/llm-model", json!({"default": model})).await;
+    put("/api/v1/settings", json!({"scorer": "claude"})).await;
+    let refused = default("gpt-6-mini").await;
+    assert_eq!((refused.status, &refused.json()["errors"][0]["field"]), (422, &json!("default")));
+    // Where the module has a model of its own, the default is nobody's to ask for; without it, it would be.
+    put("/api/v1/settings", json!({"model": MODEL})).await;
+    assert_eq!(default("gpt-6-mini").await.status, 200);
+    assert_eq!(put("/api/v1/settings", json!({"model": null})).await.status, 422);
+    for wrong in [
+        json!({}),
+        json!({"default": 5}),
+        json!({"default": ""}),
+        json!({"default": null, "more": 1}),
+        json!([]),
+    ] {
+        assert_eq!(put("/api/v1/llm-model", wrong.clone()).await.status, 422, "{wrong}");
+    }
+
+    // A run whose scorer has not the model does not begin.
+    let key = json!({"key": "sk-a-key-of-their-own-0123456789"});
+    assert_eq!(put("/api/v1/provider-keys/claude", key).await.status, 200);
+    assert_eq!(put("/api/v1/settings", json!({"scorer": "local", "model": "gpt-6-mini"})).await.status, 200);
+    let run = json!({"mode": "refresh", "scorer": "claude"});
+    let told = bench.call("POST", "/api/v1/backfills", "ut_mine", Some(&run)).await.json();
+    let problem = told["estimate"]["problem"].as_str().unwrap_or_default();
+    assert!(problem.contains("api.anthropic.com has no gpt-6-mini"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_llm_weighs_the_tenants_phrases_and_nobody_weighs_them_again() {
     let script = Script::new(Arc::new(|| MachineClock.now()));
     let phrases = json!([{"phrase": "came late", "shift": -40}]);

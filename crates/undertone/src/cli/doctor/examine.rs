@@ -10,6 +10,7 @@ use undertone_core::{Channel, Settings};
 use undertone_scoring::Knowledge;
 use undertone_store::budget::{Budget, Caps};
 use undertone_store::interactions::Filter;
+use undertone_store::modules::Module;
 use undertone_store::secrets::{KeyError, Provider};
 use undertone_store::{Store, Tenant};
 
@@ -18,8 +19,11 @@ use crate::api::explanation;
 use crate::cli::secrets::ending;
 use crate::error::CliError;
 use crate::llm::CLAUDE_MODEL;
-use crate::llm::provider::{least_request, may_serve, named, not_kept, not_served, order};
+use crate::llm::provider::{
+    ModelSource, least_request, may_serve, model_of, named, not_kept, not_served, order,
+};
 use crate::output::amount::{dollars, grouped};
+use crate::output::clean;
 use crate::secrets::{ProviderKey, ProviderKeys, Source};
 use crate::usage::{Measure, Standing};
 
@@ -63,6 +67,7 @@ impl Means<'_> {
             let budget = store.budget(tenant).await?;
             let at = store.now();
             told.extend(budgets(tenant, settings, &budget, at).into_iter().map(|told| (Check::Budget, told)));
+            told.extend(asked_for(&module).map(|told| (Check::Scorer, Ok(told))));
             told.extend(model(settings, self.prices, at).into_iter().map(|told| (Check::Scorer, told)));
             // Nothing is wrong with it but the price.
             let asked = settings.model.as_deref().unwrap_or(CLAUDE_MODEL);
@@ -274,7 +279,18 @@ fn asked(settings: &Settings) -> (Provider, Option<&str>) {
 fn model(settings: &Settings, prices: Option<&Prices>, at: DateTime<Utc>) -> Option<Result<String, String>> {
     let (_, Some(model)) = asked(settings) else {
         return Some(Err(
-            "no model is chosen: openai has no default, so name one in the setting model".to_owned()
+/// Which model an LLM is asked for, and who chose it.
+fn asked_for(module: &Module) -> Option<String> {
+    let (model, source) = model_of(module);
+    let by = match source? {
+        ModelSource::Module => "the setting model",
+        ModelSource::Tenant => "the tenant's default",
+        ModelSource::BuiltIn => "built in",
+    };
+    Some(format!("an LLM is asked for {} ({by})", clean(model?)))
+}
+
+            "no model is chosen: openai has no default, so name one in the setting model or as the tenant's default".to_owned()
         ));
     };
     let unpriced = settings.monthly_cost_cap_cents > 0
