@@ -7,11 +7,11 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{ConnectionTrait, Value};
-use undertone_core::Arrival;
+use undertone_core::{Arrival, SkipReason};
 
 pub(crate) use self::known::existing;
 use self::known::foreseen;
-use self::link::{Linked, id_of, mentioned};
+use self::link::{Linked, Whose, id_of, mentioned};
 use crate::people::TOGETHER;
 use crate::people::aliases::{self, Telling, Told};
 use crate::rows::as_word;
@@ -187,6 +187,8 @@ impl Store {
         let mut rows = Vec::with_capacity(wave.len());
         for &i in wave {
             let (interaction, id) = (&items[i].arrival.interaction, self.new_id(at));
+            let whose = linked.whose(interaction);
+            let (state, reason) = begins(&whose);
             let external = if interaction.external_id.is_empty() { &id } else { &interaction.external_id };
             rows.push([
                 tenant.0.into(),
@@ -201,13 +203,15 @@ impl Store {
                 as_word(&interaction.visibility).into(),
                 interaction.channel.as_str().into(),
                 interaction.channel_name.clone().into(),
-                id_of(&linked.customers, interaction.customer.as_ref()).into(),
+                whose.customer.into(),
                 id_of(&linked.agents, interaction.agent.as_ref()).into(),
                 id_of(&linked.conversations, interaction.conversation.as_ref()).into(),
-                linked.segment_of(interaction.customer.as_deref()).into(),
+                whose.segment.into(),
                 interaction.occurred_at.map_or(at, |occurred| occurred.trunc_subsecs(6)).into(),
                 at.into(),
-                "pending".into(),
+                state.into(),
+                reason.into(),
+                reason.map(|_| at).into(),
                 0_i64.into(),
                 at.into(),
             ]);
@@ -220,7 +224,7 @@ impl Store {
             let statement = sql(
                 "INSERT INTO interaction (tenant_id, id, source, external_id, digest, revision, kind, author_kind, direction, \
                  visibility, channel, channel_name, customer_id, agent_id, conversation_id, segment, occurred_at, received_at, score_state, \
-                 attempts, next_attempt_at) VALUES ? ON CONFLICT (tenant_id, source, external_id) DO NOTHING",
+                 reason, decided_at, attempts, next_attempt_at) VALUES ? ON CONFLICT (tenant_id, source, external_id) DO NOTHING",
             );
             let taken = statement.rows(piece.iter().cloned()).run(tx).await?;
             let ids = piece.iter().map(|row| text_of(&row[1]));
@@ -236,12 +240,11 @@ impl Store {
             };
             for id in inserted {
                 let Some(i) = by_id.remove(&id) else { continue };
-                texts.push([
-                    tenant.0.into(),
-                    id.as_str().into(),
-                    1_i64.into(),
-                    items[i].arrival.interaction.text.as_str().into(),
-                ]);
+                let interaction = &items[i].arrival.interaction;
+                if !linked.whose(interaction).is_erased {
+                    let text = interaction.text.as_str().into();
+                    texts.push([tenant.0.into(), id.as_str().into(), 1_i64.into(), text]);
+                }
                 answers[i] = Some(Accepted::Created { id });
             }
         }
@@ -302,9 +305,11 @@ impl Store {
         id: &str,
     ) -> Result<()> {
         let interaction = &item.arrival.interaction;
+        let whose = linked.whose(interaction);
+        let (state, reason) = begins(&whose);
         let revision = sql("UPDATE interaction SET digest = ?, revision = revision + 1, kind = ?, author_kind = ?, direction = ?, visibility = ?, \
              channel = ?, channel_name = ?, customer_id = ?, agent_id = ?, conversation_id = ?, segment = ?, occurred_at = COALESCE(?, occurred_at), \
-             score_state = 'pending', reason = NULL, detail = NULL, attempts = 0, next_attempt_at = ?, lease_owner = NULL \
+             score_state = ?, reason = ?, detail = NULL, attempts = 0, next_attempt_at = ?, lease_owner = NULL \
              WHERE tenant_id = ? AND id = ? RETURNING revision")
         .bind(&item.digest)
         .bind(as_word(&interaction.kind))
@@ -313,17 +318,22 @@ impl Store {
         .bind(as_word(&interaction.visibility))
         .bind(interaction.channel.as_str())
         .bind(interaction.channel_name.clone())
-        .bind(id_of(&linked.customers, interaction.customer.as_ref()))
+        .bind(whose.customer)
         .bind(id_of(&linked.agents, interaction.agent.as_ref()))
         .bind(id_of(&linked.conversations, interaction.conversation.as_ref()))
-        .bind(linked.segment_of(interaction.customer.as_deref()))
+        .bind(whose.segment)
         .bind(interaction.occurred_at.map(|occurred| occurred.trunc_subsecs(6)))
+        .bind(state)
+        .bind(reason)
         .bind(at)
         .bind(tenant.0)
         .bind(id)
         .value::<i64>(tx)
         .await?
         .unwrap_or(1);
+        if whose.is_erased {
+            return Ok(());
+        }
         sql("INSERT INTO interaction_text (tenant_id, interaction_id, revision, body) VALUES ?")
             .rows([[tenant.0.into(), id.into(), revision.into(), interaction.text.as_str().into()]])
             .run(tx)
@@ -332,8 +342,13 @@ impl Store {
     }
 }
 
+/// The state in which an interaction begins, and why: it waits, but for one of somebody who was erased.
+fn begins(whose: &Whose) -> (&'static str, Option<&'static str>) {
+    if whose.is_erased { ("skipped", Some(SkipReason::OptedOut.as_str())) } else { ("pending", None) }
+}
+
 /// Source and external id of a row to be inserted.
-fn key_of(row: &[Value; 21]) -> (&str, &str) {
+fn key_of(row: &[Value; 23]) -> (&str, &str) {
     (text_of(&row[2]), text_of(&row[3]))
 }
 

@@ -42,6 +42,12 @@ impl<'a> Act<'a> {
     pub fn new(tenant: TenantId, actor: &'a str) -> Self {
         Self { tenant, actor, from: None }
     }
+
+    /// A person does it.
+    #[must_use]
+    pub fn is_by_person(&self) -> bool {
+        self.actor.starts_with("user:")
+    }
 }
 
 /// One entry of the log.

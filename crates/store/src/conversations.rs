@@ -1,4 +1,6 @@
-//! Whether conversations are closed, and who wrote in them: what decides when a score may be seen under some policies.
+//! Whether conversations are closed, whose they are and who wrote in them: what decides when a score may be seen under some policies.
+
+pub(crate) mod whose;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,10 +36,11 @@ struct Known {
 
 impl Store {
     /// Keeps what was said about conversations, in the order in which it was said: a customer who writes after one was closed opens it again,
-    /// and so does a source that says so; what a source closes is closed unless it was opened again later.
+    /// and so does a source that says so; what a source closes is closed unless it was opened again later. One that was nobody's is the customer's
+    /// who wrote in it.
     pub(crate) async fn keep_standing(
         &self,
-        tx: &impl ConnectionTrait,
+        tx: &DatabaseTransaction,
         tenant: TenantId,
         mentioned: &[Mentioned],
     ) -> Result<()> {
@@ -57,8 +60,13 @@ impl Store {
         let mut in_order: Vec<&Mentioned> = mentioned.iter().collect();
         in_order.sort_by(|a, b| a.conversation.cmp(&b.conversation));
         let mut guests = BTreeSet::new();
+        let mut left = whose::AT_ONCE;
         for one in in_order {
             let Some(now) = known.get_mut(&one.conversation) else { continue };
+            if let (Some(customer), None) = (&one.customer, &now.customer_id) {
+                let pair = (one.conversation.as_str(), customer.as_str());
+                now.customer_id = self.give(tx, tenant, pair, &mut left).await?;
+            }
             if one.customer.is_some() && one.customer != now.customer_id {
                 guests.extend(one.customer.clone().map(|customer| (customer, one.conversation.clone())));
             }
@@ -103,7 +111,7 @@ impl Store {
         } else {
             self.open_again(tx, act.tenant, id, at).await?
         };
-        if changed && act.actor.starts_with("user:") {
+        if changed && act.is_by_person() {
             let action = if closed { "conversation_closed" } else { "conversation_reopened" };
             let change = json!({"before": {"closed": !closed}, "after": {"closed": closed}});
             audit::note(self, tx, act, (action, id), &change).await?;

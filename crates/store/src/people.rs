@@ -2,18 +2,21 @@
 
 pub(crate) mod aliases;
 mod known;
+mod noted;
 mod tables;
 
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, FromQueryResult, Value};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, FromQueryResult, Value};
 use serde::Serialize;
 use serde_json::json;
 use undertone_core::arrival::{AccountDetails, AgentDetails, ConversationDetails, CustomerDetails};
 
 use self::aliases::Telling;
+use self::noted::Noted;
 use crate::audit::{self, Act};
+use crate::conversations::whose::{self, Owner};
 use crate::statement::{for_key_share, for_update, pieces, sql};
 use crate::{Reach, Result, Store, StoreError, TenantId, reach};
 
@@ -31,6 +34,13 @@ pub(crate) type Ids = HashMap<String, String>;
 pub(crate) struct Mention {
     values: Vec<Value>,
     tells: bool,
+}
+
+impl Mention {
+    /// Its row is held until the transaction ends, whether or not it tells something.
+    pub(crate) fn hold(&mut self) {
+        self.tells = true;
+    }
 }
 
 /// Mentions by external id, in order: rows are always locked in the same order, so that writers never wait for each other in a circle.
@@ -211,7 +221,7 @@ pub enum Person {
 
 impl Store {
     /// Creates or fills in what `external_id` stands for; answers our id. What is not told stays as it was. Aliases of a customer, where told,
-    /// are all of them; what changed of them is in the audit log.
+    /// are all of them; what changed of them is in the audit log, and so is what a person changes of a customer or an agent.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] where another customer goes by one of the aliases; nothing is saved.
@@ -232,6 +242,7 @@ impl Store {
     ) -> Result<String> {
         let (tx, tenant) = (self.begin().await?, act.tenant);
         reach::allow(&tx, (tenant, reach), (external_id, person)).await?;
+        let before = Noted::of(&tx, act, (external_id, person)).await?;
         let when = (tenant, self.now());
         let one = |external: &str, mention: Mention| Mentions::from([(external.to_owned(), mention)]);
         let ids = match person {
@@ -292,14 +303,36 @@ impl Store {
                 };
                 let mention = conversation(details, customers.values().next(), when.1);
                 let ids = self.resolve(&tx, &CONVERSATION, when, one(external_id, mention)).await?;
+                self.keep_whose(&tx, tenant, ids.get(external_id), customers.values().next()).await?;
                 if let (Some(closed), Some(id)) = (details.closed, ids.get(external_id)) {
                     self.set_closed(&tx, act, id, closed).await?;
                 }
                 ids
             }
         };
+        if let (Some(before), Some(id)) = (before, ids.get(external_id)) {
+            before.note(self, &tx, act, (external_id, person), id).await?;
+        }
         tx.commit().await?;
         Ok(ids.into_values().next().unwrap_or_default())
+    }
+
+    /// Makes a conversation the customer's that was told, where it is nobody's; of one whose customer was erased nothing is kept that was told.
+    async fn keep_whose(
+        &self,
+        tx: &DatabaseTransaction,
+        tenant: TenantId,
+        conversation: Option<&String>,
+        customer: Option<&String>,
+    ) -> Result<()> {
+        let Some(conversation) = conversation else { return Ok(()) };
+        if let Some(customer) = customer {
+            let mut left = whose::AT_ONCE;
+            self.give(tx, tenant, (conversation, customer), &mut left).await?;
+        } else if self.owners(tx, tenant, &[conversation]).await?.get(conversation) == Some(&Owner::Erased) {
+            whose::forget_words(tx, tenant, &[conversation]).await?;
+        }
+        Ok(())
     }
 
     /// The customer with this id, ours or the source's, or that of another source as `kind:value`.
@@ -326,23 +359,25 @@ impl Store {
         let tx = self.begin().await?;
         let at = opted_out.then(|| self.now());
         // What is being recorded of theirs is recorded first; what comes later sees it.
-        sql("SELECT id FROM customer WHERE tenant_id = ? AND id = ?")
+        let before = sql("SELECT opted_out_at FROM customer WHERE tenant_id = ? AND id = ?")
             .bind(act.tenant.0)
             .bind(customer_id)
             .then(for_update(self.backend()))
-            .run(&tx)
+            .value::<Option<DateTime<Utc>>>(&tx)
             .await?;
-        let found = sql("UPDATE customer SET opted_out_at = ? WHERE tenant_id = ? AND id = ?")
-            .bind(at)
-            .bind(act.tenant.0)
-            .bind(customer_id)
-            .run(&tx)
-            .await?;
-        if found > 0 {
-            let change = json!({"opted_out": opted_out});
+        let Some(before) = before else { return Ok(false) };
+        // Said again, it holds since it was said first.
+        if before.is_some() != opted_out {
+            sql("UPDATE customer SET opted_out_at = ? WHERE tenant_id = ? AND id = ?")
+                .bind(at)
+                .bind(act.tenant.0)
+                .bind(customer_id)
+                .run(&tx)
+                .await?;
+            let change = json!({"before": {"opted_out": !opted_out}, "after": {"opted_out": opted_out}});
             audit::note(self, &tx, act, ("customer_opt_out", customer_id), &change).await?;
         }
         tx.commit().await?;
-        Ok(found > 0)
+        Ok(true)
     }
 }

@@ -1,11 +1,14 @@
 //! Everybody and everything that interactions mention: created or filled in before the interactions themselves are written.
 
+use std::collections::{BTreeSet, HashMap};
+
 use chrono::{DateTime, SubsecRound, Utc};
-use sea_orm::{ConnectionTrait, FromQueryResult};
-use undertone_core::{AuthorKind, Direction};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, FromQueryResult};
+use undertone_core::{AuthorKind, Direction, Interaction};
 
 use super::{Accepted, Incoming};
 use crate::conversations::Mentioned;
+use crate::conversations::whose::{self, Owner};
 use crate::people::{self, Ids, Mentions};
 use crate::statement::{pieces, sql};
 use crate::{Reach, Result, Store, TenantId};
@@ -16,12 +19,39 @@ pub(super) struct Linked {
     pub(super) agents: Ids,
     pub(super) conversations: Ids,
     segments: Ids,
+    owners: HashMap<String, Owner>,
 }
 
 impl Linked {
-    pub(super) fn segment_of(&self, customer: Option<&str>) -> String {
-        customer.and_then(|external| self.segments.get(external)).cloned().unwrap_or_default()
+    /// Whose an interaction is: whom it names, or else the conversation's customer.
+    pub(super) fn whose(&self, interaction: &Interaction) -> Whose {
+        if let Some(external) = &interaction.customer {
+            return Whose {
+                customer: self.customers.get(external).cloned(),
+                segment: self.segments.get(external).cloned().unwrap_or_default(),
+                is_erased: false,
+            };
+        }
+        let conversation = id_of(&self.conversations, interaction.conversation.as_ref());
+        match conversation.and_then(|id| self.owners.get(&id)) {
+            Some(Owner::Customer { id, segment }) => {
+                Whose { customer: Some(id.clone()), segment: segment.clone(), is_erased: false }
+            }
+            Some(Owner::Erased) => Whose { is_erased: true, ..Whose::default() },
+            None => Whose::default(),
+        }
     }
+}
+
+/// Whose an interaction is; nobody's by default.
+#[derive(Debug, Default)]
+pub(super) struct Whose {
+    /// Our id of the customer.
+    pub(super) customer: Option<String>,
+    /// Their segment; empty where they have none.
+    pub(super) segment: String,
+    /// Theirs who was erased.
+    pub(super) is_erased: bool,
 }
 
 /// Our id of what `external` names.
@@ -33,7 +63,7 @@ impl Store {
     /// Creates or fills in everybody and everything the items mention.
     pub(super) async fn link(
         &self,
-        tx: &impl ConnectionTrait,
+        tx: &DatabaseTransaction,
         (tenant, at): (TenantId, DateTime<Utc>),
         reach: Reach,
         items: &[&Incoming],
@@ -67,21 +97,35 @@ impl Store {
         let customers = self.resolve(tx, people::customers(reach), when, customers).await?;
 
         let mut conversations = Mentions::new();
+        // A conversation is the customer's who is named first.
+        let (mut owned, mut nameless) = (BTreeSet::new(), BTreeSet::new());
         for Incoming { arrival, .. } in items.iter().copied() {
             let interaction = &arrival.interaction;
             if let Some(external) = &interaction.conversation {
                 let customer = interaction.customer.as_ref().and_then(|customer| customers.get(customer));
+                let customer = customer.filter(|_| owned.insert(external));
                 let opened_at = interaction.occurred_at.unwrap_or(at).trunc_subsecs(6);
-                people::merge(
-                    &mut conversations,
-                    external,
-                    people::conversation(&arrival.conversation, customer, opened_at),
-                );
+                let mut mention = people::conversation(&arrival.conversation, customer, opened_at);
+                if interaction.customer.is_none() {
+                    // Whose it is stays so until this is written.
+                    mention.hold();
+                    nameless.insert(external);
+                }
+                people::merge(&mut conversations, external, mention);
             }
         }
         let conversations = self.resolve(tx, &people::CONVERSATION, when, conversations).await?;
+        let nameless: Vec<&str> = nameless
+            .into_iter()
+            .filter_map(|external| conversations.get(external))
+            .map(String::as_str)
+            .collect();
+        let owners = self.owners(tx, tenant, &nameless).await?;
+        let erased: Vec<&str> =
+            owners.iter().filter(|(_, owner)| **owner == Owner::Erased).map(|(id, _)| id.as_str()).collect();
+        whose::forget_words(tx, tenant, &erased).await?;
         let segments = self.segments(tx, tenant, &customers).await?;
-        Ok(Linked { customers, agents, conversations, segments })
+        Ok(Linked { customers, agents, conversations, segments, owners })
     }
 
     /// Segments by the source's customer id, of those who have one.

@@ -14,28 +14,25 @@ pub(crate) struct Table {
     pub(super) erasable: bool,
 }
 
-/// What a known row has in a column afterwards: what is `told` before what stands there, or the other way round.
-macro_rules! either {
-    (told $table:literal $column:literal) => {
+/// What a known row has in a column afterwards: what is told, or else what stands there.
+macro_rules! told {
+    ($table:literal $column:literal) => {
         concat!("COALESCE(excluded.", $column, ", ", $table, ".", $column, ")")
-    };
-    (kept $table:literal $column:literal) => {
-        concat!("COALESCE(", $table, ".", $column, ", excluded.", $column, ")")
     };
 }
 
 /// A [`Table`]: its name, its columns after the five that all have, and those that are filled in where the row is known.
 macro_rules! table {
-    ($table:literal, [$($column:literal),+], [$first_is:ident $first:literal $(, $is:ident $filled:literal)*]) => {
+    ($table:literal, [$($column:literal),+], [$first:literal $(, $filled:literal)*]) => {
         Table {
             known: concat!("SELECT external_id, id FROM ", $table, " WHERE tenant_id = ? AND external_id IN ?"),
             upsert: concat!(
                 "INSERT INTO ", $table, " (tenant_id, id, external_id, created_at, updated_at", $(", ", $column,)+
                 ") VALUES ? ON CONFLICT (tenant_id, external_id) DO UPDATE SET updated_at = excluded.updated_at, ",
-                $first, " = ", either!($first_is $table $first),
-                $(", ", $filled, " = ", either!($is $table $filled),)*
-                " WHERE ", either!($first_is $table $first), " IS DISTINCT FROM ", $table, ".", $first,
-                $(" OR ", either!($is $table $filled), " IS DISTINCT FROM ", $table, ".", $filled,)*
+                $first, " = ", told!($table $first),
+                $(", ", $filled, " = ", told!($table $filled),)*
+                " WHERE ", told!($table $first), " IS DISTINCT FROM ", $table, ".", $first,
+                $(" OR ", told!($table $filled), " IS DISTINCT FROM ", $table, ".", $filled,)*
             ),
             columns: [$($column),+].len(),
             erasable: false,
@@ -44,22 +41,21 @@ macro_rules! table {
 }
 
 pub(crate) const ACCOUNT: Table =
-    table!("account", ["name", "plan", "value_cents"], [told "name", told "plan", told "value_cents"]);
+    table!("account", ["name", "plan", "value_cents"], ["name", "plan", "value_cents"]);
 
-pub(crate) const TEAM: Table = table!("team", ["name"], [told "name"]);
+pub(crate) const TEAM: Table = table!("team", ["name"], ["name"]);
 
-const AGENT: Table =
-    table!("agent", ["name", "email", "team_id"], [told "name", told "email", told "team_id"]);
+const AGENT: Table = table!("agent", ["name", "email", "team_id"], ["name", "email", "team_id"]);
 
 /// [`AGENT`] without what decides who sees what.
-const AGENT_ADDED: Table = table!("agent", ["name", "email", "team_id"], [told "name", told "email"]);
+const AGENT_ADDED: Table = table!("agent", ["name", "email", "team_id"], ["name", "email"]);
 
 const CUSTOMER: Table = Table {
     erasable: true,
     ..table!(
         "customer",
         ["name", "email", "phone", "segment", "attributes", "account_id"],
-        [told "name", told "email", told "phone", told "segment", told "attributes", told "account_id"]
+        ["name", "email", "phone", "segment", "attributes", "account_id"]
     )
 };
 
@@ -69,14 +65,15 @@ const CUSTOMER_ADDED: Table = Table {
     ..table!(
         "customer",
         ["name", "email", "phone", "segment", "attributes", "account_id"],
-        [told "name", told "email", told "phone", told "attributes"]
+        ["name", "email", "phone", "attributes"]
     )
 };
 
+/// Whose a known one is, is said by [`Store::give`](crate::Store), with what stands in it.
 pub(crate) const CONVERSATION: Table = table!(
     "conversation",
     ["customer_id", "subject", "priority", "queue", "tags", "opened_at"],
-    [kept "customer_id", told "subject", told "priority", told "queue", told "tags"]
+    ["subject", "priority", "queue", "tags"]
 );
 
 /// Agents, and what of known ones is changed.

@@ -2,12 +2,13 @@
 
 use chrono::{NaiveDate, TimeDelta};
 use undertone_core::agents::Sums;
-use undertone_core::{AuthorKind, Direction};
+use undertone_core::{AuthorKind, Direction, SkipReason};
 use undertone_store::accept::Incoming;
 use undertone_store::agents::{AgentSums, NewSwitch};
+use undertone_store::record::{Finished, Outcome};
 use undertone_store::{Act, Tenant};
 
-use super::{Bench, act, item, overrides};
+use super::{Bench, act, item, overrides, verdict};
 
 const ON: NewSwitch<'_> =
     NewSwitch { on: true, reason: Some("Coaching, agreed with the works council."), acknowledged: Some("1") };
@@ -40,8 +41,16 @@ async fn take(bench: &Bench, tenant: &Tenant, lines: &[Incoming]) -> Vec<String>
         let taken = bench.store.accept(tenant.id, std::slice::from_ref(one)).await.unwrap();
         ids.push(taken[0].id().to_owned());
     }
-    // Replies count as scored here with their text; as they name no customer that is nothing to anybody.
-    bench.score_all(tenant, |text| text.parse().unwrap_or(0)).await;
+    let claimed = bench.claim(tenant, "worker").await.into_iter();
+    let finished = claimed.map(|claimed| {
+        let text = &claimed.interaction.text;
+        let outcome = match claimed.interaction.author_kind {
+            AuthorKind::Agent => Outcome::Skipped { reason: SkipReason::AgentMessage, detail: None },
+            _ => Outcome::Scored(Box::new(verdict(text.parse().unwrap(), text))),
+        };
+        Finished { claimed, outcome }
+    });
+    bench.store.record(tenant.id, "worker", &finished.collect::<Vec<_>>()).await.unwrap();
     ids
 }
 

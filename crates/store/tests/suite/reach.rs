@@ -3,9 +3,9 @@
 use undertone_store::Reach;
 use undertone_store::accept::{Accepted, Incoming};
 use undertone_store::people::Person;
-use undertone_store::{StoreError, Tenant};
+use undertone_store::{Act, StoreError, Tenant};
 
-use super::{AgentDetails, Bench, CustomerDetails, act, futures_of, item};
+use super::{AgentDetails, Bench, CustomerDetails, act, futures_of, item, json};
 
 /// A text of a customer of an account and a segment, handled by an agent of a team.
 fn telling(
@@ -124,4 +124,50 @@ pub async fn who_adds_changes_nothing_that_decides_who_sees_what(bench: &Bench) 
         let agent = bench.store.agent_by_external_id(tenant.id, &agent).await.unwrap().unwrap();
         assert_eq!((segment.as_deref(), agent.team.as_deref()), (Some("theirs"), Some("theirs")));
     }
+}
+
+pub async fn what_people_change_is_noted(bench: &Bench) {
+    let tenant = bench.tenant("reach-noted").await;
+    let customer = |account: Option<&str>, segment: Option<&str>, email: Option<&str>| {
+        let details = CustomerDetails {
+            segment: segment.map(str::to_owned),
+            email: email.map(str::to_owned),
+            ..CustomerDetails::default()
+        };
+        Person::Customer(details, account.map(str::to_owned))
+    };
+    let agent =
+        |team: &str| Person::Agent(AgentDetails { team: Some(team.to_owned()), ..AgentDetails::default() });
+    let lead = Act { from: Some("192.0.2.7"), ..Act::new(tenant.id, "user:lead") };
+    let save = async |act: &Act<'_>, id: &str, person: &Person| {
+        bench.store.save_person(act, id, person).await.unwrap()
+    };
+    // A source that hands in says so all the time: the log is of what people do.
+    let key = Act::new(tenant.id, "key:crm");
+    let ana = save(&key, "ana", &customer(Some("acme"), Some("gold"), Some("ana@example.com"))).await;
+    let bo = save(&key, "bo", &agent("north")).await;
+    save(&lead, "ana", &customer(Some("other"), None, None)).await;
+    save(&lead, "ana", &customer(Some("other"), Some("gold"), None)).await;
+    save(&lead, "ana", &customer(None, Some("silver"), Some("elsewhere@example.com"))).await;
+    save(&lead, "bo", &agent("south")).await;
+    save(&lead, "bo", &agent("south")).await;
+    let told = async |action: &'static str, subject: &str| {
+        let filter = undertone_store::audit::Filter { action: Some(action), ..Default::default() };
+        let mut entries = bench.store.audit(tenant.id, &filter, None, 10).await.unwrap();
+        entries.sort_by(|a, b| a.id.cmp(&b.id));
+        assert!(entries.iter().all(|one| one.subject == subject && one.actor == "user:lead"));
+        assert!(entries.iter().all(|one| one.from.as_deref() == Some("192.0.2.7")));
+        let payload = |text: Option<String>| serde_json::from_str(&text.unwrap()).unwrap();
+        entries.into_iter().map(|one| payload(one.payload)).collect::<Vec<serde_json::Value>>()
+    };
+    assert_eq!(
+        told("customer_changed", &ana).await,
+        [
+            json!({"before": {"account": "acme", "segment": "gold"}, "after": {"account": "other", "segment": "gold"}, "changed": []}),
+            json!({"before": {"account": "other", "segment": "gold"}, "after": {"account": "other", "segment": "silver"}, "changed": ["email"]}),
+        ],
+        "what nobody changed is not noted, and no address is"
+    );
+    let moved = json!({"before": {"team": "north"}, "after": {"team": "south"}, "changed": []});
+    assert_eq!(told("agent_changed", &bo).await, [moved]);
 }

@@ -1,5 +1,5 @@
-//! What is done for customers' rights beside scoring: erasures go on to their end, clocks remove what is due, once a day for each tenant, and
-//! SQLite's file loses what was removed. One node does each at a time; what one leaves half done the next goes on with.
+//! What is done for customers' rights beside scoring: what stands in their conversations becomes theirs, erasures go on to their end, clocks
+//! remove what is due, once a day for each tenant, and SQLite's file loses what was removed. One node does each at a time; what one leaves half done the next goes on with.
 
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use crate::clock::rest;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Looks between two for clocks: a minute.
 const PURGE_EVERY: u64 = 60;
+/// So many slices of conversations in one look: an erasure does not wait for all of them.
+const SLICES: usize = 50;
 /// Between two slices of what is due, so that others get their turn.
 const REST: Duration = Duration::from_millis(20);
 /// A node that dies over a tenant's clocks leaves them for this long.
@@ -47,11 +49,22 @@ pub async fn serve(store: Store, mut ending: watch::Receiver<bool>) {
 }
 
 async fn look(store: &Store, looks: u64) -> Result<(), StoreError> {
+    fill(store).await?;
     erase(store).await?;
     if looks.is_multiple_of(PURGE_EVERY) {
         purge(store).await?;
     }
     scrub(store).await
+}
+
+/// What names nobody becomes its conversation's customer's, where that was too much at once.
+async fn fill(store: &Store) -> Result<(), StoreError> {
+    for _ in 0..SLICES {
+        if !store.fill_conversation().await? {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Brings open erasures to their end.

@@ -19,6 +19,10 @@ const ENTRIES_AT_ONCE: usize = 500;
 /// What the erasure itself is noted as; these entries say nothing of the customer, and stay whole.
 const OWN_NOTES: [&str; 2] = ["customer_erasure_asked", "customer_erased"];
 
+/// What names nobody in the customer's conversations, and was not made theirs yet.
+const NOBODYS: &str = "SELECT i.id FROM conversation v JOIN interaction i ON i.tenant_id = v.tenant_id AND i.conversation_id = v.id \
+    AND i.customer_id IS NULL WHERE v.tenant_id = ? AND v.customer_id = ? ORDER BY i.id LIMIT ?";
+
 /// Where a slice leaves the erasure.
 struct Next {
     stage: &'static str,
@@ -62,7 +66,7 @@ impl Store {
         let customer = erasure.customer_id.as_str();
         let next = match erasure.stage.as_str() {
             "interactions" => self.interactions_go(&tx, tenant, customer).await?,
-            "conversations" => conversations_go(&tx, tenant, customer).await?,
+            "conversations" => self.conversations_go(&tx, tenant, customer).await?,
             "person" => person_goes(&tx, tenant, customer).await?,
             _ => mentions_go(&tx, tenant, &cursor, identifiers).await?,
         };
@@ -90,7 +94,7 @@ impl Store {
         tenant: TenantId,
         customer: &str,
     ) -> Result<Next> {
-        let ids: Vec<String> =
+        let mut ids: Vec<String> =
             sql("SELECT id FROM interaction WHERE tenant_id = ? AND customer_id = ? ORDER BY id LIMIT ?")
                 .bind(tenant.0)
                 .bind(customer)
@@ -98,10 +102,49 @@ impl Store {
                 .column(tx)
                 .await?;
         if ids.is_empty() {
+            ids = sql(NOBODYS).bind(tenant.0).bind(customer).bind(AT_ONCE).column(tx).await?;
+        }
+        if ids.is_empty() {
             return Ok(Next::stage("conversations", Removed::default()));
         }
         let removed = reach::forget(self, tx, tenant, &ids, Counters::Move).await?;
         Ok(Next::stage("interactions", removed))
+    }
+
+    /// Conversations go, except those that others take part in: these lose what they say of the customer.
+    async fn conversations_go(
+        &self,
+        tx: &DatabaseTransaction,
+        tenant: TenantId,
+        customer: &str,
+    ) -> Result<Next> {
+        let ids: Vec<String> =
+            sql("SELECT id FROM conversation WHERE tenant_id = ? AND customer_id = ? ORDER BY id LIMIT ?")
+                .bind(tenant.0)
+                .bind(customer)
+                .bind(AT_ONCE)
+                .column(tx)
+                .await?;
+        let mut removed = Removed::default();
+        if ids.is_empty() {
+            return Ok(Next::stage("person", removed));
+        }
+        // Replies may still come.
+        self.remember_erased(tx, tenant, &ids).await?;
+        let list = || ids.iter().map(String::as_str);
+        let gone = sql("DELETE FROM conversation WHERE tenant_id = ? AND id IN ? AND NOT EXISTS (SELECT 1 FROM interaction i \
+         WHERE i.tenant_id = conversation.tenant_id AND i.conversation_id = conversation.id)")
+        .bind(tenant.0)
+        .list(list())
+        .run(tx)
+        .await?;
+        let kept = sql("UPDATE conversation SET customer_id = NULL, subject = NULL, tags = NULL WHERE tenant_id = ? AND id IN ?")
+        .bind(tenant.0)
+        .list(list())
+        .run(tx)
+        .await?;
+        removed.count("conversations", gone + kept);
+        Ok(Next::stage("conversations", removed))
     }
 
     /// Nothing is left but the receipt, and subscribers are told.
@@ -133,35 +176,6 @@ impl Store {
         let told = json!({"erasure": erasure.id, "removed": erasure.removed});
         audit::note(self, tx, &act, ("customer_erased", &erasure.customer_id), &told).await
     }
-}
-
-/// Conversations go, except those that others take part in: these lose what they say of the customer.
-async fn conversations_go(tx: &DatabaseTransaction, tenant: TenantId, customer: &str) -> Result<Next> {
-    let ids: Vec<String> =
-        sql("SELECT id FROM conversation WHERE tenant_id = ? AND customer_id = ? ORDER BY id LIMIT ?")
-            .bind(tenant.0)
-            .bind(customer)
-            .bind(AT_ONCE)
-            .column(tx)
-            .await?;
-    let mut removed = Removed::default();
-    if ids.is_empty() {
-        return Ok(Next::stage("person", removed));
-    }
-    let list = || ids.iter().map(String::as_str);
-    let gone = sql("DELETE FROM conversation WHERE tenant_id = ? AND id IN ? AND NOT EXISTS (SELECT 1 FROM interaction i \
-         WHERE i.tenant_id = conversation.tenant_id AND i.conversation_id = conversation.id)")
-        .bind(tenant.0)
-        .list(list())
-        .run(tx)
-        .await?;
-    let kept = sql("UPDATE conversation SET customer_id = NULL, subject = NULL, tags = NULL WHERE tenant_id = ? AND id IN ?")
-        .bind(tenant.0)
-        .list(list())
-        .run(tx)
-        .await?;
-    removed.count("conversations", gone + kept);
-    Ok(Next::stage("conversations", removed))
 }
 
 /// What is kept of the customer themselves goes.
