@@ -1,8 +1,8 @@
 //! Figures of groups that nobody can be worked out from.
 //!
 //! A day is published once: when it is over and nothing of it was scored for a while. Its interactions are put into groups that do not
-//! overlap, by team and queue; a group that is too small, or says too much about one of its customers, is pooled with its like, and what
-//! the pool can not hide stays out. Everything that is told is a sum of whole groups, so whatever is subtracted from whatever, a whole group
+//! overlap, by team and queue; a group that is too small, or says too much about one of its customers or agents, is pooled with its like,
+//! and what the pool can not hide stays out. Everything that is told is a sum of whole groups, so whatever is subtracted from whatever, a whole group
 //! is left. What was published never changes: see the decision record on visibility.
 
 #[cfg(test)]
@@ -27,6 +27,9 @@ const LOOK_AGAIN: TimeDelta = TimeDelta::hours(6);
 /// Nothing of a day was scored for this long when it is published, so that an import is not published by halves.
 const QUIET: TimeDelta = TimeDelta::hours(24);
 
+/// A team's figures are of so many of its agents at least: those of one are an agent's, and those of two tell each the other's.
+const FEWEST_AGENTS: usize = 3;
+
 /// What was published of a day, over all groups that are large enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PublishedDay {
@@ -47,11 +50,12 @@ pub struct Group {
     pub totals: Totals,
 }
 
-/// One customer's part in a group of a day.
+/// One customer's part in a group of a day, with one agent.
 #[derive(FromQueryResult)]
 struct Part {
     team_id: String,
     queue: String,
+    agent_id: String,
     customer_id: String,
     last_scored_at: DateTime<Utc>,
     #[sea_orm(nested)]
@@ -64,13 +68,16 @@ struct Gathered {
     customers: BTreeSet<String>,
     /// Interactions of each customer, to know whether one of them makes up most of it.
     each: BTreeMap<String, i64>,
+    /// The same of each agent.
+    agents: BTreeMap<String, i64>,
     totals: Totals,
 }
 
 impl Gathered {
-    fn add(&mut self, customer: &str, totals: Totals) {
+    fn add(&mut self, agent: &str, customer: &str, totals: Totals) {
         self.customers.insert(customer.to_owned());
         *self.each.entry(customer.to_owned()).or_default() += totals.scored;
+        *self.agents.entry(agent.to_owned()).or_default() += totals.scored;
         self.totals = self.totals.plus(totals);
     }
 
@@ -78,6 +85,9 @@ impl Gathered {
         self.customers.extend(other.customers);
         for (customer, scored) in other.each {
             *self.each.entry(customer).or_default() += scored;
+        }
+        for (agent, scored) in other.agents {
+            *self.agents.entry(agent).or_default() += scored;
         }
         self.totals = self.totals.plus(other.totals);
     }
@@ -91,6 +101,12 @@ impl Gathered {
             && 2 * most <= self.totals.scored
             && labels.iter().all(|label| self.totals.of(*label) < self.totals.scored)
     }
+
+    /// No agent of the team can be worked out from it: there are enough of them, and none of them makes up more than half.
+    fn hides_each_agent(&self) -> bool {
+        let most = self.agents.values().copied().max().unwrap_or_default();
+        self.agents.len() >= FEWEST_AGENTS && 2 * most <= self.totals.scored
+    }
 }
 
 /// The groups of a day that can be published, and the pool under `None`.
@@ -98,11 +114,12 @@ fn groups(parts: Vec<Part>, min_group: u16) -> BTreeMap<Option<(String, String)>
     let mut all: BTreeMap<(String, String), Gathered> = BTreeMap::new();
     for part in parts {
         let group = all.entry((part.team_id, part.queue)).or_default();
-        group.add(&part.customer_id, part.counts.totals());
+        group.add(&part.agent_id, &part.customer_id, part.counts.totals());
     }
     let (mut published, mut pool) = (BTreeMap::new(), Gathered::default());
     for (key, group) in all {
-        if group.hides_each(min_group) {
+        // What belongs to no team names no agent.
+        if group.hides_each(min_group) && (key.0.is_empty() || group.hides_each_agent()) {
             published.insert(Some(key), group);
         } else {
             pool.merge(group);
@@ -142,8 +159,8 @@ impl Store {
             return Ok(true);
         }
         // The count of the day is asked again where the last one is long ago; one who is unknown counts as one customer with all others.
-        let parts = sql("SELECT COALESCE(a.team_id, '') AS team_id, COALESCE(v.queue, '') AS queue, COALESCE(s.customer_id, '') AS customer_id, \
-             MAX(s.scored_at) AS last_scored_at, COUNT(*) AS scored, CAST(SUM(s.effective_score) AS bigint) AS sum_score, \
+        let parts = sql("SELECT COALESCE(a.team_id, '') AS team_id, COALESCE(v.queue, '') AS queue, COALESCE(a.id, '') AS agent_id, \
+             COALESCE(s.customer_id, '') AS customer_id, MAX(s.scored_at) AS last_scored_at, COUNT(*) AS scored, CAST(SUM(s.effective_score) AS bigint) AS sum_score, \
              CAST(SUM(CASE WHEN s.effective_label = 'positive' THEN 1 ELSE 0 END) AS bigint) AS positive, \
              CAST(SUM(CASE WHEN s.effective_label = 'neutral' THEN 1 ELSE 0 END) AS bigint) AS neutral, \
              CAST(SUM(CASE WHEN s.effective_label = 'negative' THEN 1 ELSE 0 END) AS bigint) AS negative, \
@@ -152,7 +169,7 @@ impl Store {
              LEFT JOIN agent a ON a.tenant_id = s.tenant_id AND a.id = s.agent_id \
              LEFT JOIN conversation v ON v.tenant_id = i.tenant_id AND v.id = i.conversation_id \
              WHERE s.tenant_id = ? AND s.occurred_on = ? \
-             GROUP BY COALESCE(a.team_id, ''), COALESCE(v.queue, ''), COALESCE(s.customer_id, '')")
+             GROUP BY COALESCE(a.team_id, ''), COALESCE(v.queue, ''), COALESCE(a.id, ''), COALESCE(s.customer_id, '')")
         .bind(tenant.id.0)
         .bind(day)
         .all::<Part>(&tx)

@@ -16,14 +16,15 @@ use super::{AgentDetails, Bench, act, item};
 const EVER: (NaiveDate, NaiveDate) =
     (NaiveDate::from_ymd_opt(2020, 1, 1).unwrap(), NaiveDate::from_ymd_opt(2100, 1, 1).unwrap());
 
-/// A text of a customer, handled by an agent, in a conversation of a queue.
+/// A text of a customer, handled by an agent of a team of their name and what follows it, in a conversation of a queue.
 fn handled(id: &str, customer: &str, (agent, queue): (&str, &str), text: &str) -> Incoming {
     let mut incoming = item(id, customer, text);
     let interaction = &mut incoming.arrival.interaction;
     interaction.agent = Some(agent.to_owned());
     interaction.conversation = Some(format!("talk-{id}"));
+    let team = agent.split('-').next().unwrap_or_default();
     incoming.arrival.agent =
-        AgentDetails { team: Some(format!("team-of-{agent}")), ..AgentDetails::default() };
+        AgentDetails { team: Some(format!("team-of-{team}")), ..AgentDetails::default() };
     incoming.arrival.conversation.queue = Some(queue.to_owned());
     incoming
 }
@@ -150,15 +151,27 @@ pub async fn groups_are_published_once_and_hide_each_customer(bench: &Bench) {
         for n in 0..count {
             let score = if n % 2 == 0 { -70 } else { 40 };
             let id = format!("{who}-{n}");
-            items.push(handled(&id, &id, place, &format!("It is so {score}")));
+            // By three agents of the team in turn.
+            let agent = format!("{}-{}", place.0, n % 3);
+            items.push(handled(&id, &id, (&agent, place.1), &format!("It is so {score}")));
         }
     };
     // Large enough; too small by itself, and pooled with another; all of one customer, who is pooled as well.
     add(6, ("ann", "eu"), "a");
     add(3, ("ann", "us"), "b");
     add(2, ("bert", "us"), "c");
-    for n in 0..9 {
+    for n in 0..12 {
         items.push(handled(&format!("d-{n}"), "loud", ("carl", "eu"), "It is so -90"));
+    }
+    // A team of one, of which nothing is told: it would be that agent's.
+    for n in 0..6 {
+        let score = if n % 2 == 0 { -60 } else { 20 };
+        items.push(handled(
+            &format!("e-{n}"),
+            &format!("e-{n}"),
+            ("dora", "apac"),
+            &format!("It is so {score}"),
+        ));
     }
     let (store, min_group) = (&bench.store, 5);
     store.accept(tenant.id, &items).await.unwrap();
@@ -179,7 +192,7 @@ pub async fn groups_are_published_once_and_hide_each_customer(bench: &Bench) {
     bench.advance(24 * 3600);
     publish().await;
     let published = days().await;
-    // The pool is three and two customers and the loud one, who makes up more than half of it: it stays out.
+    // The pool is three and two customers, those of the team of one, and the loud one, who makes up more than half of it: it stays out.
     assert_eq!(published.len(), 1);
     let total = published[0].totals;
     assert_eq!((total.scored, total.negative, total.sum_score), (6, 3, -90));
