@@ -155,7 +155,7 @@ impl Store {
         if editing.is_said_already(said).await? {
             return Ok(Some((editing.now(None)?, false)));
         }
-        editing.check(said, seen)?;
+        editing.check(said, seen).await?;
         let id = match said {
             Said::Set { correction, reason } => Some(editing.put(Some(correction), reason).await?),
             Said::Clear => Some(editing.put(None, None).await?),
@@ -199,7 +199,7 @@ impl Editing<'_> {
         })
     }
 
-    fn check(&self, said: Said<'_>, seen: Seen<'_>) -> Result<()> {
+    async fn check(&self, said: Said<'_>, seen: Seen<'_>) -> Result<()> {
         let standing = &self.standing;
         if said == Said::Agree && standing.human_override_at.is_some() {
             return conflict("a correction is in force; whoever finds the scorer right clears it");
@@ -214,9 +214,23 @@ impl Editing<'_> {
                 Some(other) if other != self.act.actor => {
                     conflict("somebody else corrected it; look at that, and send its version to replace it")
                 }
+                None if matches!(said, Said::Set { .. }) && self.is_cleared_by_another().await? => conflict(
+                    "somebody else cleared a correction; look at that, and send its version to correct it again",
+                ),
                 _ => Ok(()),
             },
         }
+    }
+
+    /// There was a correction, and somebody else ended it.
+    async fn is_cleared_by_another(&self) -> Result<bool> {
+        let Some(last) = &self.standing.human_override_id else { return Ok(false) };
+        let by = sql("SELECT made_by FROM sentiment_override WHERE tenant_id = ? AND id = ?")
+            .bind(self.act.tenant.0)
+            .bind(last)
+            .value::<String>(self.tx)
+            .await?;
+        Ok(by.is_some_and(|by| by != self.act.actor))
     }
 
     /// Puts a correction in force, or ends the one that is; answers the revision's id.

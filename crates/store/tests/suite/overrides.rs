@@ -170,6 +170,12 @@ pub(crate) async fn nobody_is_overwritten_unseen(bench: &Bench) {
     bench.score_all(&tenant, |text| text.parse().unwrap()).await;
     conflicts(say("bo", Said::Clear, &Seen::Version(&version)).await, "not as you saw it");
     say("bo", Said::Clear, &Seen::Version(&shown().await)).await.unwrap();
+    // What somebody else ended does not come back with an old request that is sent again.
+    conflicts(say("ana", set(Some(10), None), &Seen::Unknown).await, "somebody else cleared");
+    say("bo", set(Some(30), None), &Seen::Unknown).await.unwrap();
+    say("bo", Said::Clear, &Seen::Unknown).await.unwrap();
+    let version = shown().await;
+    say("ana", set(Some(10), None), &Seen::Version(&version)).await.unwrap();
     bench.assert_verified(&tenant).await;
 
     assert_eq!(bench.store.say(&act(&other), &id, Said::Clear, Seen::Unknown).await.unwrap(), None);
