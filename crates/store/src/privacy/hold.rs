@@ -1,4 +1,6 @@
-//! Legal hold: of a customer under it nothing is removed, neither by a clock nor on request, until it is lifted.
+//! Legal hold: of a customer under it their texts, scores, conversations and alerts are not removed, neither by a clock nor on request, until it
+//! is lifted. What has a clock of its own goes on: texts that were labelled, which are nobody's any more, entries of the audit log, and events
+//! with what was told of them.
 
 use chrono::{DateTime, Utc};
 use sea_orm::FromQueryResult;
@@ -78,16 +80,17 @@ impl Store {
     /// Lifts the hold of a customer, by our id; answers whether there was one.
     pub async fn lift_hold(&self, act: &Act<'_>, customer: &str) -> Result<bool> {
         let tx = self.begin().await?;
-        let lifted = sql("DELETE FROM legal_hold WHERE tenant_id = ? AND customer_id = ?")
+        let before = sql("DELETE FROM legal_hold WHERE tenant_id = ? AND customer_id = ? RETURNING reason")
             .bind(act.tenant.0)
             .bind(customer)
-            .run(&tx)
+            .value::<String>(&tx)
             .await?;
-        if lifted > 0 {
-            audit::note(self, &tx, act, ("legal_hold_lifted", customer), &json!({})).await?;
+        if let Some(reason) = &before {
+            let change = json!({"before": reason, "after": null});
+            audit::note(self, &tx, act, ("legal_hold_lifted", customer), &change).await?;
         }
         tx.commit().await?;
-        Ok(lifted > 0)
+        Ok(before.is_some())
     }
 
     /// The hold of a customer, by our id.

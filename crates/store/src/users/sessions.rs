@@ -78,6 +78,11 @@ impl Store {
     /// The session that lasts under `token`. Notes that it was seen, at most once a minute. A token that was replaced and is shown
     /// again ends its session.
     pub async fn session(&self, token: &str) -> Result<Option<Session>> {
+        self.session_shown(token, None).await
+    }
+
+    /// The same for a token that was shown from this network address, which the audit log has where that ends the session.
+    pub async fn session_shown(&self, token: &str, from: Option<&str>) -> Result<Option<Session>> {
         let now = self.now();
         let given = digest(token);
         let row = sql("SELECT s.user_id, u.tenant_id, u.email, u.role, s.csrf_token, s.last_seen_at, s.token_digest, s.rotate_at, \
@@ -93,7 +98,7 @@ impl Store {
         let Some(row) = row else { return Ok(None) };
         let is_current = row.token_digest == given;
         if !is_current && row.confirmed_at.is_some_and(|seen| now - seen >= GRACE) {
-            self.end_stolen(&row).await?;
+            self.end_stolen(&row, from).await?;
             return Ok(None);
         }
         let is_due = if is_current {
@@ -126,14 +131,14 @@ impl Store {
         }))
     }
 
-    async fn end_stolen(&self, row: &Row) -> Result<()> {
+    async fn end_stolen(&self, row: &Row, from: Option<&str>) -> Result<()> {
         let tx = self.begin().await?;
         let ended = sql("DELETE FROM session WHERE token_digest = ? AND confirmed_at IS NOT NULL")
             .bind(&row.token_digest)
             .run(&tx)
             .await?;
         if ended > 0 {
-            let act = Act::new(TenantId(row.tenant_id), "sessions");
+            let act = Act { from, ..Act::new(TenantId(row.tenant_id), "sessions") };
             let why = json!({"why": "a token that was replaced was shown again"});
             audit::note(self, &tx, &act, ("session_ended", &row.user_id), &why).await?;
         }

@@ -352,9 +352,13 @@ pub async fn tokens_are_replaced_and_an_old_one_ends_the_session(bench: &Bench) 
     assert_eq!((is_due("one").await, is_due("three").await), (Some(false), Some(false)));
     bench.advance(2);
     assert_eq!(is_due("three").await, Some(false));
-    assert_eq!(is_due("one").await, None, "somebody else has the old one");
+    let stolen = bench.store.session_shown("one", Some("192.0.2.66")).await.unwrap();
+    assert_eq!(stolen, None, "somebody else has the old one");
     assert_eq!(is_due("three").await, None, "and so the session ended");
     assert_eq!(actions(bench, &tenant, &id).await, ["user_saved", "session_ended"]);
+    let filter = undertone_store::audit::Filter { action: Some("session_ended"), ..Default::default() };
+    let ended = bench.store.audit(tenant.id, &filter, None, 10).await.unwrap();
+    assert_eq!(ended[0].from.as_deref(), Some("192.0.2.66"), "from where the old token was shown");
 
     bench.store.begin_session(&id, "five", "csrf").await.unwrap();
     let change = Change { role: Some(Role::Reviewer), ..Change::default() };
