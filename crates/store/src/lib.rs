@@ -86,7 +86,12 @@ impl StoreError {
             "deadlock detected",
             "could not serialize",
             "terminating connection",
+            "communicating with database",
             "starting up",
+            "shutting down",
+            "in recovery mode",
+            "too many clients",
+            "connection slots",
         ]
         .iter()
         .any(|passing| told.contains(passing))

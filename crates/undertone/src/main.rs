@@ -24,6 +24,7 @@ mod mail;
 mod output;
 mod pages;
 mod passwords;
+mod patience;
 mod pipeline;
 mod prices;
 mod review;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use serde_json::json;
 use tokio::sync::watch;
@@ -16,6 +17,7 @@ use undertone_store::{StoreError, TenantId};
 
 use super::message::Message;
 use super::{Outcome, Pace, Secrets, Tools, send};
+use crate::patience::{LONG, patiently};
 use crate::{tell, visibility};
 
 /// What is claimed is due again after this, whatever happened.
@@ -165,14 +167,16 @@ impl Batch {
 
     /// Several under way at once.
     async fn send_together(&self, told: Vec<Told>, together: usize) -> Result<bool, StoreError> {
-        let sends: Vec<BoxFuture<'_, FinishedDelivery>> =
-            told.into_iter().map(|told| self.one(told).boxed()).collect();
-        let mut sends = futures::stream::iter(sends).buffer_unordered(together);
+        let (mut waiting, mut under_way) = (told.into_iter(), FuturesUnordered::new());
         let (mut ended, mut kept_at, mut takes_more) = (Vec::new(), Instant::now(), true);
-        while let Some(done) = sends.next().await {
+        loop {
+            under_way
+                .extend(waiting.by_ref().take(together - under_way.len()).map(|told| self.one(told).boxed()));
+            let Some(done) = under_way.next().await else { break };
             ended.push(done);
             if kept_at.elapsed() > KEPT_EVERY {
-                takes_more &= self.keep(&std::mem::take(&mut ended)).await?;
+                takes_more &=
+                    self.keep_beside(&std::mem::take(&mut ended), &mut under_way, &mut ended).await?;
                 kept_at = Instant::now();
             }
         }
@@ -180,6 +184,24 @@ impl Batch {
             takes_more &= self.keep(&ended).await?;
         }
         Ok(takes_more)
+    }
+
+    /// Keeps what became of some while others go on, whose answers are not to be missed because the database is slow. Nothing is begun
+    /// meanwhile.
+    async fn keep_beside(
+        &self,
+        finished: &[FinishedDelivery],
+        under_way: &mut FuturesUnordered<BoxFuture<'_, FinishedDelivery>>,
+        ended: &mut Vec<FinishedDelivery>,
+    ) -> Result<bool, StoreError> {
+        let mut keeping = self.keep(finished).boxed();
+        loop {
+            tokio::select! {
+                biased;
+                kept = &mut keeping => return kept,
+                Some(done) = under_way.next() => ended.push(done),
+            }
+        }
     }
 
     /// Nothing more is begun: there is no time left, or the destination takes nothing now.
@@ -199,6 +221,16 @@ impl Batch {
         if says_stop(finished) {
             self.is_stopped.store(true, Ordering::Relaxed);
         }
+        let mut tries = 0;
+        let keep = || {
+            tries += 1;
+            if tries > 1 {
+                // What is begun now may not be kept either.
+                self.is_stopped.store(true, Ordering::Relaxed);
+            }
+            tools.store.finish_deliveries(*tenant, &destination.id, owner, finished)
+        };
+        patiently(LONG, keep).await?;
         Ok(finished.iter().all(|done| goes_on(&done.sent)))
     }
 

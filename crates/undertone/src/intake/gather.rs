@@ -1,12 +1,12 @@
 //! Requests that arrive together go to disk together: a commit waits for the disk, so one commit for many is what makes intake fast.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use undertone_store::accept::{Accepted, Incoming};
 use undertone_store::{Reach, Store, StoreError, TenantId};
 
+use crate::patience::patiently;
 use crate::pipeline::Work;
 
 /// Interactions written in one transaction, about.
@@ -92,16 +92,7 @@ impl Gather {
 const TRIES: u32 = 4;
 
 async fn accept(store: &Store, (tenant, reach): Of, items: &[Incoming]) -> Result<Vec<Accepted>, StoreError> {
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match store.accept_within(tenant, reach, items).await {
-            Err(error) if error.is_passing() && tries < TRIES => {
-                tokio::time::sleep(Duration::from_millis(25 << tries)).await;
-            }
-            done => return done,
-        }
-    }
+    patiently(TRIES, || store.accept_within(tenant, reach, items)).await
 }
 
 /// Writes requests, those that are alike in one transaction; where that fails, each alone, so that nobody suffers for a neighbour.

@@ -13,6 +13,7 @@ use undertone_store::{Store, StoreError, TenantId};
 
 use super::{Letter, Mailer, Told};
 use crate::clock::rest;
+use crate::patience::{LONG, patiently};
 use crate::tell;
 
 /// How often is looked for e-mail that is due.
@@ -107,8 +108,10 @@ pub async fn send_claimed(
     claimed: Vec<Mail>,
 ) -> Result<(), StoreError> {
     let began = Instant::now();
-    let finish =
-        async |finished: &[FinishedMail]| post.store.finish_mail(tenant, user, owner, finished).await;
+    // What the server took is sent again if that is not kept.
+    let finish = async |finished: &[FinishedMail]| {
+        patiently(LONG, || post.store.finish_mail(tenant, user, owner, finished)).await
+    };
     let known = post.store.tenant(tenant).await?;
     let person = post.store.user(tenant, user).await?.filter(|user| user.active);
     let (Some(known), Some(person)) = (known, person) else {

@@ -24,6 +24,7 @@ use super::{LOOK_EVERY, Work, cleaning, keeper, publish, recount, sealing};
 use crate::clock::rest;
 use crate::knowledge::Lessons;
 use crate::llm::{Chosen, Llms};
+use crate::patience::{BRIEF, patiently};
 
 /// Texts claimed together.
 const BATCH: u16 = 32;
@@ -37,8 +38,6 @@ const CLEAN_EVERY: u64 = 1200;
 const EXPIRE_EVERY: u64 = 20;
 /// Looks between two sealings of what was noted in the audit logs: five seconds.
 const SEAL_EVERY: u64 = 10;
-/// How often recording is tried while the database is busy or away.
-const RECORD_TRIES: u32 = 6;
 
 /// The workers of this process.
 pub struct Pipeline {
@@ -378,16 +377,6 @@ impl Worker {
         events: Events,
         finished: &[Finished],
     ) -> Result<Recorded, StoreError> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            match self.tools.store.record(tenant, &self.owner, events, finished).await {
-                Err(error) if error.is_passing() && tries < RECORD_TRIES => {
-                    tracing::debug!(%error, "recording is tried again: {error}");
-                    tokio::time::sleep(Duration::from_millis(20 << tries)).await;
-                }
-                done => return done,
-            }
-        }
+        patiently(BRIEF, || self.tools.store.record(tenant, &self.owner, events, finished)).await
     }
 }

@@ -1,16 +1,12 @@
 //! Recording what became of a run's items.
 
-use std::time::Duration;
-
 use undertone_core::Settings;
 use undertone_store::record::{Events, Finished, Recorded};
 use undertone_store::{StoreError, TenantId};
 
 use super::Driver;
+use crate::patience::{BRIEF, patiently};
 use crate::pipeline::decide::broke;
-
-/// How often recording is tried while the database is busy or away.
-const TRIES: u32 = 6;
 
 impl Driver {
     /// Records a piece; where that fails for what is in it, one by one, so that nobody suffers for a neighbour.
@@ -54,17 +50,8 @@ impl Driver {
         events: Events,
         finished: &[Finished],
     ) -> Result<Recorded, StoreError> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            match self.tools.store.record_items(tenant, (run, &self.owner), events, finished).await {
-                Err(error) if error.is_passing() && tries < TRIES => {
-                    tracing::debug!(%error, "recording is tried again: {error}");
-                    tokio::time::sleep(Duration::from_millis(20 << tries)).await;
-                }
-                done => return done,
-            }
-        }
+        let whose = (run, &*self.owner);
+        patiently(BRIEF, || self.tools.store.record_items(tenant, whose, events, finished)).await
     }
 }
 

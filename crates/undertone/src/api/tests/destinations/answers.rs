@@ -146,3 +146,47 @@ async fn who_is_gone_is_asked_no_more_and_people_are_told() {
     out.delivery(&delivery, |delivery| delivery["state"] == "failed").await;
     assert_eq!(gone.count(), 2);
 }
+
+/// A database that says no for a moment, after the receiver has said yes to three messages at once.
+#[tokio::test]
+async fn what_was_taken_is_not_sent_again_because_the_database_was_busy() {
+    use sea_orm::ConnectionTrait;
+    let out = Out::open().await;
+    let goes_on = Arc::new(AtomicBool::new(false));
+    let receiver = Receiver::start({
+        let goes_on = goes_on.clone();
+        move |_| {
+            while !goes_on.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            // Longer than answers are collected for.
+            std::thread::sleep(Duration::from_millis(150));
+            Reply::text(200, "")
+        }
+    });
+    let made = out.destination("webhook", &receiver.address, json!({"events": ["module.*"]})).await;
+    let database = sea_orm::Database::connect(out.bench.url()).await.unwrap();
+    let busy = "CREATE TRIGGER busy BEFORE UPDATE OF state ON delivery WHEN NEW.state = 'delivered' \
+                AND NEW.event <> 'undertone.test' BEGIN SELECT RAISE(ABORT, 'database is locked'); END";
+    database.execute_unprepared(busy).await.unwrap();
+    // Behind a test that takes long the three wait, and are claimed together.
+    let test = out.test(&made).await;
+    until("it is asked", || receiver.count() == 1).await;
+    for word in ["deactivate", "activate", "deactivate"] {
+        out.ok("POST", &format!("/api/v1/module/{word}"), "", None).await;
+    }
+    out.deliveries(&made, "pending", 4).await;
+    goes_on.store(true, Ordering::Relaxed);
+    until("all three are asked", || receiver.count() == 4).await;
+    out.delivery(&test, is_delivered).await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let waiting = out.ok("GET", "/api/v1/destinations/{id}/deliveries?state=pending", id(&made), None).await;
+    assert_eq!(waiting["deliveries"].as_array().unwrap().len(), 3, "what was answered is not kept yet");
+    database.execute_unprepared("DROP TRIGGER busy").await.unwrap();
+    out.deliveries(&made, "delivered", 4).await;
+    let kept = out.ok("GET", "/api/v1/destinations/{id}/deliveries", id(&made), None).await;
+    for done in kept["deliveries"].as_array().unwrap() {
+        assert_eq!((&done["attempts"], &done["last_status"]), (&json!(1), &json!(200)), "{done}");
+    }
+    assert_eq!(receiver.count(), 4, "nothing is sent twice");
+}

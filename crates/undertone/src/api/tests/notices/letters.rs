@@ -131,3 +131,31 @@ async fn what_quiet_hours_held_back_arrives_when_they_end() {
     assert_eq!((subject.as_str(), alerts), ("3 notices from Undertone", 3));
     assert_eq!(bench.inbox(&lead).await.len(), 3, "the inbox was never quiet");
 }
+
+/// A database that says no for a moment, after the server has taken the letter.
+#[tokio::test]
+async fn a_letter_that_was_taken_is_not_sent_again_because_the_database_was_busy() {
+    use sea_orm::ConnectionTrait;
+    let bench = Bench::open().await;
+    bench.person("supervisor").await;
+    let (server, mailer) = mail::tests::server(Security::StartTls);
+    bench.set(json!({"alert_threshold": -20, "incident_customers": 0})).await;
+    bench.annoy("ana").await;
+    bench.tell().await;
+    let database = sea_orm::Database::connect(bench.url()).await.unwrap();
+    let busy = "CREATE TRIGGER busy BEFORE UPDATE OF state ON mail WHEN NEW.state = 'sent' \
+                BEGIN SELECT RAISE(ABORT, 'database is locked'); END";
+    database.execute_unprepared(busy).await.unwrap();
+    let post = bench.post_after(&mailer, TimeDelta::zero()).await;
+    let free = async {
+        tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+        assert_eq!(server.taken().len(), 1, "it was taken before the database is free");
+        database.execute_unprepared("DROP TRIGGER busy").await.unwrap();
+    };
+    let (sent, ()) = tokio::join!(mail::look(&post, &bench.app.ending), free);
+    assert_eq!(sent.unwrap(), None);
+    // Once what was held is free for others.
+    let later = bench.post_after(&mailer, TimeDelta::hours(1)).await;
+    assert_eq!(mail::look(&later, &bench.app.ending).await.unwrap(), None);
+    assert_eq!(server.taken().len(), 1);
+}
