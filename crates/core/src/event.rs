@@ -71,7 +71,7 @@ events! {
     ModuleActivated = "module.activated",
     /// The module was switched off.
     ModuleDeactivated = "module.deactivated",
-    /// Messages to a destination fail again and again, or are refused: told once, when it has become many. They are still tried.
+    /// A destination takes nothing: for ten minutes messages failed or were put off, or three were refused in a row. Told once, until it takes something again. They are still tried.
     DestinationFailing = "destination.failing",
     /// A destination failed for so long, or so finally, that nothing is sent to it any more.
     DestinationDisabled = "destination.disabled",

@@ -3,6 +3,8 @@
 mod deliveries;
 mod finish;
 mod log;
+#[cfg(test)]
+mod plans;
 mod reseal;
 
 use chrono::{DateTime, Utc};
@@ -44,6 +46,12 @@ pub struct Destination {
     pub inactive_reason: Option<String>,
     /// Since when nothing reaches it; `None` while it works.
     pub failing_since: Option<DateTime<Utc>>,
+    /// Since when what is sent to it fails or is put off; `None` where it works, or only refuses.
+    #[serde(skip)]
+    pub away_since: Option<DateTime<Utc>>,
+    /// When people were told that it takes nothing; `None` where they were not, this time.
+    #[serde(skip)]
+    pub failing_told_at: Option<DateTime<Utc>>,
     /// Tries that failed in a row, or messages that were refused in a row.
     pub failures: i64,
     /// While it fails, or wants to be left alone: when it is tried again. `None` while it refuses.
@@ -93,6 +101,8 @@ struct Row {
     active: bool,
     inactive_reason: Option<String>,
     failing_since: Option<DateTime<Utc>>,
+    away_since: Option<DateTime<Utc>>,
+    failing_told_at: Option<DateTime<Utc>>,
     failures: i64,
     resume_at: Option<DateTime<Utc>>,
     last_delivered_at: Option<DateTime<Utc>>,
@@ -114,6 +124,8 @@ impl TryFrom<Row> for Destination {
             active: row.active,
             inactive_reason: row.inactive_reason,
             failing_since: row.failing_since,
+            away_since: row.away_since,
+            failing_told_at: row.failing_told_at,
             failures: row.failures,
             resume_at: row.resume_at,
             last_delivered_at: row.last_delivered_at,
@@ -150,8 +162,8 @@ impl Destination {
     }
 }
 
-const COLUMNS: &str = "SELECT id, kind, name, config, secrets, key_id, shown_address, active, inactive_reason, failing_since, failures, \
-    resume_at, last_delivered_at, version, created_at, updated_at FROM destination ";
+const COLUMNS: &str = "SELECT id, kind, name, config, secrets, key_id, shown_address, active, inactive_reason, failing_since, away_since, \
+    failing_told_at, failures, resume_at, last_delivered_at, version, created_at, updated_at FROM destination ";
 
 /// Those that messages are sent to.
 pub(crate) async fn active(on: &impl ConnectionTrait, tenant: TenantId) -> Result<Vec<Destination>> {
@@ -309,7 +321,7 @@ impl Store {
             }
         }
         sql("UPDATE destination SET name = ?, config = ?, secrets = ?, key_id = ?, shown_address = ?, active = ?, inactive_reason = NULL, \
-             failing_since = NULL, failures = 0, resume_at = NULL, version = version + 1, updated_at = ? WHERE tenant_id = ? AND id = ?")
+             failing_since = NULL, away_since = NULL, failing_told_at = NULL, failures = 0, resume_at = NULL, version = version + 1, updated_at = ? WHERE tenant_id = ? AND id = ?")
         .bind(&new.name)
         .bind(json!(new.config))
         .bind(&new.secrets.0)

@@ -6,7 +6,7 @@ use crate::statement::sql;
 use crate::{Result, Store};
 
 /// Every step: its name, and its statements with the words of [`WORDS`].
-const STEPS: [(&str, &str); 25] = [
+const STEPS: [(&str, &str); 26] = [
     ("0001_initial", include_str!("../migrations/0001_initial.sql")),
     ("0002_lessons", include_str!("../migrations/0002_lessons.sql")),
     ("0003_provider_keys", include_str!("../migrations/0003_provider_keys.sql")),
@@ -31,6 +31,7 @@ const STEPS: [(&str, &str); 25] = [
     ("0022_reasons", include_str!("../migrations/0022_reasons.sql")),
     ("0023_assigned", include_str!("../migrations/0023_assigned.sql")),
     ("0024_numbers", include_str!("../migrations/0024_numbers.sql")),
+    ("0026_failing", include_str!("../migrations/0026_failing.sql")),
     ("0027_model", include_str!("../migrations/0027_model.sql")),
 ];
 

@@ -361,6 +361,7 @@ async fn migrations_are_taken_once_by_many_at_a_time(bench: &Bench) {
         "0022_reasons",
         "0023_assigned",
         "0024_numbers",
+        "0026_failing",
         "0027_model",
     ];
     assert_eq!(bench.store.pending_migrations().await.unwrap(), all);

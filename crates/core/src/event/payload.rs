@@ -228,9 +228,9 @@ payloads! {
         name: &'a str,
         /// What kind of receiver it is.
         kind: DestinationKind,
-        /// It answers, and takes none of the messages; else it could not be reached, or said that it failed.
+        /// It answers, and takes none of the messages; else it could not be reached, said that it failed, or asked for patience.
         refused: bool,
-        /// Tries that failed in a row, or messages that were refused in a row.
+        /// Tries that failed in a row, or messages that were refused in a row. One that was put off is neither.
         failures: i64,
         /// What the last try came to.
         reason: &'a str,

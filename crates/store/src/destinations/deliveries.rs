@@ -78,7 +78,7 @@ pub(crate) async fn insert(
 }
 
 /// No earlier message about the same thing waits before this one. A test is about nothing.
-const IN_TURN: &str = " AND NOT (event <> 'undertone.test' AND EXISTS (SELECT 1 FROM delivery e WHERE e.tenant_id = x.tenant_id \
+pub(super) const IN_TURN: &str = " AND NOT (event <> 'undertone.test' AND EXISTS (SELECT 1 FROM delivery e WHERE e.tenant_id = x.tenant_id \
      AND e.destination_id = x.destination_id AND e.subject_id = x.subject_id AND e.state = 'pending' AND e.id < x.id))";
 
 /// Makes due messages that stand behind one that is not due yet wait for it, so that nobody looks at them in vain.

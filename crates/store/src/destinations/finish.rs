@@ -22,8 +22,8 @@ const PAUSE_MOST: TimeDelta = TimeDelta::minutes(30);
 const SWITCHED_OFF_AFTER: TimeDelta = TimeDelta::days(5);
 /// So many refusals in a row say something of the destination; fewer may be the messages'.
 pub const REFUSED_OFTEN: i64 = 3;
-/// After so many tries in a row that failed, ten minutes or so, administrators are told.
-const FAILED_OFTEN: i64 = 8;
+/// After so long in which messages failed or were put off, and none was taken, administrators are told.
+const FAILING_LONG: TimeDelta = TimeDelta::minutes(10);
 
 /// What became of one try.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,6 +136,23 @@ fn pause(failures: i64) -> TimeDelta {
     (PAUSE_FIRST * doubled).min(PAUSE_MOST)
 }
 
+/// A time in which a destination takes nothing, from the first message that it does not take to the next that it does.
+struct Spell {
+    since: DateTime<Utc>,
+    /// Since messages fail or are put off; `None` while all were refused.
+    away_since: Option<DateTime<Utc>>,
+    /// Messages that were refused in a row until now.
+    refused: i64,
+}
+
+impl Spell {
+    /// It has been away for `away`, or has refused messages for `refusing`, and not only one or two.
+    fn lasts(&self, now: DateTime<Utc>, away: TimeDelta, refusing: TimeDelta) -> bool {
+        self.away_since.is_some_and(|since| now - since >= away)
+            || self.refused >= REFUSED_OFTEN && now - self.since >= refusing
+    }
+}
+
 impl Store {
     /// Keeps what became of messages that `owner` held for a destination, all or nothing; what it no longer holds is left alone. Answers
     /// how many were kept.
@@ -151,7 +168,16 @@ impl Store {
         let destination = one(&tx, tenant, destination, for_update(self.backend())).await?;
         let kept = keep_states(&tx, tenant, (owner, now), finished).await?;
         log_attempts(&tx, tenant, finished).await?;
-        if let Some(destination) = destination {
+        if let Some(destination) = &destination {
+            let calls = finished.iter().filter(|done| {
+                done.sent == Sent::Delivered
+                    && done.claimed.event.parse().is_ok_and(EventKind::calls_for_somebody)
+            });
+            let heard = calls.map(|done| (done.claimed.subject_id.as_str(), destination.id.as_str()));
+            heard::note(&tx, (tenant, now), heard.collect()).await?;
+        }
+        // Where it was kept before, it was judged before.
+        if let Some(destination) = destination.filter(|_| kept > 0) {
             self.judge(&tx, tenant, &destination, finished).await?;
         }
         tx.commit().await?;
@@ -207,15 +233,19 @@ impl Store {
                 (refused_before + refused as i64, None)
             }
         };
-        let since = destination.failing_since.unwrap_or(told.began_at);
-        if now - since >= SWITCHED_OFF_AFTER && (resume_at.is_some() || failures >= REFUSED_OFTEN) {
+        let spell = Spell {
+            since: destination.failing_since.unwrap_or(told.began_at),
+            // A refusal or two say nothing of the destination: how long it is away counts from what came after them.
+            away_since: destination.away_since.or_else(|| resume_at.is_some().then_some(told.began_at)),
+            refused: if resume_at.is_none() { failures } else { 0 },
+        };
+        if spell.lasts(now, SWITCHED_OFF_AFTER, SWITCHED_OFF_AFTER) {
             let why = format!("nothing reached it for five days; the last try said: {}", told.said());
             return self.switch_off(tx, tenant, destination, &why).await;
         }
-        let refused = resume_at.is_none();
-        let (before, many) =
-            if refused { (refused_before, REFUSED_OFTEN) } else { (failed_before, FAILED_OFTEN) };
-        if before < many && failures >= many {
+        let is_news =
+            destination.failing_told_at.is_none() && spell.lasts(now, FAILING_LONG, TimeDelta::zero());
+        if is_news {
             let payload = json!(payload::DestinationFailing {
                 tenant_id: tenant.0,
                 destination_id: &destination.id,
@@ -224,20 +254,23 @@ impl Store {
                 refused,
                 failures,
                 reason: &told.said(),
-                failing_since: since,
+                failing_since: spell.since,
                 at: now,
             });
             let event = Caused::new(EventKind::DestinationFailing, &destination.id, payload);
             outbox::emit(self, tx, tenant, now, vec![event]).await?;
         }
-        sql("UPDATE destination SET failures = ?, failing_since = ?, resume_at = ? WHERE tenant_id = ? AND id = ?")
-            .bind(failures)
-            .bind(since)
-            .bind(resume_at)
-            .bind(tenant.0)
-            .bind(&destination.id)
-            .run(tx)
-            .await?;
+        sql("UPDATE destination SET failures = ?, failing_since = ?, resume_at = ?, away_since = ?, failing_told_at = ? \
+             WHERE tenant_id = ? AND id = ?")
+        .bind(failures)
+        .bind(spell.since)
+        .bind(resume_at)
+        .bind(spell.away_since)
+        .bind(if is_news { Some(now) } else { destination.failing_told_at })
+        .bind(tenant.0)
+        .bind(&destination.id)
+        .run(tx)
+        .await?;
         Ok(())
     }
 
@@ -255,8 +288,8 @@ impl Store {
             || throttled_until != destination.resume_at
             || destination.last_delivered_at.is_none_or(|last| now - last > TimeDelta::seconds(10));
         if is_news {
-            sql("UPDATE destination SET failures = 0, failing_since = NULL, resume_at = ?, last_delivered_at = ? \
-                 WHERE tenant_id = ? AND id = ?")
+            sql("UPDATE destination SET failures = 0, failing_since = NULL, away_since = NULL, failing_told_at = NULL, resume_at = ?, \
+                 last_delivered_at = ? WHERE tenant_id = ? AND id = ?")
             .bind(throttled_until)
             .bind(now)
             .bind(tenant.0)

@@ -10,6 +10,9 @@ async fn suite(url: String) {
     who_refuses_everything_is_told_of_and_switched_off(&bench).await;
     who_asks_for_patience_for_ever_is_switched_off(&bench).await;
     administrators_hear_of_a_run_of_failures_or_refusals_once(&bench).await;
+    who_is_away_in_turns_of_every_kind_is_told_of_once(&bench).await;
+    a_refusal_of_long_ago_makes_no_failure_a_long_one(&bench).await;
+    what_is_kept_twice_is_judged_once(&bench).await;
     what_was_not_sent_says_nothing_of_the_receiver(&bench).await;
     what_was_under_way_when_it_failed_counts_once(&bench).await;
     an_end_does_not_overtake_its_beginning(&bench).await;
@@ -102,36 +105,123 @@ async fn who_refuses_everything_is_told_of_and_switched_off(bench: &Bench) {
     assert_eq!(bench.count(&tenant, "destination.disabled").await, 1);
 }
 
+impl Bench {
+    /// What administrators were told of destinations that take nothing.
+    async fn failing(&self, tenant: &Tenant) -> Vec<serde_json::Value> {
+        self.events(tenant).await;
+        let only = Following { kinds: Some(&[EventKind::DestinationFailing]), most: 10 };
+        let told = self.store.events_after(tenant.id, 0, &only).await.unwrap().0;
+        told.into_iter().map(|event| event.payload).collect()
+    }
+}
+
 async fn administrators_hear_of_a_run_of_failures_or_refusals_once(bench: &Bench) {
     let (tenant, to) = bench.with_scores("failing").await;
-    let told = async || {
-        bench.events(&tenant).await;
-        let only = Following { kinds: Some(&[EventKind::DestinationFailing]), most: 10 };
-        bench.store.events_after(tenant.id, 0, &only).await.unwrap().0
-    };
     let quotes = |_: usize| Sent::Refused("it answers 400: canary of a customer".to_owned());
     for (count, expected) in [(2, 0), (1, 1), (4, 1)] {
         bench.more(&tenant, count).await;
         bench.send(&tenant, &to.id, quotes).await;
-        assert_eq!(told().await.len(), expected, "after {count} more");
+        assert_eq!(bench.failing(&tenant).await.len(), expected, "after {count} more");
     }
-    let first = told().await.remove(0).payload;
+    let first = bench.failing(&tenant).await.remove(0);
     assert_eq!(
         (&first["refused"], &first["failures"], &first["name"]),
         (&json!(true), &json!(3), &json!("to"))
     );
-    // It works again, and fails in another way: that is another run, which is told when it is long.
-    bench.more(&tenant, 1).await;
-    bench.send(&tenant, &to.id, |_| Sent::Delivered).await;
-    for n in 1..=20 {
+    // It fails in another way now: that is the same run, in which nothing was taken, and is told of already.
+    for _ in 0..4 {
         bench.advance(31);
         bench.more(&tenant, 1).await;
         bench.send(&tenant, &to.id, failed).await;
-        assert_eq!(told().await.len(), if n < 8 { 1 } else { 2 }, "after {n}");
     }
-    let second = told().await.remove(1).payload;
-    assert_eq!((&second["refused"], &second["failures"]), (&json!(false), &json!(8)));
-    assert_eq!(second["reason"], "it answers 500");
+    bench.advance(60);
+    bench.more(&tenant, 3).await;
+    bench.send(&tenant, &to.id, quotes).await;
+    assert_eq!(bench.failing(&tenant).await.len(), 1);
+    // It works again, and fails: that is another run, which is told when it has lasted ten minutes.
+    bench.more(&tenant, 1).await;
+    bench.send(&tenant, &to.id, |_| Sent::Delivered).await;
+    for minutes in 0..20 {
+        bench.more(&tenant, 1).await;
+        bench.send(&tenant, &to.id, failed).await;
+        let told = bench.failing(&tenant).await.len();
+        // Left alone for longer and longer, it is tried in the 15th minute again.
+        assert_eq!(told, if minutes < 15 { 1 } else { 2 }, "after {minutes} minutes");
+    }
+    let second = bench.failing(&tenant).await.remove(1);
+    assert_eq!((&second["refused"], &second["reason"]), (&json!(false), &json!("it answers 500")));
+}
+
+async fn who_is_away_in_turns_of_every_kind_is_told_of_once(bench: &Bench) {
+    let (tenant, to) = bench.with_scores("mixed").await;
+    let patience = |_: usize| Sent::Throttled(TimeDelta::seconds(30), "it answers 429".to_owned());
+    // Never three refusals in a row, and never long one way.
+    for minutes in 0..30 {
+        bench.more(&tenant, 1).await;
+        let one = [failed, refused, patience][minutes % 3];
+        bench.send(&tenant, &to.id, |place| if place == 0 { one(place) } else { Sent::Untried }).await;
+        let told = bench.failing(&tenant).await.len();
+        assert_eq!(told, usize::from(minutes >= 10), "after {minutes} minutes");
+    }
+    // Patience alone is told after the same time, and what arrives ends it.
+    let (tenant, to) = bench.with_scores("patience").await;
+    for minutes in 0..30 {
+        bench.more(&tenant, 1).await;
+        bench.send(&tenant, &to.id, patience).await;
+        let told = bench.failing(&tenant).await;
+        assert_eq!(told.len(), usize::from(minutes >= 10), "after {minutes} minutes");
+        assert!(told.iter().all(|one| one["refused"] == false && one["reason"] == "it answers 429"));
+    }
+    bench.advance(1);
+    bench.send(&tenant, &to.id, |_| Sent::Delivered).await;
+    bench.more(&tenant, 1).await;
+    bench.send(&tenant, &to.id, patience).await;
+    assert_eq!(bench.failing(&tenant).await.len(), 1, "begun anew");
+}
+
+async fn a_refusal_of_long_ago_makes_no_failure_a_long_one(bench: &Bench) {
+    let (tenant, to) = bench.with_scores("long-ago").await;
+    bench.more(&tenant, 1).await;
+    bench.send(&tenant, &to.id, refused).await;
+    bench.advance(6 * 24 * 60);
+    bench.more(&tenant, 1).await;
+    bench.send(&tenant, &to.id, failed).await;
+    let now = bench.now(&to, &tenant).await;
+    assert!(now.active, "one message was refused a week ago, and one failed just now: {now:?}");
+    assert_eq!(bench.failing(&tenant).await.len(), 0);
+    bench.advance(11);
+    bench.send(&tenant, &to.id, failed).await;
+    assert_eq!(bench.failing(&tenant).await.len(), 1);
+    bench.advance(5 * 24 * 60);
+    bench.more(&tenant, 1).await;
+    bench.send(&tenant, &to.id, failed).await;
+    assert!(!bench.now(&to, &tenant).await.active);
+}
+
+async fn what_is_kept_twice_is_judged_once(bench: &Bench) {
+    let (tenant, to) = bench.with_scores("kept-twice").await;
+    bench.more(&tenant, 1).await;
+    let now = bench.now(&to, &tenant).await;
+    let lease = TimeDelta::seconds(90);
+    let claimed = bench.store.claim_deliveries(tenant.id, &now, ("owner", lease), 1).await.unwrap();
+    let finished: Vec<FinishedDelivery> = claimed
+        .into_iter()
+        .map(|claimed| FinishedDelivery {
+            claimed,
+            sent: refused(0),
+            status: Some(400),
+            began_at: bench.store.now(),
+            millis: 1,
+            chance: 0.0,
+        })
+        .collect();
+    // As where the connection broke at the commit, and nobody knew whether it was done.
+    for kept in [1, 0, 0] {
+        let done = bench.store.finish_deliveries(tenant.id, &to.id, "owner", &finished).await.unwrap();
+        assert_eq!((done, bench.now(&to, &tenant).await.failures), (kept, 1));
+    }
+    let (_, tries) = bench.store.delivery(tenant.id, &finished[0].claimed.id).await.unwrap().unwrap();
+    assert_eq!(tries.len(), 1);
 }
 
 async fn who_asks_for_patience_for_ever_is_switched_off(bench: &Bench) {
