@@ -70,6 +70,10 @@ bench-deliver:
 	UNDERTONE_BENCH_DELIVER=1 \
 	  $(CARGO) test --release -p undertone --test deliver -- --test-threads=1 --nocapture | grep -E 'FIGURES|test result|panicked'
 
+## How long after its score an alert is in the inbox of somebody who looks, on SQLite and on PostgreSQL; figures for docs/performance.md.
+bench-inbox: needs
+	$(CARGO) test --release -p undertone --bin undertone -- --ignored within_a_second --test-threads=1 --nocapture | grep -E 'FIGURES|test result|panicked'
+
 ## What the cascade keeps of an LLM's accuracy and what it takes, as Markdown for docs/performance.md.
 bench-cascade:
 	$(CARGO) run --quiet --release -p undertone-scoring --example cascade

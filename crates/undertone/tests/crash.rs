@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+#[path = "crash/alerts.rs"]
+mod alerts;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;

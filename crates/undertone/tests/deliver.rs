@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+#[path = "deliver/kinds.rs"]
+mod kinds;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -45,13 +48,22 @@ impl Site {
 
     /// With what these flags name.
     fn on(database: &[&str]) -> Self {
+        Self::scoring(0, database)
+    }
+
+    /// The same, which scores with so many workers.
+    fn scoring(workers: u8, database: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        configure(program(), folder.path(), "workers = 0\nrequests_per_key = 0\nrequests_per_address = 0\n");
+        let more = format!(
+            "workers = {workers}\nrequests_per_key = 0\nrequests_per_address = 0\npublic_url = \"https://undertone.example\"\n"
+        );
+        configure(program(), folder.path(), &more);
         let place = folder.path().to_str().unwrap().to_owned();
         let flags = [&["--data-dir", &place], database].concat();
         let with = |command: &[&str]| run(program(), &[command, &flags].concat());
         let _ = with(&["tenant", "create", "acme"]);
-        let key = with(&["key", "create", "acme", "--scope", "read", "--scope", "admin"]);
+        let key =
+            with(&["key", "create", "acme", "--scope", "ingest", "--scope", "read", "--scope", "admin"]);
         let service = Service::start(program(), &flags);
         let flags = flags.into_iter().map(str::to_owned).collect();
         Self { folder, flags, key: key.trim().to_owned(), service, http: agent() }
@@ -312,6 +324,7 @@ fn what_was_sent_is_listed_and_sent_again_by_command() {
         (&from[..], "--to"),
         (&["--state", "failed"][..], "--from"),
         (&[id, "--state", "failed"][..], "cannot be used with"),
+        (&[from[0], from[1], "--to", "2019-01-01T00:00:00Z"][..], "not later than --from"),
         (&[id, from[0], from[1], "--to", "2999-01-01T00:00:00Z"][..], "cannot be used with"),
     ] {
         let (is_done, told) = site.command(&[&["destinations", "replay", "acme", "Chat"], wrong].concat());

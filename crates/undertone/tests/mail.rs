@@ -86,7 +86,7 @@ impl Site {
 /// The alert that a letter is about.
 fn alert(letter: &Taken) -> String {
     let whole = letter.text.replace("=\r\n", "");
-    let (_, rest) = whole.split_once("/inbox#alert-").unwrap_or_else(|| panic!("no link: {whole}"));
+    let (_, rest) = whole.split_once("#alert-").unwrap_or_else(|| panic!("no link: {whole}"));
     rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect()
 }
 

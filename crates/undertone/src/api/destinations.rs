@@ -234,6 +234,12 @@ pub async fn replay_range(
     if state == DeliveryState::Pending {
         return Err(ApiError::invalid_field("state", "it is failed or delivered: what waits is sent anyway"));
     }
+    if range.from >= range.to {
+        return Err(ApiError::invalid_field(
+            "to",
+            "it is not later than from, and so there is nothing between them",
+        ));
+    }
     let after = match &range.cursor {
         Some(cursor) => Some(place_of(cursor).ok_or_else(|| {
             ApiError::invalid_field("cursor", "this cursor is none of ours; begin without one")

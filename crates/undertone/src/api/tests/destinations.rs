@@ -203,6 +203,11 @@ async fn a_webhook_gets_what_it_asked_for_signed_and_says_no_more_than_it_should
         out.call("POST", "/api/v1/destinations/{id}/replay", id(&made), Some(wrong)).await.status,
         422
     );
+    for to in ["2020-01-01T00:00:00Z", "2019-12-31T23:59:59Z"] {
+        let turned = Some(json!({"from": "2020-01-01T00:00:00Z", "to": to}));
+        let told = out.call("POST", "/api/v1/destinations/{id}/replay", id(&made), turned).await;
+        assert_eq!((told.status, &told.json()["errors"][0]["field"]), (422, &json!("to")), "{}", told.text);
+    }
     let before = thin.count();
     let range = json!({"from": "2020-01-01T00:00:00Z", "to": "2999-01-01T00:00:00Z", "state": "delivered"});
     let replayed = out.ok("POST", "/api/v1/destinations/{id}/replay", id(&made), Some(range)).await;

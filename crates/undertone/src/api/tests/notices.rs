@@ -1,6 +1,7 @@
 //! What people are told: who, through which channel, what they may see of it; and that nobody else's inbox can be had.
 
 mod letters;
+mod measured;
 
 use axum::body::Body;
 use axum::http::{Request, header};
@@ -292,44 +293,34 @@ async fn what_waited_and_may_not_be_told_any_more_is_not_sent() {
     assert_eq!(server.taken(), [], "they want none by now");
 }
 
-/// How long after its score an alert is in the inbox of somebody who looks. To be run by hand: `cargo nextest run --run-ignored only within_a_second`
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "it measures, for docs/performance.md"]
-async fn an_alert_is_in_the_inbox_within_a_second() {
-    const ALERTS: usize = 300;
+#[tokio::test]
+async fn what_nobody_acknowledges_is_told_to_whom_the_tenant_chose() {
     let bench = Bench::open().await;
     let lead = bench.person("supervisor").await;
-    bench.set(json!({"alert_threshold": -20, "incident_customers": 0})).await;
-    let _tasks = bench.deliveries("", &bench.app.ending);
-    let request = Request::get("/api/v1/inbox/live").header(header::COOKIE, &lead.cookie);
-    let response = bench.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
-    let mut stream = response.into_body().into_data_stream();
-    let store = bench.store().clone();
-    let listening = tokio::spawn(async move {
-        let (mut text, mut took) = (String::new(), Vec::new());
-        while took.len() < ALERTS {
-            let piece = stream.next().await.unwrap().unwrap();
-            text.push_str(&String::from_utf8_lossy(&piece));
-            while let Some((event, rest)) = text.split_once("\n\n") {
-                let data = event.lines().find_map(|line| line.strip_prefix("data: ")).unwrap_or("null");
-                let data: Value = serde_json::from_str(data).unwrap();
-                if let Some(at) = data["happened_at"].as_str() {
-                    let at: chrono::DateTime<chrono::Utc> = at.parse().unwrap();
-                    took.push((store.now() - at).num_milliseconds());
-                }
-                text = rest.to_owned();
-            }
-        }
-        took.sort_unstable();
-        took
-    });
-    for n in 0..ALERTS {
-        let text = "This is a disgrace. Third week without an answer, I am furious and want my money back.";
-        let item = json!({"text": text, "customer": format!("c{n}"), "channel": "email"});
-        assert_eq!(bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&item)).await.status, 201);
+    let (agent, analyst) = (bench.person("agent").await, bench.person("analyst").await);
+    let escalate_to = json!({"roles": ["analyst"], "users": [agent.id]});
+    bench
+        .set(json!({"alert_threshold": -20, "escalate_to": escalate_to, "escalate_after_minutes": 5,
+        "recipients": {"mode": "supervisors"}}))
+        .await;
+    bench.annoy("ana").await;
+    bench.tell().await;
+    for (person, told) in [(&lead, 1), (&agent, 0), (&analyst, 0)] {
+        assert_eq!(bench.inbox(person).await.len(), told, "{}", person.id);
     }
-    let took = tokio::time::timeout(std::time::Duration::from_mins(3), listening).await.unwrap().unwrap();
-    let (half, most) = (took[took.len() / 2], took[took.len() * 99 / 100]);
-    println!("{} alerts: p50 {half} ms, p99 {most} ms, worst {} ms", took.len(), took[took.len() - 1]);
-    assert!(most < 1000, "p99 {most} ms");
+    let later = bench.store_after(chrono::TimeDelta::minutes(6)).await;
+    while later.tick_alerts(bench.mine.id).await.unwrap() {}
+    bench.tell().await;
+    assert_eq!(bench.inbox(&lead).await, ["alert.escalated", "alert.raised"]);
+    for person in [&agent, &analyst] {
+        assert_eq!(bench.inbox(person).await, ["alert.escalated"], "{}", person.id);
+    }
+    // Whoever was called hears that it is over, though none of them would be told of it by choice.
+    let interaction =
+        bench.get("/api/v1/alerts").await["alerts"][0]["interaction_id"].as_str().unwrap().to_owned();
+    super::events::correct(&bench, &interaction, "positive").await;
+    bench.tell().await;
+    for person in [&lead, &agent, &analyst] {
+        assert_eq!(bench.inbox(person).await[0], "alert.withdrawn", "{}", person.id);
+    }
 }

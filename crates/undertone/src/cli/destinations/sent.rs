@@ -120,6 +120,11 @@ pub async fn replay_range(
     let (Some(from), Some(to)) = (range.from, range.to) else {
         return Err(CliError::Failed("give a delivery, or --from and --to".to_owned()));
     };
+    if from >= to {
+        return Err(CliError::Failed(
+            "--to is not later than --from, and so there is nothing between them".to_owned(),
+        ));
+    }
     let state = match range.state {
         None | Some(Ended::Failed) => DeliveryState::Failed,
         Some(Ended::Delivered) => DeliveryState::Delivered,

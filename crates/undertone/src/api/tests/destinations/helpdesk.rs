@@ -132,3 +132,51 @@ async fn a_closed_ticket_is_left_alone() {
     assert!(told["last_error"].as_str().unwrap_or_default().contains("the ticket is closed"), "{told}");
     assert!(desk.taken().iter().all(|one| one.method == "GET") && account.stands().1.is_empty());
 }
+
+/// As a helpdesk's webhook hands in what was written on a ticket, whoever wrote it.
+#[tokio::test]
+async fn what_we_wrote_on_a_ticket_does_not_go_back_there() {
+    let out = Out::open().await;
+    // Whoever scores internal comments and what bots write is the one who would hear of it for ever.
+    out.bench.set(json!({"cooldown_minutes": 0, "score_internal_comments": true, "score_bots": true})).await;
+    let account = Account::with(4711, &[], "low");
+    let desk = Receiver::start({
+        let account = account.clone();
+        move |request| account.answer(request)
+    });
+    let full = json!({"key": KEY, "detail": "full", "audience": "supervisor"});
+    let made = out.destination("zendesk", &desk.address, full).await;
+    out.score(FURIOUS, "ana", "4711").await;
+    out.deliveries(&made, "delivered", 1).await;
+    let alert = out.ok("GET", "/api/v1/alerts", "", None).await["alerts"][0].clone();
+    out.ok("POST", "/api/v1/alerts/{id}/acknowledge", id(&alert), Some(json!({}))).await;
+    out.deliveries(&made, "delivered", 2).await;
+    let (_, comments) = account.stands();
+    let quoted = comments.iter().filter(|comment| comment.to_string().contains("Strongest phrase")).count();
+    assert!(quoted > 0, "what comes back is as negative as what the customer wrote: {comments:?}");
+    let before = desk.count();
+    for (number, comment) in comments.iter().enumerate() {
+        for (author, kind) in [("agent", "comment"), ("system", "comment"), ("customer", "message")] {
+            let item = json!({
+                "external_id": format!("echo-{number}-{author}"), "source": "zendesk", "conversation": "4711",
+                "customer": "ana", "text": comment["body"], "author_kind": author, "kind": kind,
+                "visibility": if kind == "comment" { "internal" } else { "public" },
+            });
+            let back = out.bench.score(&item).await;
+            let told = out.bench.get(&format!("/api/v1/interactions/{back}")).await;
+            assert_eq!(
+                (&told["state"], &told["reason"]),
+                (&json!("skipped"), &json!("own_message")),
+                "{told}"
+            );
+        }
+    }
+    out.bench.place().await;
+    // Longer than an alert takes to get there.
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    assert_eq!(out.bench.get("/api/v1/alerts").await["alerts"].as_array().unwrap().len(), 1);
+    assert_eq!((desk.count(), account.stands().1.len()), (before, 2), "it goes round no second time");
+    // What the customer writes next does.
+    out.score(&format!("{FURIOUS} Now!"), "ana", "4711").await;
+    until("it goes on", || account.stands().1.len() == 3).await;
+}

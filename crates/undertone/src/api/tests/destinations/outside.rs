@@ -1,9 +1,11 @@
 //! What a customer wrote leaves in the summary without what names a person or opens a door: in events, letters and messages.
 
 use serde_json::{Value, json};
-use undertone_testkit::receiver::{Receiver, Reply, slack, teams};
+use undertone_testkit::receiver::zendesk::Account;
+use undertone_testkit::receiver::{Receiver, Reply, pagerduty, slack, teams};
 use undertone_testkit::smtp::Security;
 
+use super::kinds::ROUTING_KEY;
 use super::{Out, until};
 use crate::mail::{self, Post};
 
@@ -49,18 +51,32 @@ async fn what_leaves_quotes_nobodys_name_address_or_card() {
         Receiver::start(slack::answer),
         Receiver::start(teams::answer),
     );
+    let (pager, account) = (Receiver::start(pagerduty::answer), Account::with(4711, &[], "low"));
+    let desk = Receiver::start({
+        let account = account.clone();
+        move |request| account.answer(request)
+    });
     let full =
         json!({"detail": "full", "audience": "supervisor", "events": ["alert.raised", "sentiment.scored"]});
     let alerts = json!({"detail": "full", "audience": "supervisor", "events": ["alert.raised"]});
     out.destination("webhook", &hook.address, full).await;
     out.destination("slack", &format!("{}/services/T/B/x", chat.address), alerts.clone()).await;
-    out.destination("teams", &format!("{}/invoke?sig=x", room.address), alerts).await;
+    out.destination("teams", &format!("{}/invoke?sig=x", room.address), alerts.clone()).await;
+    let keyed = |key: &str| {
+        let mut body = alerts.clone();
+        body["key"] = key.into();
+        body
+    };
+    out.destination("pagerduty", &format!("{}/v2/enqueue", pager.address), keyed(ROUTING_KEY)).await;
+    out.destination("zendesk", &desk.address, keyed("ana@example.com/token:secret")).await;
     bench.set(json!({"alert_threshold": -20, "incident_customers": 0})).await;
 
     let mut inside = String::new();
     for (n, text) in TEXTS.iter().enumerate() {
         let customer = json!({"id": format!("c{n}"), "name": "Annika Quandt"});
-        let scored = bench.score(&json!({"text": text, "customer": customer, "channel": "email"})).await;
+        let scored = bench
+            .score(&json!({"text": text, "customer": customer, "channel": "email", "conversation": "4711"}))
+            .await;
         let shown = bench.get(&format!("/api/v1/interactions/{scored}")).await;
         inside += shown["sentiment"]["summary"].as_str().unwrap();
     }
@@ -69,8 +85,12 @@ async fn what_leaves_quotes_nobodys_name_address_or_card() {
     }
     let alerts = bench.get("/api/v1/alerts").await["alerts"].as_array().unwrap().len();
     let all = TEXTS.len() + alerts;
-    until("everybody has them", || hook.count() == all && chat.count() == alerts && room.count() == alerts)
-        .await;
+    until("everybody has them", || {
+        hook.count() == all
+            && [&chat, &room, &pager].iter().all(|one| one.count() == alerts)
+            && account.stands().1.len() == alerts
+    })
+    .await;
     let mut letters = String::new();
     for _ in 0..500 {
         assert_eq!(mail::look(&post, &bench.app.ending).await.unwrap(), None);
@@ -88,6 +108,7 @@ async fn what_leaves_quotes_nobodys_name_address_or_card() {
     let inbox = bench.by(&lead, "GET", "/api/v1/inbox", None).await.text;
     let bodies = |receiver: &Receiver| receiver.taken().iter().map(|one| one.json().to_string()).collect();
     let (hooked, chatted, carded): (String, String, String) = (bodies(&hook), bodies(&chat), bodies(&room));
+    let (paged, commented): (String, String) = (bodies(&pager), bodies(&desk));
     for (what, text) in [
         ("the outbox", &outbox),
         ("the stream of events", &events),
@@ -95,6 +116,8 @@ async fn what_leaves_quotes_nobodys_name_address_or_card() {
         ("a webhook", &hooked),
         ("Slack", &chatted),
         ("Teams", &carded),
+        ("PagerDuty", &paged),
+        ("Zendesk", &commented),
     ] {
         // Some of what writes cards escapes signs.
         let text = text.replace('\\', "");
