@@ -2,7 +2,8 @@
 //!
 //! `measure URL fill ROWS` makes a tenant with that many scored interactions; `measure URL reads SLUG` times what pages and the API read;
 //! `measure URL hot WRITERS ROWS` lets that many writers claim and record for one tenant, with `agents` at the end while its numbers of agents
-//! are on; `measure URL agents SLUG AGENTS` gives the interactions of a tenant to that many agents, counts their contacts and times a look.
+//! are on; `measure URL agents SLUG AGENTS` gives the interactions of a tenant to that many agents, counts their contacts and times a look;
+//! `measure URL known ROWS` looks up whom the texts of batches of 32 may name, as workers do.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,10 +15,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, Database};
+use undertone_core::arrival::CustomerDetails;
 use undertone_core::verdict::{Coverage, Provenance, ScorerKind};
 use undertone_core::{
     Arrival, CategoryId, Clock, Confidence, Emotion, Ids, Interaction, Score, Urgency, Verdict,
@@ -26,7 +28,7 @@ use undertone_store::accept::Incoming;
 use undertone_store::agents::NewSwitch;
 use undertone_store::interactions::Filter;
 use undertone_store::queue::Claim;
-use undertone_store::record::{Events, Finished, Outcome};
+use undertone_store::record::{Finished, Outcome};
 use undertone_store::tenants::NewTenant;
 use undertone_store::{Act, Options, Store, Tenant};
 
@@ -67,7 +69,12 @@ async fn main() {
             let tenant = store.tenant_by_slug(slug).await.unwrap().unwrap();
             count_agents(&store, url, &tenant, agents.parse().unwrap()).await;
         }
-        _ => panic!("measure URL fill ROWS | reads SLUG | hot WRITERS ROWS [agents] | agents SLUG AGENTS"),
+        ("known", [rows]) => known(&store, rows.parse().unwrap()).await,
+        _ => {
+            panic!(
+                "measure URL fill ROWS | reads SLUG | hot WRITERS ROWS [agents] | agents SLUG AGENTS | known ROWS"
+            )
+        }
     }
 }
 
@@ -247,6 +254,45 @@ async fn count_agents(store: &Store, url: &str, tenant: &Tenant, agents: i64) {
     }
 }
 
+/// Takes in `rows` of customers with a name, an address and a number, and looks up whom each batch may name.
+async fn known(store: &Store, rows: usize) {
+    let tenant = tenant(store, &format!("known-{}", std::process::id())).await;
+    for chunk in (0..rows).collect::<Vec<_>>().chunks(500) {
+        let items: Vec<Incoming> = chunk
+            .iter()
+            .map(|n| {
+                let mut interaction =
+                    Interaction::message("bench", &n.to_string(), "The parcel came late again.");
+                interaction.customer = Some(format!("c{n}"));
+                interaction.agent = Some(format!("a{}", n % 50));
+                let mut arrival = Arrival::of(interaction);
+                arrival.customer = CustomerDetails {
+                    name: Some(format!("Customer {n}")),
+                    email: Some(format!("c{n}@example.com")),
+                    phone: Some(format!("+49 170 {n:07}")),
+                    ..CustomerDetails::default()
+                };
+                Incoming { arrival, digest: "d".to_owned() }
+            })
+            .collect();
+        store.accept(tenant.id, &items).await.unwrap();
+    }
+    let (mut texts, mut took) = (0, Duration::ZERO);
+    loop {
+        let claim = Claim { owner: "w", lease: TimeDelta::seconds(600), limit: 32, suspect: false };
+        let claimed = store.claim(tenant.id, claim).await.unwrap();
+        if claimed.is_empty() {
+            break;
+        }
+        let begun = Instant::now();
+        let people = store.people_of(tenant.id, &claimed).await.unwrap();
+        took += begun.elapsed();
+        texts += claimed.len();
+        assert!(claimed.iter().all(|one| people.of(one).next().is_some()), "each has a name");
+    }
+    println!("{{\"texts\": {texts}, \"known_us\": {:.1}}}", took.as_secs_f64() * 1e6 / texts as f64);
+}
+
 /// Takes in `rows`, then lets `writers` claim and record them, as workers do that need no time to read.
 async fn hot(store: &Store, writers: usize, rows: usize, agents: bool) {
     let tenant = tenant(store, &format!("hot-{}", std::process::id())).await;
@@ -274,7 +320,6 @@ async fn hot(store: &Store, writers: usize, rows: usize, agents: bool) {
             let (store, tenant) = (store.clone(), tenant.clone());
             tokio::spawn(async move {
                 let owner = format!("w{n}");
-                let events = Events { to_workflow: true, to_webhooks: true, threshold: -50, alerts: true };
                 loop {
                     let claim =
                         Claim { owner: &owner, lease: TimeDelta::seconds(60), limit: 32, suspect: false };
@@ -286,7 +331,7 @@ async fn hot(store: &Store, writers: usize, rows: usize, agents: bool) {
                         .into_iter()
                         .map(|claimed| Finished { claimed, outcome: Outcome::Scored(Box::new(verdict())) })
                         .collect();
-                    store.record(tenant.id, &owner, events, &finished).await.unwrap();
+                    store.record(tenant.id, &owner, &finished).await.unwrap();
                 }
             })
         })

@@ -82,9 +82,9 @@ pub(crate) async fn emit_under(
 
 /// Whether the cause has said itself to whom the event goes.
 fn is_decided(kind: EventKind) -> bool {
-    use EventKind::{BudgetThreshold, CustomerErased, SentimentNegative, SentimentScored, Test};
+    use EventKind::{BudgetThreshold, CustomerErased, Test};
     // Of an erasure whoever holds copies has to hear, whatever is switched off.
-    matches!(kind, SentimentScored | SentimentNegative | BudgetThreshold | CustomerErased | Test)
+    matches!(kind, BudgetThreshold | CustomerErased | Test)
 }
 
 fn row(store: &Store, tenant: TenantId, at: DateTime<Utc>, event: Caused<'_>) -> [Value; 8] {

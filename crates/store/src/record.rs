@@ -4,17 +4,18 @@ mod batch;
 mod scored;
 mod told;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use sea_orm::DatabaseTransaction;
+use sea_orm::{DatabaseTransaction, FromQueryResult};
 use undertone_core::{SkipReason, Verdict};
 
 use crate::cascade::Moves;
 use crate::queue::Claimed;
 use crate::rollups::{Deltas, hold_days};
 use crate::rows::{day_in, zone};
-use crate::statement::{for_key_share, pieces, sql};
+use crate::statement::{for_key_share, for_update, pieces, sql};
 use crate::{Result, Store, TenantId, agents, backfill};
 use batch::{Batch, Held};
 use scored::Scored;
@@ -67,19 +68,6 @@ pub struct Finished {
     pub outcome: Outcome,
 }
 
-/// Which events a verdict causes.
-#[derive(Debug, Clone, Copy)]
-pub struct Events {
-    /// They go to the workflow engine.
-    pub to_workflow: bool,
-    /// They go to subscribed webhooks.
-    pub to_webhooks: bool,
-    /// `sentiment.negative` is sent at or under this score, and people are told.
-    pub threshold: i8,
-    /// People are told of what is low.
-    pub alerts: bool,
-}
-
 /// What was kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Recorded {
@@ -96,35 +84,26 @@ pub struct Recorded {
 }
 
 impl Store {
-    /// Keeps what became of `finished`, all or nothing. What `owner` no longer holds, because it took too long or the content was
-    /// revised meanwhile, is left alone.
-    pub async fn record(
-        &self,
-        tenant: TenantId,
-        owner: &str,
-        events: Events,
-        finished: &[Finished],
-    ) -> Result<Recorded> {
+    /// Keeps what became of `finished`, all or nothing, and tells of it what the settings of this moment say. What `owner` no longer holds,
+    /// because it took too long or the content was revised meanwhile, is left alone.
+    pub async fn record(&self, tenant: TenantId, owner: &str, finished: &[Finished]) -> Result<Recorded> {
         let tx = self.begin().await?;
-        self.keep(tx, tenant, Held::ByWorker(owner), events, finished).await
+        self.keep(tx, tenant, Held::ByWorker(owner), finished).await
     }
 
     /// Keeps what became of items of a run that `owner` drives, all or nothing; of a run it does not drive any more nothing. Without
-    /// `notify` the run causes no events.
+    /// `notify` the run causes neither events nor alerts.
     pub async fn record_items(
         &self,
         tenant: TenantId,
         (run, owner): (&str, &str),
-        events: Events,
         finished: &[Finished],
     ) -> Result<Recorded> {
         let tx = self.begin().await?;
         let Some(fence) = backfill::Fence::hold(self, &tx, tenant, run, owner).await? else {
             return Ok(Recorded { lost: finished.len(), ..Recorded::default() });
         };
-        let quiet = Events { to_workflow: false, to_webhooks: false, alerts: false, ..events };
-        let events = if fence.notify { events } else { quiet };
-        self.keep(tx, tenant, Held::ByRun(fence), events, finished).await
+        self.keep(tx, tenant, Held::ByRun(fence), finished).await
     }
 
     async fn keep(
@@ -132,18 +111,12 @@ impl Store {
         tx: DatabaseTransaction,
         tenant: TenantId,
         held: Held<'_>,
-        events: Events,
         finished: &[Finished],
     ) -> Result<Recorded> {
+        let days = hold_days(self, &tx, tenant).await?;
+        let finished = &*self.with_owners(&tx, tenant, finished).await?;
         let gone = self.withdrawn(&tx, tenant, finished).await?;
-        let batch = Batch {
-            store: self,
-            tx: &tx,
-            tenant,
-            held,
-            at: self.now(),
-            days: hold_days(self, &tx, tenant).await?,
-        };
+        let batch = Batch { store: self, tx: &tx, tenant, held, at: self.now(), days };
         let mut recorded = Recorded::default();
         let mut deltas = Deltas::default();
         let mut moves = Moves::default();
@@ -152,7 +125,7 @@ impl Store {
         let may_keep =
             |f: &&Finished| !f.claimed.interaction.customer.as_ref().is_some_and(|id| gone.contains(id));
         let scored: Vec<Scored<'_>> = finished.iter().filter(may_keep).filter_map(Scored::of).collect();
-        recorded.scored = batch.scored(&scored, events, &mut deltas, &mut moves).await?;
+        recorded.scored = batch.scored(&scored, &mut deltas, &mut moves).await?;
 
         let mut by_reason: BTreeMap<(SkipReason, Option<&str>), Vec<&Claimed>> = BTreeMap::new();
         for f in finished {
@@ -204,6 +177,52 @@ impl Store {
 }
 
 impl Store {
+    /// `finished` as it is now: what named nobody may have become the conversation's customer's while it was read, and nothing does until the
+    /// transaction ends.
+    async fn with_owners<'f>(
+        &self,
+        tx: &DatabaseTransaction,
+        tenant: TenantId,
+        finished: &'f [Finished],
+    ) -> Result<Cow<'f, [Finished]>> {
+        #[derive(FromQueryResult)]
+        struct Row {
+            id: String,
+            customer_id: Option<String>,
+            segment: String,
+        }
+        let of = |f: &Finished| {
+            let interaction = &f.claimed.interaction;
+            interaction.customer.is_none() && interaction.conversation.is_some()
+        };
+        let mut nameless: Vec<&str> =
+            finished.iter().filter(|f| of(f)).map(|f| f.claimed.id.as_str()).collect();
+        nameless.sort_unstable();
+        let mut found = HashMap::new();
+        for piece in pieces(&nameless) {
+            let rows = sql("SELECT id, customer_id, segment FROM interaction WHERE tenant_id = ? AND id IN ? ORDER BY id")
+                .bind(tenant.0)
+                .list(piece.iter().copied())
+                .then(for_update(self.backend()))
+                .all::<Row>(tx)
+                .await?;
+            found.extend(
+                rows.into_iter().filter(|row| row.customer_id.is_some()).map(|row| (row.id.clone(), row)),
+            );
+        }
+        if found.is_empty() {
+            return Ok(Cow::Borrowed(finished));
+        }
+        let mut owned = finished.to_vec();
+        for Finished { claimed, .. } in &mut owned {
+            if let Some(row) = found.remove(&claimed.id) {
+                claimed.interaction.customer = row.customer_id;
+                claimed.segment = row.segment;
+            }
+        }
+        Ok(Cow::Owned(owned))
+    }
+
     /// The customers of `finished`, by our id, who opted out, are being erased, or are gone; nobody becomes one of them until the transaction ends.
     async fn withdrawn(
         &self,

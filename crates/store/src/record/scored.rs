@@ -7,7 +7,7 @@ use serde_json::json;
 use undertone_core::{SkipReason, Verdict};
 
 use super::batch::{Batch, Held};
-use super::{Events, Finished, Outcome};
+use super::{Finished, Outcome};
 use crate::Result;
 use crate::cascade::Moves;
 use crate::queue::Claimed;
@@ -52,7 +52,6 @@ impl Batch<'_> {
     pub(super) async fn scored(
         &self,
         scored: &[Scored<'_>],
-        events: Events,
         deltas: &mut Deltas,
         moves: &mut Moves,
     ) -> Result<usize> {
@@ -83,7 +82,7 @@ impl Batch<'_> {
             run.count(self.tx, self.tenant, took).await?;
         }
         self.write(&made).await?;
-        self.tell(events, &made).await?;
+        self.tell(&made).await?;
         Ok(kept.len())
     }
 

@@ -4,7 +4,6 @@ use serde_json::json;
 use undertone_core::event::EventKind;
 use undertone_core::event::payload::Scored;
 
-use super::Events;
 use super::batch::{Batch, Held};
 use super::scored::Made;
 use crate::alerts::{self, Low, Rules};
@@ -14,26 +13,27 @@ use crate::{Result, review};
 
 impl Batch<'_> {
     /// Writes the events that verdicts cause, raises alerts, and puts verdicts into the review queue, under the settings of this moment.
-    pub(super) async fn tell(&self, events: Events, made: &[Made<'_>]) -> Result<()> {
+    pub(super) async fn tell(&self, made: &[Made<'_>]) -> Result<()> {
         if made.is_empty() {
             return Ok(());
         }
-        let is_run = matches!(self.held, Held::ByRun(_));
         let rules = Rules::in_zone(self.tx, self.tenant, zone(&self.days.zone)).await?;
         let when = (self.tenant, self.at);
         // Who starts a run says whether it tells; of what else is history nobody is told.
-        let is_told = |one: &&Made<'_>| {
-            is_run || !rules.settings.is_history(one.claimed.occurred_at, one.claimed.received_at)
+        let is_told = |one: &&Made<'_>| match self.held {
+            Held::ByRun(ref run) => run.notify,
+            Held::ByWorker(_) => !rules.settings.is_history(one.claimed.occurred_at, one.claimed.received_at),
         };
-        if events.to_workflow || events.to_webhooks {
-            let caused = made.iter().filter(is_told).flat_map(|one| self.cause(events, one)).collect();
-            outbox::emit_under(self.store, self.tx, when, &rules.settings, caused).await?;
+        let told: Vec<&Made<'_>> = made.iter().filter(is_told).collect();
+        let settings = &rules.settings;
+        let threshold = i64::from(settings.alert_threshold);
+        let is_low = |one: &Made<'_>| one.counted.effective_score <= threshold;
+        if settings.emit_workflow_events || settings.dispatch_webhooks {
+            let caused = told.iter().flat_map(|one| self.cause(one, is_low(one))).collect();
+            outbox::emit_under(self.store, self.tx, when, settings, caused).await?;
         }
-        if events.alerts {
-            let is_low = |one: &&Made<'_>| one.counted.effective_score <= events.threshold.into();
-            let lows: Vec<Low<'_>> = made.iter().filter(is_told).filter(is_low).map(low).collect();
-            alerts::raise(self.store, self.tx, &rules, self.at, &lows).await?;
-        }
+        let lows: Vec<Low<'_>> = told.into_iter().filter(|one| is_low(one)).map(low).collect();
+        alerts::raise(self.store, self.tx, &rules, self.at, &lows).await?;
         let recorded: Vec<review::Recorded<'_>> = made
             .iter()
             .map(|one| review::Recorded {
@@ -43,12 +43,12 @@ impl Batch<'_> {
                 verdict: one.verdict,
             })
             .collect();
-        review::take(self.store, self.tx, when, &rules.settings.review, &recorded).await
+        review::take(self.store, self.tx, when, &settings.review, &recorded).await
     }
 
     /// The events a verdict causes, with the payload of the module guide. Score and label are those in force: where a person corrected the
     /// interaction before, theirs, by which it is decided what is negative, too.
-    fn cause<'c>(&self, events: Events, made: &Made<'c>) -> impl Iterator<Item = Caused<'c>> + use<'c> {
+    fn cause<'c>(&self, made: &Made<'c>, is_low: bool) -> impl Iterator<Item = Caused<'c>> + use<'c> {
         let Made { claimed, verdict, .. } = *made;
         let payload = json!(Scored {
             tenant_id: self.tenant.0,
@@ -63,15 +63,9 @@ impl Batch<'_> {
             summary: verdict.outside.as_deref(),
             scored_at: self.at,
         });
-        let is_negative = made.counted.effective_score <= events.threshold.into();
-        let negative = is_negative.then_some(EventKind::SentimentNegative);
-        std::iter::once(EventKind::SentimentScored).chain(negative).map(move |kind| Caused {
-            kind,
-            subject: &claimed.id,
-            payload: payload.clone(),
-            to_workflow: events.to_workflow,
-            to_webhooks: events.to_webhooks,
-        })
+        let negative = is_low.then_some(EventKind::SentimentNegative);
+        let kinds = std::iter::once(EventKind::SentimentScored).chain(negative);
+        kinds.map(move |kind| Caused::new(kind, &claimed.id, payload.clone()))
     }
 }
 

@@ -28,7 +28,7 @@ async fn decide(bench: &Bench, tenant: &Tenant) {
         .into_iter()
         .map(|claimed| Finished { outcome: outcome(&claimed.interaction.text), claimed })
         .collect();
-    bench.store.record(tenant.id, "worker", EVENTS, &finished).await.unwrap();
+    bench.store.record(tenant.id, "worker", &finished).await.unwrap();
 }
 
 fn outcome(text: &str) -> Outcome {
@@ -75,7 +75,7 @@ fn scored(claimed: Vec<Claimed>, score: impl Fn(&str) -> i64) -> Vec<Finished> {
 }
 
 async fn record(bench: &Bench, tenant: &Tenant, run: &Run, finished: &[Finished]) -> Recorded {
-    bench.store.record_items(tenant.id, (&run.id, OWNER), EVENTS, finished).await.unwrap()
+    bench.store.record_items(tenant.id, (&run.id, OWNER), finished).await.unwrap()
 }
 
 async fn known(bench: &Bench, tenant: &Tenant, run: &Run) -> Run {
@@ -265,7 +265,7 @@ pub(crate) async fn a_run_goes_on_where_it_was(bench: &Bench) {
         }
         seen.extend(begun.iter().map(|c| c.id.clone()));
         let finished = scored(begun, |_| 2);
-        bench.store.record_items(tenant.id, (&run.id, "other"), EVENTS, &finished).await.unwrap();
+        bench.store.record_items(tenant.id, (&run.id, "other"), &finished).await.unwrap();
     }
     let newest: Vec<String> = ids.iter().rev().take(30).cloned().collect();
     assert_eq!(seen, newest, "the newest thirty, each once, in order");
@@ -377,14 +377,26 @@ pub(crate) async fn one_is_scored_again_by_itself(bench: &Bench) {
     // Nor is it scored twice by the run that runs.
     let taken = next(bench, &tenant, &big, 100).await;
     assert_eq!(taken.iter().map(|c| &c.id).collect::<Vec<_>>(), [&ids[2]]);
-    hold(bench, &tenant, &run).await;
-    let begun = bench.store.begin_items(tenant.id, &run.id, OWNER, 10).await.unwrap();
-    assert_eq!(record(bench, &tenant, &run, &scored(begun, |_| -90)).await.scored, 1);
+    let low = async |run: &Run| {
+        hold(bench, &tenant, run).await;
+        let begun = bench.store.begin_items(tenant.id, &run.id, OWNER, 10).await.unwrap();
+        assert_eq!(record(bench, &tenant, run, &scored(begun, |_| -90)).await.scored, 1);
+        end(bench, &tenant, run).await;
+    };
+    let alerts = format!("SELECT COUNT(*) FROM alert WHERE tenant_id = {}", tenant.id.0);
+    let told = async || (events(bench, &tenant).await, count(bench, &alerts).await);
+    let before = told().await;
+    low(&run).await;
     assert_eq!(bench.store.sentiment(tenant.id, &ids[0]).await.unwrap().unwrap().score, -90);
-    end(bench, &tenant, &run).await;
+    assert_eq!(told().await, before, "nobody asked to be told");
+    let loud = Asked { notify: true, ..single };
+    let loud = bench.store.start_rescore(&act(&tenant), &ids[0], &loud).await.unwrap().unwrap();
+    low(&loud).await;
+    assert_eq!(told().await, (before.0 + 3, before.1 + 1), "scored, negative, and an alert");
     let listed = bench.store.backfills(tenant.id, false, None, 10).await.unwrap();
     assert_eq!(listed.iter().map(|run| &run.id).collect::<Vec<_>>(), [&big.id]);
     assert_eq!(bench.store.backfills(tenant.id, true, Some(&run.id), 10).await.unwrap().len(), 1);
+    assert_eq!(bench.store.backfills(tenant.id, true, None, 10).await.unwrap()[0].id, loud.id);
     bench.store.cancel_backfill(&act(&tenant), &big.id).await.unwrap();
 }
 

@@ -7,7 +7,7 @@ use undertone_store::queue::Claimed;
 use undertone_store::record::{Finished, Outcome};
 use undertone_store::secrets::{Credentials, Keyring, MasterKey, Provider, Secret};
 
-use super::{Bench, EVENTS, act, item};
+use super::{Bench, act, item};
 
 /// Puts off what is held for five minutes, for the reason given.
 async fn put_off(bench: &Bench, tenant: &undertone_store::Tenant, held: Vec<Claimed>, reason: SkipReason) {
@@ -15,7 +15,7 @@ async fn put_off(bench: &Bench, tenant: &undertone_store::Tenant, held: Vec<Clai
     let outcome = Outcome::Deferred { reason, detail: None, until };
     let finished: Vec<Finished> =
         held.into_iter().map(|claimed| Finished { claimed, outcome: outcome.clone() }).collect();
-    assert_eq!(bench.store.record(tenant.id, "w", EVENTS, &finished).await.unwrap().deferred, 1);
+    assert_eq!(bench.store.record(tenant.id, "w", &finished).await.unwrap().deferred, 1);
 }
 
 pub async fn what_is_put_off_while_its_reason_passes_is_due_at_once(bench: &Bench) {

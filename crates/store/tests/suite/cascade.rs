@@ -13,7 +13,7 @@ use undertone_store::Tenant;
 use undertone_store::budget::{Bill, Caps, ReserveRequest, Reserved};
 use undertone_store::record::{Finished, Outcome};
 
-use super::{Bench, EVENTS, TimeDelta, item, verdict};
+use super::{Bench, TimeDelta, item, verdict};
 
 const TEXT: &str = "It broke again";
 
@@ -54,7 +54,7 @@ async fn record(bench: &Bench, tenant: &Tenant, outcomes: Vec<Outcome>) -> Vec<S
     let ids = claimed.iter().map(|one| one.id.clone()).collect();
     let finished: Vec<Finished> =
         claimed.into_iter().zip(outcomes).map(|(claimed, outcome)| Finished { claimed, outcome }).collect();
-    let recorded = bench.store.record(tenant.id, "w", EVENTS, &finished).await.unwrap();
+    let recorded = bench.store.record(tenant.id, "w", &finished).await.unwrap();
     assert_eq!(recorded.lost, 0);
     ids
 }

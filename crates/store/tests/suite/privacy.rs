@@ -14,7 +14,7 @@ use super::*;
 pub mod retention;
 
 /// Tables in which nothing of a customer stands, whatever is in them, and why.
-const NOTHING_OF_CUSTOMERS: [(&str, &str); 48] = [
+const NOTHING_OF_CUSTOMERS: [(&str, &str); 51] = [
     ("schema_migration", "names of steps"),
     ("tenant", "the tenant"),
     ("tenant_modules", "settings"),
@@ -45,6 +45,8 @@ const NOTHING_OF_CUSTOMERS: [(&str, &str); 48] = [
     ("erasure", "receipts; what they search for goes when they are done"),
     ("tombstone", "keyed digests"),
     ("tombstone_key", "keys"),
+    ("erased_conversation", "keyed digests"),
+    ("conversation_backlog", "our ids of conversations, until all that stands in them is their customer's"),
     ("legal_hold", "customers who are not erased"),
     ("purge_run", "sums"),
     ("upkeep", "when something was done"),
@@ -61,6 +63,7 @@ const NOTHING_OF_CUSTOMERS: [(&str, &str); 48] = [
     ("incident", "sums about a category"),
     ("surge_daily", "sums over days"),
     ("notice_cursor", "a number"),
+    ("alert_heard", "who was told of which alert, by our ids"),
     ("notification_preference", "what people chose"),
     ("notification_key", "keys"),
 ];
@@ -343,7 +346,7 @@ pub async fn what_is_under_way_is_not_kept(bench: &Bench) {
             Finished { claimed, outcome: Outcome::Scored(Box::new(verdict)) }
         })
         .collect();
-    let recorded = bench.store.record(tenant.id, "worker", EVENTS, &finished).await.unwrap();
+    let recorded = bench.store.record(tenant.id, "worker", &finished).await.unwrap();
     assert_eq!((recorded.scored, recorded.skipped), (1, 2));
     let filter = Filter { customer_id: Some(&ana), limit: 10, ..Filter::default() };
     let told = bench.store.interactions(tenant.id, &filter).await.unwrap();
@@ -364,14 +367,14 @@ pub async fn what_is_under_way_is_not_kept(bench: &Bench) {
         .into_iter()
         .map(|claimed| Finished { claimed, outcome: Outcome::Scored(Box::new(verdict(90, "now glad"))) })
         .collect::<Vec<_>>();
-    let recorded = bench.store.record_items(tenant.id, (&run, "driver"), EVENTS, &again).await.unwrap();
+    let recorded = bench.store.record_items(tenant.id, (&run, "driver"), &again).await.unwrap();
     assert_eq!((recorded.scored, recorded.skipped), (0, 1));
     let before = bench.store.customer_sentiment(tenant.id, &cy).await.unwrap();
     assert_eq!(before.totals.sum_score, -80, "what was said before stands");
     // A claim that came before the row was gone leaves nothing either.
     let erasure = bench.store.erasures(tenant.id, None, 1).await.unwrap().remove(0);
     to_the_end(bench, &tenant, &erasure).await;
-    let late = bench.store.record(tenant.id, "worker", EVENTS, &finished).await.unwrap();
+    let late = bench.store.record(tenant.id, "worker", &finished).await.unwrap();
     assert_eq!(late.lost, 3);
     bench.assert_verified(&tenant).await;
 }
@@ -425,15 +428,20 @@ pub async fn a_restored_backup_is_erased_again(bench: &Bench) {
     assert_eq!(kept[0].digests.len(), 3, "id, address, number");
     assert!(!serde_json::to_string(&kept).unwrap().to_lowercase().contains("wombat"));
     // The backup brings them back, under our id of then, and once more under another id but with their address.
-    for (id, external, created) in
-        [(before.id.as_str(), "ana", 0), ("id-of-another-import", "ana-2", 0), ("id-of-later", "ana-3", 1)]
-    {
+    // A number is theirs in whatever spelling.
+    let (email, phone) = ("'Wombat9@example.com', NULL", "NULL, '0049 170/555.01'");
+    for (id, external, known, created) in [
+        (before.id.as_str(), "ana", email, 0),
+        ("id-of-another-import", "ana-2", email, 0),
+        ("id-of-later", "ana-3", email, 1),
+        ("id-with-their-number", "ana-4", phone, 0),
+    ] {
         let created = before.created_at + TimeDelta::days(created);
         run_sql(
             bench,
             &format!(
-                "INSERT INTO customer (tenant_id, id, external_id, email, created_at, updated_at) VALUES \
-             ({}, '{id}', '{external}', 'Wombat9@example.com', '{created}', '{created}')",
+                "INSERT INTO customer (tenant_id, id, external_id, email, phone, created_at, updated_at) VALUES \
+             ({}, '{id}', '{external}', {known}, '{created}', '{created}')",
                 tenant.id.0,
                 created = created.to_rfc3339()
             ),
@@ -447,7 +455,7 @@ pub async fn a_restored_backup_is_erased_again(bench: &Bench) {
     let who: BTreeSet<&str> = replayed.iter().map(|erasure| erasure.customer_id.as_str()).collect();
     assert_eq!(
         who,
-        BTreeSet::from([before.id.as_str(), "id-of-another-import"]),
+        BTreeSet::from([before.id.as_str(), "id-of-another-import", "id-with-their-number"]),
         "who came later is somebody new"
     );
     assert!(replayed.iter().all(|erasure| erasure.asked_by == "replay"));

@@ -170,7 +170,7 @@ pub(crate) async fn what_is_unsure_or_contradicted_is_checked(bench: &Bench) {
             Finished { claimed, outcome: Outcome::Scored(Box::new(verdict)) }
         };
         let finished: Vec<Finished> = claimed.into_iter().map(scored).collect();
-        bench.store.record(tenant.id, "worker", EVENTS, &finished).await.unwrap();
+        bench.store.record(tenant.id, "worker", &finished).await.unwrap();
         let queued = queue(bench, &tenant, "r").await;
         let [one] = queued.as_slice() else { panic!("{reason:?}: {queued:?}") };
         assert_eq!(one.text, if reason == Reason::Unsure { "under it" } else { "contradicted" });
@@ -191,7 +191,7 @@ pub(crate) async fn what_is_suspicious_is_always_checked(bench: &Bench) {
         let claimed = bench.claim(&tenant, "w").await.remove(0);
         let verdict = Verdict { suspicions, ..verdict(-71, &claimed.interaction.text) };
         let finished = Finished { claimed, outcome: Outcome::Scored(Box::new(verdict)) };
-        bench.store.record(tenant.id, "w", EVENTS, &[finished]).await.unwrap();
+        bench.store.record(tenant.id, "w", &[finished]).await.unwrap();
     };
     verdict_with(vec![Suspicion::Instructions, Suspicion::InventedQuotes]).await;
     let waiting = queue(bench, &tenant, "r").await;

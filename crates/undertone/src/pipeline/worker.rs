@@ -13,7 +13,7 @@ use undertone_store::basis::Basis;
 use undertone_store::budget::Caps;
 use undertone_store::modules::Module;
 use undertone_store::queue::{Claim, Claimed};
-use undertone_store::record::{Events, Finished, Outcome, Recorded};
+use undertone_store::record::{Finished, Outcome, Recorded};
 use undertone_store::{Store, StoreError, TenantId};
 
 use super::aside::Aside;
@@ -306,7 +306,7 @@ impl Worker {
             never = self.keep(tenant, ids) => match never {},
         };
         let put_off = finished.iter().any(|one| matches!(one.outcome, Outcome::Deferred { .. }));
-        let recorded = self.record(tenant, &module, finished).await?;
+        let recorded = self.record(tenant, finished).await?;
         if let Some(basis) = basis.filter(|_| put_off) {
             store.hasten_if_changed(tenant, &basis).await?;
         }
@@ -336,16 +336,9 @@ impl Worker {
     async fn record(
         &self,
         tenant: TenantId,
-        module: &Module,
         finished: Vec<Finished>,
     ) -> Result<Recorded, StoreError> {
-        let events = Events {
-            to_workflow: module.settings.emit_workflow_events,
-            to_webhooks: module.settings.dispatch_webhooks,
-            threshold: module.settings.alert_threshold,
-            alerts: true,
-        };
-        match self.record_patiently(tenant, events, &finished).await {
+        match self.record_patiently(tenant, &finished).await {
             Err(error) if !error.is_passing() => {
                 tracing::warn!(%error, tenant = tenant.0, "a batch could not be recorded, now one by one: {error}");
             }
@@ -353,12 +346,12 @@ impl Worker {
         }
         let mut sum = Recorded::default();
         for one in finished {
-            let recorded = match self.record_patiently(tenant, events, std::slice::from_ref(&one)).await {
+            let recorded = match self.record_patiently(tenant, std::slice::from_ref(&one)).await {
                 Err(error) if !error.is_passing() => {
                     let told = format!("the verdict could not be kept: {error}");
                     let outcome = broke(told, &one.claimed, self.tools.store.now());
                     let failed = Finished { outcome, claimed: one.claimed };
-                    self.record_patiently(tenant, events, &[failed]).await?
+                    self.record_patiently(tenant, &[failed]).await?
                 }
                 done => done?,
             };
@@ -374,9 +367,8 @@ impl Worker {
     async fn record_patiently(
         &self,
         tenant: TenantId,
-        events: Events,
         finished: &[Finished],
     ) -> Result<Recorded, StoreError> {
-        patiently(BRIEF, || self.tools.store.record(tenant, &self.owner, events, finished)).await
+        patiently(BRIEF, || self.tools.store.record(tenant, &self.owner, finished)).await
     }
 }

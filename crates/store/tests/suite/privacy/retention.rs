@@ -27,7 +27,7 @@ async fn score_and_tell(bench: &Bench, tenant: &Tenant) {
         Finished { claimed, outcome: Outcome::Scored(Box::new(verdict)) }
     });
     let finished: Vec<Finished> = finished.collect();
-    bench.store.record(tenant.id, "worker", EVENTS, &finished).await.unwrap();
+    bench.store.record(tenant.id, "worker", &finished).await.unwrap();
     bench.store.place_events(tenant.id, 100).await.unwrap();
     let untold = bench.store.untold(tenant.id).await.unwrap();
     let email = Some(When { at: bench.store.now(), together: false });
@@ -151,7 +151,7 @@ pub async fn a_run_keeps_nothing_of_a_text_that_went_meanwhile(bench: &Bench) {
             Finished { claimed, outcome: Outcome::Scored(Box::new(verdict)) }
         })
         .collect();
-    let recorded = bench.store.record_items(tenant.id, (&run.id, "driver"), EVENTS, &finished).await.unwrap();
+    let recorded = bench.store.record_items(tenant.id, (&run.id, "driver"), &finished).await.unwrap();
     assert_eq!((recorded.scored, recorded.lost), (1, 1));
     assert_eq!(told_in(bench, word).await, BTreeSet::new());
     let mut scores = Vec::new();
@@ -470,7 +470,7 @@ pub async fn what_waits_goes_with_its_text(bench: &Bench) {
         outcome: Outcome::Deferred { reason, detail: Some("no key".to_owned()), until },
     });
     let finished: Vec<Finished> = finished.collect();
-    assert_eq!(bench.store.record(tenant.id, "worker", EVENTS, &finished).await.unwrap().deferred, 3);
+    assert_eq!(bench.store.record(tenant.id, "worker", &finished).await.unwrap().deferred, 3);
     let (leased, left) = (
         accept(item("4", "dot", "read just now: 20")).await,
         accept(item("5", "eve", "its reader died: 10")).await,
@@ -499,7 +499,7 @@ pub async fn what_waits_goes_with_its_text(bench: &Bench) {
         Finished { claimed, outcome: Outcome::Scored(Box::new(verdict)) }
     });
     let late: Vec<Finished> = late.collect();
-    assert_eq!(bench.store.record(tenant.id, "dead", EVENTS, &late).await.unwrap().lost, 1);
+    assert_eq!(bench.store.record(tenant.id, "dead", &late).await.unwrap().lost, 1);
     assert_eq!(bench.store.sentiment(tenant.id, &leased).await.unwrap(), None);
     assert!(purge(bench, &tenant, &settings).await.is_empty(), "a second time there is nothing");
     bench.assert_verified(&tenant).await;

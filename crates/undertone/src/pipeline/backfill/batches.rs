@@ -283,9 +283,8 @@ impl Driver {
                 claimed: item.claimed,
                 outcome: Recorded::Failed { detail: detail.clone(), retry_at: None },
             };
-            let settings = self.tools.store.module(tenant.id).await?.settings;
             let finished = items.into_iter().filter(|item| item.stands).map(failed).collect();
-            self.record(tenant.id, &run.id, &settings, finished).await?;
+            self.record(tenant.id, &run.id, finished).await?;
         }
         Ok(Again {
             alone: true,
@@ -351,7 +350,7 @@ impl Driver {
             cost_micros: cost.unwrap_or_default(),
         };
         let finished = self.finished((items, &people), &reply, &texts, &knowledge, made);
-        self.record(tenant.id, &run.id, &module.settings, finished).await?;
+        self.record(tenant.id, &run.id, finished).await?;
         Ok(again("the answer to several texts did not serve this one"))
     }
 

@@ -176,7 +176,7 @@ impl Driver {
             }
         }
         if !left_out.is_empty() {
-            self.record(tenant.id, &run.id, settings, left_out).await?;
+            self.record(tenant.id, &run.id, left_out).await?;
         }
         Ok(texts)
     }

@@ -1,7 +1,6 @@
 //! Recording what became of a run's items.
 
-use undertone_core::Settings;
-use undertone_store::record::{Events, Finished, Recorded};
+use undertone_store::record::{Finished, Recorded};
 use undertone_store::{StoreError, TenantId};
 
 use super::Driver;
@@ -14,28 +13,21 @@ impl Driver {
         &self,
         tenant: TenantId,
         run: &str,
-        settings: &Settings,
         finished: Vec<Finished>,
     ) -> Result<(), StoreError> {
-        let events = Events {
-            to_workflow: settings.emit_workflow_events,
-            to_webhooks: settings.dispatch_webhooks,
-            threshold: settings.alert_threshold,
-            alerts: true,
-        };
-        match self.record_patiently(tenant, run, events, &finished).await {
+        match self.record_patiently(tenant, run, &finished).await {
             Err(error) if !error.is_passing() => {
                 tracing::warn!(%error, tenant = tenant.0, "a piece of a backfill could not be recorded, now one by one: {error}");
             }
             done => return done.map(count),
         }
         for one in finished {
-            match self.record_patiently(tenant, run, events, std::slice::from_ref(&one)).await {
+            match self.record_patiently(tenant, run, std::slice::from_ref(&one)).await {
                 Err(error) if !error.is_passing() => {
                     let told = format!("the verdict could not be kept: {error}");
                     let outcome = broke(told, &one.claimed, self.tools.store.now());
                     let failed = Finished { outcome, claimed: one.claimed };
-                    count(self.record_patiently(tenant, run, events, &[failed]).await?);
+                    count(self.record_patiently(tenant, run, &[failed]).await?);
                 }
                 done => count(done?),
             }
@@ -47,11 +39,10 @@ impl Driver {
         &self,
         tenant: TenantId,
         run: &str,
-        events: Events,
         finished: &[Finished],
     ) -> Result<Recorded, StoreError> {
         let whose = (run, &*self.owner);
-        patiently(BRIEF, || self.tools.store.record_items(tenant, whose, events, finished)).await
+        patiently(BRIEF, || self.tools.store.record_items(tenant, whose, finished)).await
     }
 }
 

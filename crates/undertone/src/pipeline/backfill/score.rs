@@ -55,7 +55,7 @@ impl Driver {
         };
         let finished = conclude(&rules, &|| store.now(), &people, claimed).await;
         let put_off = finished.iter().any(|one| matches!(one.outcome, Outcome::Deferred { .. }));
-        self.record(tenant.id, &run.id, &module.settings, finished).await?;
+        self.record(tenant.id, &run.id, finished).await?;
         if put_off {
             store.hasten_if_changed(tenant.id, &basis).await?;
         }

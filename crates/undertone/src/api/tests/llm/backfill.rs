@@ -164,13 +164,16 @@ pub(super) async fn a_refresh_tells_what_it_changed_and_keeps_what_people_said()
 
     // One by itself, back with the embedded model.
     let path = format!("/api/v1/interactions/{}/rescore", before[0].id);
+    let quiet = llm.act("POST", &path, json!({"scorer": "local"})).await;
+    assert_eq!(llm.ended(quiet["id"].as_str().unwrap()).await["scored"], 1);
+    assert_eq!(llm.events().await, events, "nobody asked to be told");
     let single = llm.act("POST", &path, json!({"scorer": "local", "notify": true})).await;
     let single = llm.ended(single["id"].as_str().unwrap()).await;
     assert_eq!((&single["asked"]["mode"], &single["scored"]), (&json!("single"), &json!(1)));
     assert_eq!(llm.scorer_of(&before[0]).await.0, "local");
     assert!(llm.events().await > events, "it was asked for");
     assert_eq!(llm.get("/api/v1/backfills").await["items"].as_array().unwrap().len(), 1);
-    assert_eq!(llm.get("/api/v1/backfills?single=true").await["items"].as_array().unwrap().len(), 2);
+    assert_eq!(llm.get("/api/v1/backfills?single=true").await["items"].as_array().unwrap().len(), 3);
     llm.assert_verified().await;
 }
 
