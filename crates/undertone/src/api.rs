@@ -278,17 +278,28 @@ pub const ROUTES: &[Route] = &[
 
 /// The methods of an address; `{id}` stands for anything but a slash.
 pub fn methods_of(path: &str) -> Vec<&'static str> {
-    let fits = |route: &&Route| {
-        let (mut given, mut known) = (path.split('/'), route.path.split('/'));
-        loop {
-            match (given.next(), known.next()) {
-                (None, None) => return true,
-                (Some(given), Some(known)) if given == known || known.starts_with('{') => {}
-                _ => return false,
-            }
+    ROUTES.iter().filter(|route| fits(route, path)).map(|route| route.method).collect()
+}
+
+/// The address of the route that answers at `path`, with names in braces for what differs.
+pub fn pattern_of(path: &str) -> Option<&'static str> {
+    ROUTES
+        .iter()
+        .filter(|route| fits(route, path))
+        .min_by_key(|route| route.path.matches('{').count())
+        .map(|route| route.path)
+}
+
+fn fits(route: &Route, path: &str) -> bool {
+    let (mut given, mut known) = (path.split('/'), route.path.split('/'));
+    loop {
+        match (given.next(), known.next()) {
+            (None, None) => return true,
+            (Some(_), Some(known)) if known.starts_with("{*") => return true,
+            (Some(given), Some(known)) if given == known || known.starts_with('{') => {}
+            _ => return false,
         }
-    };
-    ROUTES.iter().filter(fits).map(|route| route.method).collect()
+    }
 }
 
 /// The whole service.

@@ -71,10 +71,7 @@ pub async fn by_caller(State((app, access)): State<(App, Access)>, request: Requ
             attempt(&app, request, next).await
         };
     }
-    let caller = request.extensions().get::<Caller>().map(|caller| match &caller.by {
-        By::Key(id) => (format!("key:{id}"), "key", "this API key"),
-        By::Session { user, .. } => (format!("user:{user}"), "user", "you"),
-    });
+    let caller = request.extensions().get::<Caller>().map(bucket_of);
     let Some((key, policy, who)) = caller else { return next.run(request).await };
     let Some(taken) = app.limits.0.callers.take(key, Instant::now()) else { return next.run(request).await };
     if let Some(wait) = taken.refused_for {
@@ -83,6 +80,21 @@ pub async fn by_caller(State((app, access)): State<(App, Access)>, request: Requ
     let mut response = next.run(request).await;
     tell(response.headers_mut(), policy, taken);
     response
+}
+
+/// Whose bucket a caller's requests are taken from, and how both are called.
+fn bucket_of(caller: &Caller) -> (String, &'static str, &'static str) {
+    match &caller.by {
+        By::Key(id) => (format!("key:{id}"), "key", "this API key"),
+        By::Session { user, .. } => (format!("user:{user}"), "user", "you"),
+    }
+}
+
+/// Counts a request of a caller who may not make it; answers what they are told instead where they ask too much.
+pub fn count_refused(app: &App, caller: &Caller) -> Option<Response> {
+    let (key, policy, who) = bucket_of(caller);
+    let taken = app.limits.0.callers.take(key, Instant::now())?;
+    taken.refused_for.map(|wait| refuse(policy, who, (taken, wait)))
 }
 
 /// A log-in, a code, an invitation: what fails counts, what succeeds does not.

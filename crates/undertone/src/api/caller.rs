@@ -15,7 +15,7 @@ use undertone_store::{Act, Reach, Store, StoreError, Tenant, TenantId};
 use super::problem::{ApiError, CSRF, FORBIDDEN, INTERNAL, TOO_LARGE, UNAUTHENTICATED};
 use super::secrets::{self, equal};
 use crate::app::App;
-use crate::limits::ClientAddress;
+use crate::limits::{self, ClientAddress};
 use crate::second_factor;
 
 /// Who may use a route.
@@ -110,9 +110,17 @@ impl Caller {
         }
     }
 
-    /// How far they go who hand something in.
+    /// How far they go who tell of a customer, an agent or a conversation; what a person changes there is in the audit log.
     pub fn reach(&self) -> Reach {
         if self.may(Permission::Revise) { Reach::Changes } else { Reach::Additions }
+    }
+
+    /// How far they go who hand in interactions: people only add, since nothing notes what they would change.
+    pub fn reach_of_interactions(&self) -> Reach {
+        match self.by {
+            By::Key(_) => self.reach(),
+            By::Session { .. } => Reach::Additions,
+        }
     }
 
     /// Who goes further than [`Reach::Additions`], for whoever does not.
@@ -121,7 +129,8 @@ impl Caller {
         let roles: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
         let scopes: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
         format!(
-            "an API key with the scope {} may, and people in the role {}",
+            "an API key with the scope {} may, and people in the role {} with a PUT of their own to the customer, the agent or the \
+             conversation, which the audit log notes",
             scopes.join(" or "),
             roles.join(" or ")
         )
@@ -216,12 +225,43 @@ pub async fn authorize(
             }
             response
         }
-        Err(error) if access.is_page() && error.code == UNAUTHENTICATED => {
+        Err(Refused::Told(error)) if access.is_page() && error.code == UNAUTHENTICATED => {
             let wanted = request.uri().path_and_query().map_or("/", |p| p.as_str());
             let next = if request.method() == Method::GET { wanted } else { "/" };
             Redirect::to(&format!("/login?next={}", encode(next))).into_response()
         }
-        Err(error) => error.into_response(),
+        Err(Refused::Told(error)) => error.into_response(),
+        Err(Refused::TooMuch(response)) => response,
+    }
+}
+
+/// Why a request is not let through.
+enum Refused {
+    /// Nobody is known by it, or they may not.
+    Told(ApiError),
+    /// They may not, and ask too often.
+    TooMuch(Response),
+}
+
+impl<E: Into<ApiError>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Self::Told(error.into())
+    }
+}
+
+/// Whether this caller may, and showed that the request is theirs.
+async fn permit(access: Access, caller: &Caller, request: &mut Request) -> Result<(), ApiError> {
+    if access.is_page() && matches!(caller.by, By::Key(_)) {
+        return Err(ApiError::new(FORBIDDEN, "pages are for people; log in"));
+    }
+    if let Some(permission) = access.permission()
+        && !caller.may(permission)
+    {
+        return Err(ApiError::new(FORBIDDEN, refusal(caller, permission)));
+    }
+    match &caller.by {
+        By::Session { csrf, .. } if !request.method().is_safe() => check_csrf(request, csrf).await,
+        _ => Ok(()),
     }
 }
 
@@ -250,32 +290,22 @@ fn encode(text: &str) -> String {
 }
 
 /// Refuses, or answers the session's new token where it was replaced.
-async fn check(app: &App, access: Access, request: &mut Request) -> Result<Option<String>, ApiError> {
+async fn check(app: &App, access: Access, request: &mut Request) -> Result<Option<String>, Refused> {
     if access == Access::Public {
         return Ok(None);
     }
     let from = request.extensions().get::<ClientAddress>().and_then(|address| address.text());
-    let caller = Caller { from, ..caller(app, request.headers()).await? };
-    if access.is_page() && matches!(caller.by, By::Key(_)) {
-        return Err(ApiError::new(FORBIDDEN, "pages are for people; log in"));
-    }
-    if let Some(permission) = access.permission()
-        && !caller.may(permission)
-    {
-        return Err(ApiError::new(FORBIDDEN, refusal(&caller, permission)));
-    }
-    if let By::Session { csrf, .. } = &caller.by
-        && !request.method().is_safe()
-    {
-        let csrf = csrf.clone();
-        check_csrf(request, &csrf).await?;
+    let caller = caller(app, request.headers(), from).await?;
+    if let Err(told) = permit(access, &caller, request).await {
+        // What is refused is a request like any other.
+        return Err(limits::count_refused(app, &caller).map_or(Refused::Told(told), Refused::TooMuch));
     }
     let renewed = caller.renewed.clone();
     request.extensions_mut().insert(caller);
     Ok(renewed)
 }
 
-async fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
+async fn caller(app: &App, headers: &HeaderMap, from: Option<String>) -> Result<Caller, ApiError> {
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let refused = || ApiError::new(UNAUTHENTICATED, "this API key is unknown, expired or revoked");
         let key = value.to_str().ok().and_then(|v| v.strip_prefix("Bearer ")).ok_or_else(|| {
@@ -291,7 +321,7 @@ async fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
             tenant,
             rights,
             actor: format!("key:{}", key.id),
-            from: None,
+            from,
             ends_at: key.expires_at,
             renewed: None,
             by: By::Key(key.id),
@@ -299,7 +329,7 @@ async fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
     }
     let nobody = || ApiError::new(UNAUTHENTICATED, "send an API key as Authorization: Bearer …, or log in");
     let token = secrets::cookie(headers, secrets::SESSION_COOKIE).ok_or_else(nobody)?;
-    let session = app.store.session(&token).await?.ok_or_else(nobody)?;
+    let session = app.store.session_shown(&token, from.as_deref()).await?.ok_or_else(nobody)?;
     let tenant = app.store.tenant(TenantId(session.tenant_id)).await?.ok_or_else(nobody)?;
     // A requirement that came after the log-in holds at once.
     if !session.has_second_factor
@@ -316,7 +346,7 @@ async fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
         tenant,
         rights: Rights::Role(session.role.parse().ok()),
         actor: format!("user:{}", session.user_id),
-        from: None,
+        from,
         ends_at: None,
         renewed,
         by: By::Session { user: session.user_id, email: session.email, csrf: session.csrf_token },

@@ -214,6 +214,8 @@ pub async fn render(request: Request, next: Next) -> Response {
     if let Some(error) = error {
         if error.code.status >= 500 {
             let cause = error.cause.as_deref().unwrap_or(&error.detail);
+            // Not the address itself: an id in it may be a customer's e-mail address, and no erasure reaches a log.
+            let path = super::pattern_of(&path).unwrap_or("an unknown address");
             tracing::error!(request_id = id, %method, path, code = error.code.word, cause, "{method} {path} failed: {cause}");
         }
         let (parts, _) = response.into_parts();

@@ -20,8 +20,10 @@ pub async fn overview(
     let Some(reason) = eyes.reserve() else { return store.overview(tenant, days).await };
     let seen =
         Seen { figures: eyes.figures(), reason: Some(reason), explanation: Some(reason.explanation()) };
-    let mut overview = store.published_overview(tenant, days, seen, eyes.choice().min_group).await?;
-    if matches!(reason, Reason::OnlyGroups | Reason::NoRole) {
+    // No group is as large as this: who has no role sees no figures of groups either.
+    let smallest = if eyes.may_look() { eyes.choice().min_group } else { u16::MAX };
+    let mut overview = store.published_overview(tenant, days, seen, smallest).await?;
+    if reason == Reason::OnlyGroups || !eyes.may_look() {
         return Ok(overview);
     }
     let mut latest = store.latest(tenant.id, LOOKED_AT).await?;

@@ -188,7 +188,7 @@ impl Taking<'_> {
         let items = std::mem::take(&mut self.items);
         self.settle().await?;
         let gather = self.app.gather.clone();
-        let of = (self.caller.tenant_id(), self.caller.reach());
+        let of = (self.caller.tenant_id(), self.caller.reach_of_interactions());
         let writing = tokio::spawn(async move { gather.take_patiently(of, items).await });
         self.writing = Some((std::mem::take(&mut self.numbers), writing));
         Ok(())

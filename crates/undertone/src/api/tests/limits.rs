@@ -170,3 +170,32 @@ async fn a_form_that_is_too_long_is_not_read() {
         assert_eq!(answer.status, 413, "{path}: {}", answer.text);
     }
 }
+
+#[tokio::test]
+async fn what_is_refused_counts_as_well() {
+    let bench = Bench::open().await;
+    bench.key(&bench.mine, "ut_reads", &["read"]).await;
+    let reads = ("authorization", "Bearer ut_reads");
+    let service = Bounded::new(&bench, &json!({"requests_per_key": 3}), "192.0.2.1:1");
+    for _ in 0..3 {
+        assert_eq!(service.get("/api/v1/users", &[reads]).await.status, 403);
+    }
+    let refused = service.get("/api/v1/users", &[reads]).await;
+    assert_eq!((refused.status, &refused.json()["code"]), (429, &json!("rate_limited")));
+    assert_eq!(service.get("/api/v1/settings", &[reads]).await.status, 429, "it is the key's one bucket");
+    // A person's forged forms.
+    let (cookie, _) = bench.session("agent").await;
+    for wanted in [403, 403, 403, 429] {
+        let answer = service.post_form("/account/log-out", &cookie, "csrf=forged".to_owned()).await;
+        assert_eq!(answer.status, wanted, "{}", answer.text);
+    }
+}
+
+#[test]
+fn a_route_is_named_without_what_it_is_about() {
+    use crate::api::pattern_of;
+    assert_eq!(pattern_of("/api/v1/customers/ana%40example.com"), Some("/api/v1/customers/{id}"));
+    assert_eq!(pattern_of("/api/v1/interactions/export"), Some("/api/v1/interactions/export"));
+    assert_eq!(pattern_of("/assets/undertone.css"), Some("/assets/{name}"));
+    assert_eq!(pattern_of("/ana@example.com"), None);
+}

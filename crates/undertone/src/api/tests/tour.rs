@@ -48,6 +48,29 @@ const PUBLIC: &[(&str, &str)] = &[
     ("POST", "/unsubscribe"),
 ];
 
+/// Pages that everybody who is logged in may use, whatever their role, by hand: of what they show each asks what may be seen.
+const PAGES: &[(&str, &str)] = &[
+    ("GET", "/"),
+    ("GET", "/account"),
+    ("GET", "/account/second-factor"),
+    ("GET", "/accuracy"),
+    ("GET", "/admin/backfill-sentiment.php"),
+    ("GET", "/inbox"),
+    ("GET", "/live"),
+    ("GET", "/privacy"),
+    ("GET", "/tenant-admin/modules/sentiment-analysis-dashboard.php"),
+    ("GET", "/tenant-admin/modules/sentiment-settings.php"),
+    ("POST", "/account/log-out"),
+    ("POST", "/account/password"),
+    ("POST", "/account/second-factor"),
+    ("POST", "/account/second-factor/codes"),
+    ("POST", "/account/second-factor/confirm"),
+    ("POST", "/account/second-factor/remove"),
+    ("POST", "/inbox/read-all"),
+    ("POST", "/inbox/{id}/read"),
+    ("POST", "/logout"),
+];
+
 /// Tables of which the tour has no row, by hand: they need an LLM, a mail server or the clock, and no route takes their ids.
 const EMPTY: [&str; 5] = ["ai_call", "mail", "message_batch", "message_batch_request", "purge_run"];
 
@@ -337,6 +360,13 @@ async fn what_is_open_to_everybody_is_decided_by_hand() {
         .collect();
     open.sort_unstable();
     assert_eq!(open, PUBLIC);
+    let mut pages: Vec<(&str, &str)> = ROUTES
+        .iter()
+        .filter(|route| route.access == Access::Page)
+        .map(|route| (route.method, route.path))
+        .collect();
+    pages.sort_unstable();
+    assert_eq!(pages, PAGES, "a page that needs no permission is a decision; PageFor names one");
     let tour = Tour::open().await;
     tour.fill().await;
     let nobody = Intruder { name: "nobody", headers: Vec::new() };

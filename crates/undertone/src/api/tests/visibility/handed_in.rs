@@ -69,9 +69,16 @@ async fn nobody_takes_a_customer_into_their_account() {
     let told = planted.bench.call("PUT", path, "ut_mine_ingest", Some(&json!({"account": "acme"}))).await;
     assert_eq!(told.status, 200, "{}", told.text);
     assert_eq!(score("closed").await, json!(-79), "a source says whose customers are");
+    // An administrator does so where it is noted, and with an interaction as little as anybody.
     let admin = planted.somebody("tenant_admin").await;
+    let item = json!({"text": "It is broken.", "customer": {"id": "customer-closed", "account": "beta"}});
+    admin.may_not_hand_in("account", &item).await;
+    let noted =
+        async || planted.bench.get("/api/v1/audit").await.to_string().matches("customer_changed").count();
+    let before = noted().await;
     let back = admin.call("PUT", path, Some(&json!({"account": "beta"}))).await;
     assert_eq!((back.status, score("closed").await), (200, Value::Null), "{}", back.text);
+    assert_eq!(noted().await, before + 1);
 }
 
 #[tokio::test]

@@ -1,9 +1,13 @@
 //! What changes while somebody looks: conversations that are closed and opened again, policies that are switched, people who go.
 
+use chrono::TimeDelta;
 use serde_json::{Value, json};
+use undertone_core::Scope;
+use undertone_core::visibility::Viewer;
 use undertone_store::Act;
 
-use super::{Planted, verdict};
+use super::{Bench, Planted, verdict};
+use crate::visibility::{self, Eyes};
 
 #[tokio::test]
 async fn a_score_is_seen_while_its_conversation_is_closed() {
@@ -101,4 +105,29 @@ async fn somebody_who_may_not_log_in_any_more_sees_nothing() {
         !store.set_account_manager(&act, "acme", None).await.unwrap(),
         "another tenant has no such account"
     );
+}
+
+#[tokio::test]
+async fn who_has_no_role_sees_no_figures_of_groups_either() {
+    let bench = Bench::open().await;
+    let (store, mine) = (bench.store(), &bench.mine);
+    let day = store.now().date_naive() - TimeDelta::days(3);
+    let raw = sea_orm::Database::connect(bench.url()).await.unwrap();
+    let published = format!(
+        "INSERT INTO published_group (tenant_id, day, pooled, team_id, queue, customers, scored, sum_score, positive, neutral, negative, mixed) \
+         VALUES ({}, '{day}', 0, '', 'billing', 50, 60, -600, 20, 20, 20, 0)",
+        mine.id.0
+    );
+    sea_orm::ConnectionTrait::execute_unprepared(&raw, &published).await.unwrap();
+    raw.close().await.unwrap();
+    for policy in ["aggregate_only", "post_conversation", "supervisor_overlay"] {
+        bench.set(json!({"visibility": {"policy": policy}})).await;
+        let settings = store.module(mine.id).await.unwrap().settings;
+        let scored = async |viewer: Viewer| {
+            let eyes = Eyes::with(mine.id, &settings, viewer);
+            visibility::overview(store, mine, &eyes, 30).await.unwrap().all_time.totals.scored
+        };
+        let reads = Viewer::of_scopes(&[Scope::Read]);
+        assert_eq!((scored(reads).await, scored(Viewer::default()).await), (60, 0), "{policy}");
+    }
 }
