@@ -211,8 +211,12 @@ impl Export {
                 text += "tenant,seq,id,at,actor,actor_name,action,subject,from,payload,payload_salt,payload_digest,digest\r\n";
             }
         }
-        let hidden = match &self.eyes {
-            Some(eyes) => hidden(&self.store, eyes, self.tenant, &entries).await?,
+        let hidden = match &mut self.eyes {
+            Some(eyes) => {
+                // A policy that was switched since it began holds for the rest.
+                eyes.look_under(&self.store.module(self.tenant).await?.settings);
+                hidden(&self.store, eyes, self.tenant, &entries).await?
+            }
             None => HashMap::new(),
         };
         for entry in &entries {

@@ -12,6 +12,7 @@ use undertone_core::Settings;
 use undertone_core::notice::{Facts, Language};
 use undertone_store::interactions::{Filter, Listed};
 use undertone_store::people::Customer;
+use undertone_store::privacy::copy::MOST;
 use undertone_store::privacy::copy::about::AlertAbout;
 use undertone_store::{Store, StoreError, Tenant};
 
@@ -143,7 +144,7 @@ impl CustomerCopy {
         let facts = Facts::of(&self.tenant.name, &self.settings, Language::English);
         let mut attributes = json!(customer.attributes);
         others.leave_out_of(&mut attributes);
-        Ok(json!({
+        let mut told = json!({
             "made_at": store.now(),
             "tenant": self.tenant.name,
             "customer": {
@@ -176,7 +177,12 @@ impl CustomerCopy {
             "sent_to": store.sent_about(tenant, &[&customer.id]).await?,
             "conversations_of_others": store.guest_of(tenant, &customer.id).await?,
             "about_this_data": facts,
-        }))
+        });
+        if told["customer"]["aliases"].as_array().is_some_and(|all| is_cut(all)) {
+            told["customer"]["only_the_first"] = json!({"most": MOST, "of": ["aliases"]});
+        }
+        say_what_is_cut(&mut told);
+        Ok(told)
     }
 
     async fn interaction(&self, listed: &Listed, others: &mut Others) -> Result<Value, StoreError> {
@@ -203,7 +209,26 @@ impl CustomerCopy {
         told["alerts"] = json!(alerts);
         told["texts"] = json!(texts);
         others.leave_out_of(&mut told);
+        say_what_is_cut(&mut told);
         Ok(told)
+    }
+}
+
+/// There may be more than are told.
+fn is_cut(all: &[Value]) -> bool {
+    i64::try_from(all.len()).is_ok_and(|count| count >= MOST)
+}
+
+/// Says of which lists there may be more: whoever asks for a copy learns that it is none of all of them.
+fn say_what_is_cut(told: &mut Value) {
+    let Some(fields) = told.as_object_mut() else { return };
+    let of: Vec<String> = fields
+        .iter()
+        .filter(|(_, value)| value.as_array().is_some_and(|all| is_cut(all)))
+        .map(|(name, _)| name.clone())
+        .collect();
+    if !of.is_empty() {
+        fields.insert("only_the_first".to_owned(), json!({"most": MOST, "of": of}));
     }
 }
 
@@ -273,5 +298,22 @@ impl Writer {
             (Format::Text, 3) => String::new(),
             (Format::Text, _) => "\nNothing that you wrote is held.\n".to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_may_go_on_is_told() {
+        let many = vec![Value::Null; usize::try_from(MOST).unwrap()];
+        let mut told = json!({"done_about_it": many, "alerts": many[1..], "id": "x"});
+        say_what_is_cut(&mut told);
+        assert_eq!(told["only_the_first"], json!({"most": 1000, "of": ["done_about_it"]}));
+        assert!(readable::interaction(&told).contains("Only the first 1000 are told of: done about it"));
+        let mut short = json!({"alerts": many[1..]});
+        say_what_is_cut(&mut short);
+        assert!(short.get("only_the_first").is_none());
     }
 }

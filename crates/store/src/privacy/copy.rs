@@ -91,8 +91,8 @@ pub struct Event {
     pub to_webhooks: bool,
 }
 
-/// At most so many of each kind are told about one interaction.
-const MOST: i64 = 1000;
+/// At most so many of each kind are told about one interaction, or of the customer.
+pub const MOST: i64 = 1000;
 
 impl Store {
     /// What else a customer goes by.

@@ -66,6 +66,7 @@ pub fn head(head: &Value) -> String {
     for alias in items(&customer["aliases"]) {
         let _ = writeln!(out, "- Also known as ({}): {}", plain(&alias["kind"]), plain(&alias["value"]));
     }
+    cut(&mut out, customer);
     field(&mut out, "Kept because of a legal dispute, since", &head["legal_hold_since"]);
     out += "\n## In sum\n\n";
     for (name, key) in [
@@ -174,6 +175,16 @@ fn happened(out: &mut String, title: &str, of: &Value) {
     let lines: Vec<String> = done.into_iter().chain(told).chain(people).chain(sent).collect();
     if !lines.is_empty() {
         let _ = writeln!(out, "{title}{}", lines.join("\n"));
+    }
+    cut(out, of);
+}
+
+/// Of which lists there may be more than is told.
+fn cut(out: &mut String, of: &Value) {
+    let cut = &of["only_the_first"];
+    let lists: Vec<String> = items(&cut["of"]).map(|name| plain(name).replace("\\_", " ")).collect();
+    if !lists.is_empty() {
+        let _ = writeln!(out, "- Only the first {} are told of: {}", plain(&cut["most"]), lists.join(", "));
     }
 }
 

@@ -1,6 +1,7 @@
 //! The link in e-mails that ends them. Looking at it changes nothing, because programs look at links too; the button does, and so does what
 //! mail programs post for their readers (RFC 8058), without a log-in.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::Html;
 use serde::Deserialize;
@@ -12,6 +13,7 @@ use undertone_ui::words::EN;
 use crate::api::body::Query;
 use crate::api::problem::{ApiError, NOT_FOUND};
 use crate::app::App;
+use crate::limits::ClientAddress;
 
 /// What the link carries.
 #[derive(Debug, Deserialize)]
@@ -43,10 +45,15 @@ pub async fn show(State(app): State<App>, Query(token): Query<Token>) -> Result<
 }
 
 /// Ends them. Said twice, it is true once.
-pub async fn end(State(app): State<App>, Query(token): Query<Token>) -> Result<Html<String>, ApiError> {
+pub async fn end(
+    State(app): State<App>,
+    Extension(address): Extension<ClientAddress>,
+    Query(token): Query<Token>,
+) -> Result<Html<String>, ApiError> {
     let found = subscription(&app, &token).await?;
-    let actor = format!("user:{}", found.user);
-    app.store.unsubscribe(&Act::new(found.tenant, &actor), &found.user, found.category).await?;
+    let (actor, from) = (format!("user:{}", found.user), address.text());
+    let act = Act { from: from.as_deref(), ..Act::new(found.tenant, &actor) };
+    app.store.unsubscribe(&act, &found.user, found.category).await?;
     let detail = EN.unsubscribed_more.replace("{about}", about(&found)).replace("{email}", &found.email);
     Ok(Html(undertone_ui::done(&undertone_ui::Done { title: EN.unsubscribed, detail: &detail })))
 }

@@ -3,12 +3,15 @@
 use axum::body::Body;
 use axum::http::{Request, header};
 use serde_json::{Value, json};
+use undertone_core::Scope;
+use undertone_core::visibility::Viewer;
 use undertone_store::audit::Wrong;
 
 use super::document::assert_documented;
 use super::{Bench, FORM};
 use crate::api::secrets;
-use crate::audit::verify_file;
+use crate::audit::{Export, Format, Wanted, verify_file};
+use crate::visibility::Eyes;
 
 const LOG: &str = "/api/v1/audit";
 
@@ -223,6 +226,32 @@ async fn the_log_tells_of_alerts_and_incidents_to_who_sees_them() {
     let is_hidden = |line: &Value| line["payload"].is_null() && line["payload_salt"].is_null();
     let of_acts = lines.iter().filter(|line| noted.iter().any(|(action, _)| line["action"] == *action));
     assert_eq!(of_acts.filter(|line| is_hidden(line)).count(), 4, "{exported}");
+}
+
+#[tokio::test]
+async fn an_export_under_way_shows_what_the_policy_of_the_moment_shows() {
+    let bench = Bench::open().await;
+    let id = bench.score(&super::furious("ana")).await;
+    let version = bench.get(&format!("/api/v1/interactions/{id}")).await["sentiment"]["version"].clone();
+    let said = json!({"score": 20, "version": version});
+    let path = format!("/api/v1/interactions/{id}/override");
+    assert_eq!(bench.call("POST", &path, "ut_mine", Some(&said)).await.status, 200);
+    let (store, mine) = (bench.store(), bench.mine.id);
+    let told = async |policy: &str| {
+        bench.set(json!({"visibility": {"policy": "full_transparency"}})).await;
+        let settings = store.module(mine).await.unwrap().settings;
+        let eyes = Eyes::with(mine, &settings, Viewer::of_scopes(&[Scope::Admin]));
+        let act = undertone_store::Act::new(mine, "test");
+        let begun = Export::begin(store, &act, Wanted::default(), Format::Jsonl, Some(eyes));
+        let mut export = begun.await.unwrap();
+        bench.set(json!({"visibility": {"policy": policy}})).await;
+        let text = export.next().await.unwrap().unwrap();
+        let line = text.lines().find(|line| line.contains("\"sentiment_override\"")).unwrap().to_owned();
+        serde_json::from_str::<Value>(&line).unwrap()
+    };
+    assert!(told("full_transparency").await["payload"].is_string());
+    let hidden = told("aggregate_only").await;
+    assert!(hidden["payload"].is_null() && !hidden["payload_hidden"].is_null(), "{hidden}");
 }
 
 #[tokio::test]
