@@ -141,6 +141,13 @@ fn let_them_go_everywhere(api: &Api<'_>, receiver: &Receiver) {
         "/api/v1/interactions",
         &item("2", format!("Still no {word}, this is a disgrace. Write to {email}.")),
     );
+    // Of what is said of her some names her by the conversation alone.
+    for (id, kind) in [("reply", "message"), ("note", "note")] {
+        let text = format!("Dear {name}, the {word} is on its way, and {email} is told; {note} was furious.");
+        let said = json!({"external_id": id, "text": text, "channel": "email", "conversation": "talk-1", "kind": kind,
+            "author_kind": "agent", "agent": "support", "direction": "outgoing"});
+        api.send("POST", "/api/v1/interactions", &said);
+    }
     let other = json!({"external_id": "3", "text": "Thank you, that was quick and very kind of you!", "customer": "bo"});
     api.send("POST", "/api/v1/interactions", &other);
     let id = first["id"].as_str().unwrap();

@@ -156,11 +156,11 @@ impl Store {
             tenant_id: i64,
             conversation_id: String,
         }
-        let tx = self.begin().await?;
         let next = sql("SELECT tenant_id, conversation_id FROM conversation_backlog ORDER BY tenant_id, conversation_id LIMIT 1")
-            .one::<Next>(&tx)
+            .one::<Next>(&self.reader)
             .await?;
         let Some(Next { tenant_id, conversation_id }) = next else { return Ok(false) };
+        let tx = self.begin().await?;
         let tenant = TenantId(tenant_id);
         let whose = sql("SELECT customer_id FROM conversation WHERE tenant_id = ? AND id = ?")
             .bind(tenant.0)

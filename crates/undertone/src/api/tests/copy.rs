@@ -173,7 +173,15 @@ async fn a_copy_does_not_name_other_customers_of_the_company_or_the_conversation
         "[somebody else] ([somebody else], [somebody else], [somebody else], [somebody else]) and [somebody else] said so, Tina Theirs did not, and nothing came."
     );
     assert_eq!(copy["customer"]["name"], "Ana Lopez");
+    // What names the conversation alone is about her whose it is.
+    let note = json!({"external_id": "5", "text": "They rang about the wombat that broke.", "kind": "note", "author_kind": "agent",
+        "agent": "bo", "conversation": "talk"});
+    assert_eq!(bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&note)).await.status, 201);
+    bench.settled(&bench.mine).await;
+    let copy = bench.get("/api/v1/customers/ana/export").await;
+    assert_eq!(copy["interactions"][0]["texts"][0]["body"], "They rang about the wombat that broke.");
+    assert_eq!(copy["interactions"].as_array().unwrap().len(), 2);
     // And the other way round: who is a guest does not learn whose conversation it is.
     let copy = bench.get("/api/v1/customers/gustav/export").await.to_string();
-    assert!(!copy.contains("Ana Lopez"), "{copy}");
+    assert!(!copy.contains("Ana Lopez") && !copy.contains("wombat"), "{copy}");
 }

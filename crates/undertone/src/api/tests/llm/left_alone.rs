@@ -24,6 +24,9 @@ async fn who_objected_and_what_agents_write_is_put_to_no_llm() {
         .await;
     llm.scored().await;
     send("PUT", "/api/v1/customers/objector", json!({"name": "Ana"})).await;
+    let talk = json!({"external_id": "first", "text": "Hello there", "customer": "objector", "conversation": "objected"});
+    send("POST", "/api/v1/interactions", talk).await;
+    llm.scored().await;
     for customer in ["late", "objector"] {
         send("PUT", &format!("/api/v1/customers/{customer}/opt-out"), json!({})).await;
     }
@@ -36,6 +39,9 @@ async fn who_objected_and_what_agents_write_is_put_to_no_llm() {
         .collect();
     items.push(json!({"external_id": "objected", "text": late, "customer": "objector"}));
     items.push(json!({"external_id": "later", "text": late, "customer": "late"}));
+    // A note, and a text of theirs, that name the conversation alone.
+    items.push(json!({"external_id": "note", "kind": "note", "author_kind": "agent", "agent": "bo", "conversation": "objected", "text": late}));
+    items.push(json!({"external_id": "unnamed", "conversation": "objected", "text": late}));
     items.push(json!({"external_id": "agent", "customer": "c0", "author_kind": "agent",
         "text": format!("I am sorry that the {AGENTS} parcel came late and broken.")}));
     send("POST", "/api/v1/interactions", json!(items)).await;
@@ -43,6 +49,8 @@ async fn who_objected_and_what_agents_write_is_put_to_no_llm() {
     let reason = |id: &str| all.iter().find(|one| one.external_id == id).unwrap().reason.clone();
     assert_eq!(reason("objected").as_deref(), Some("opted_out"));
     assert_eq!(reason("later").as_deref(), Some("opted_out"));
+    assert_eq!(reason("note").as_deref(), Some("opted_out"));
+    assert_eq!(reason("unnamed").as_deref(), Some("opted_out"));
     assert_eq!(reason("agent").as_deref(), Some("agent_message"));
     assert_none_left(&llm, "live");
 

@@ -1,12 +1,14 @@
 //! Everything that can be read, as everybody, under every policy, is searched for what was planted and may not be seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use axum::http::HeaderValue;
 use futures::StreamExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
+use undertone_store::Act;
+use undertone_store::agents::NewSwitch;
 
 use super::expected::{Line, lines};
 use super::{PLANTED, Planted, Somebody};
@@ -23,7 +25,10 @@ const PATIENCE: Duration = Duration::from_millis(150);
 
 /// Where what is planted is to be found by an administrator under full transparency, and by which word: a surface that is empty proves nothing.
 /// By hand: whoever adds one writes it down.
-const SURFACES: [(&str, &str); 24] = [
+const SURFACES: [(&str, &str); 27] = [
+    ("GET /api/v1/agents/numbers", "agent-of-all"),
+    ("GET /api/v1/agents/{id}/numbers", "agent-of-all"),
+    ("GET /api/v1/audit", "\"sentiment_override\""),
     ("GET /api/v1/interactions", "\"score\":-83"),
     ("GET /api/v1/interactions/export", "summary-canary-open"),
     ("GET /api/v1/interactions/{id}", "summary-canary-open"),
@@ -49,6 +54,9 @@ const SURFACES: [(&str, &str); 24] = [
     ("GET /", "summary-canary-"),
     ("GET /inbox", "\u{2212}83"),
 ];
+
+/// Routes of one thing by its id of which there is none here, by hand: what they tell holds nothing of what customers feel.
+const NOTHING_PLANTED: [&str; 1] = ["/api/v1/erasures/{id}"];
 
 /// Requests that change something and answer with what it is about; `{}` or this is sent.
 fn changes() -> [(&'static str, Value); 5] {
@@ -76,6 +84,7 @@ impl Ids {
         let customers = PLANTED.iter().map(|(word, _)| format!("customer-{word}")).collect();
         let alerts = listed("/api/v1/alerts", "alerts").await;
         let destinations = listed("/api/v1/destinations", "destinations").await;
+        let users = planted.bench.store().users(planted.bench.mine.id).await.unwrap();
         let path = format!("/api/v1/destinations/{}/deliveries", destinations[0]);
         let deliveries = listed(&path, "deliveries").await.into_iter().take(3).collect();
         let admin = planted.somebody("admin").await;
@@ -90,6 +99,7 @@ impl Ids {
             ("/api/v1/incidents/", vec![incident]),
             ("/api/v1/destinations/", destinations),
             ("/api/v1/deliveries/", deliveries),
+            ("/api/v1/users/", users.into_iter().take(2).map(|user| user.id).collect()),
             ("/api/v1/review/", items.take(4).collect()),
         ])
     }
@@ -109,6 +119,8 @@ impl Ids {
 struct Told<'a> {
     line: &'a Line,
     by_surface: BTreeMap<String, String>,
+    /// Routes that answered with something.
+    found: BTreeSet<&'static str>,
 }
 
 impl Told<'_> {
@@ -132,6 +144,14 @@ pub(super) async fn nothing_that_can_be_read_holds_what_is_not_to_be_seen() {
     let said = json!({"score": CORRECTED, "version": version});
     let path = format!("/api/v1/interactions/{corrected}/override");
     assert_eq!(planted.bench.call("POST", &path, "ut_mine", Some(&said)).await.status, 200);
+    let (store, mine) = (planted.bench.store(), planted.bench.mine.id);
+    let on = NewSwitch {
+        on: true,
+        reason: Some("Coaching, agreed with the works council."),
+        acknowledged: Some("1"),
+    };
+    store.switch_agent_numbers(&Act::new(mine, "test"), &on).await.unwrap();
+    while store.recount_agents(mine).await.unwrap() {}
     let mut ids = Ids::of(&planted, incident, run).await;
     ids.0[0].1.push(corrected);
     let mut policy = String::new();
@@ -141,7 +161,7 @@ pub(super) async fn nothing_that_can_be_read_holds_what_is_not_to_be_seen() {
             policy.clone_from(&line.policy);
         }
         let somebody = planted.somebody(&line.who).await;
-        let mut told = Told { line: &line, by_surface: BTreeMap::new() };
+        let mut told = Told { line: &line, by_surface: BTreeMap::new(), found: BTreeSet::new() };
         let is_read =
             |route: &&Route| route.method == "GET" && route.path != "/live" && !EXCEPT.contains(&route.path);
         for route in ROUTES.iter().filter(is_read) {
@@ -163,6 +183,9 @@ pub(super) async fn nothing_that_can_be_read_holds_what_is_not_to_be_seen() {
                     let path = format!("{path}{query}");
                     let answer = somebody.call("GET", &path, None).await;
                     assert_ne!(answer.status, 429, "{path}: the test asks faster than is allowed");
+                    if answer.status == 200 {
+                        told.found.insert(route.path);
+                    }
                     told.take(&format!("GET {}", route.path), &path, &answer.text);
                 }
             }
@@ -187,6 +210,14 @@ pub(super) async fn nothing_that_can_be_read_holds_what_is_not_to_be_seen() {
             for (surface, word) in SURFACES {
                 let text = told.by_surface.get(surface).map(String::as_str).unwrap_or_default();
                 assert!(text.contains(word), "{surface} does not tell {word}: {text}");
+            }
+            for route in ROUTES.iter().filter(is_read).filter(|route| route.path.contains("{id}")) {
+                let is_searched = told.found.contains(route.path) || NOTHING_PLANTED.contains(&route.path);
+                assert!(
+                    is_searched,
+                    "{}: none of the ids is one of its own, so nothing was searched",
+                    route.path
+                );
             }
         }
         for (word, _) in PLANTED.iter().filter(|(word, _)| line.texts_of(word) == 'A') {
