@@ -96,8 +96,9 @@ impl Purse for TenantPurse {
         async move {
             let (inner, begun) = (&*self.0, Instant::now());
             let line = if scorer == ScorerKind::Openai { &inner.of_openai } else { &inner.of_claude };
-            let _line = line.lock().await;
-            let place: Box<dyn Line + '_> = Box::new(First { inner, begun, failed: 0, waits: None, _line });
+            let held = line.lock().await;
+            let place: Box<dyn Line + '_> =
+                Box::new(First { inner, begun, failed: 0, waits: None, _line: held });
             place
         }
         .boxed()

@@ -57,10 +57,9 @@ pub trait Purse: Send + Sync {
     /// Sets aside the most the request can take, or says why it may not be made. May wait a while for others to finish.
     fn reserve<'a>(&'a self, planned: Planned<'a>) -> BoxFuture<'a, Result<Hold, Refused>>;
 
-    /// Waits for a place in the line of those who want money of this purse to ask `scorer` with: for whoever has something in hand that others need,
+    /// Waits for a place in the line of those who want money of this purse to ask this scorer with: for whoever has something in hand that others need,
     /// and must not keep it while money is waited for. A purse that serves one asker needs no line.
-    fn line(&self, scorer: ScorerKind) -> BoxFuture<'_, Box<dyn Line + '_>> {
-        let _ = scorer;
+    fn line(&self, _: ScorerKind) -> BoxFuture<'_, Box<dyn Line + '_>> {
         let place: Box<dyn Line + '_> = Box::new(NoLine(self));
         ready(place).boxed()
     }
