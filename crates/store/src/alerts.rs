@@ -6,12 +6,13 @@
 mod around;
 mod clock;
 mod corrected;
+pub(crate) mod heard;
 pub mod incidents;
 mod list;
 mod moves;
 mod surge;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -26,8 +27,10 @@ use crate::outbox::{self, Caused};
 use crate::statement::{pieces, sql};
 use crate::{Result, Store, TenantId, tenants};
 
+pub(crate) use clock::CLOCK;
 pub(crate) use corrected::{Corrected, corrected};
 pub use list::{Alert, Step, Wanted};
+pub(crate) use moves::leave;
 pub use moves::{MOST_NOTE, Move};
 
 /// Where an alert stands.
@@ -100,7 +103,7 @@ impl Rules {
         &self,
         id: String,
         low: &Low<'_>,
-        incident: Option<&String>,
+        incident: Option<&str>,
         at: DateTime<Utc>,
     ) -> (list::Row, list::More) {
         let state = if incident.is_some() { AlertState::Held } else { AlertState::Open };
@@ -114,8 +117,9 @@ impl Rules {
             category: low.category.to_owned(),
             channel: low.channel.to_owned(),
             state: state.as_str().to_owned(),
-            incident_id: incident.cloned(),
+            incident_id: incident.map(str::to_owned),
             raised_at: at,
+            told_at: incident.is_none().then_some(at),
             due_at: self.due(at),
             acknowledged_at: None,
             acknowledged_by: None,
@@ -125,9 +129,11 @@ impl Rules {
             ended_by: None,
             note: None,
             escalated: 0,
+            cooldown_key: Some(low.key()),
             version: 1,
         };
         let more = list::More {
+            source: low.source.map(str::to_owned),
             conversation_id: low.conversation.map(str::to_owned),
             dominant_emotion: Some(low.emotion.to_owned()),
             summary: low.summary.map(str::to_owned),
@@ -140,6 +146,7 @@ impl Rules {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Low<'a> {
     pub(crate) interaction: &'a str,
+    pub(crate) source: Option<&'a str>,
     pub(crate) customer: Option<&'a str>,
     pub(crate) conversation: Option<&'a str>,
     pub(crate) score: i64,
@@ -174,24 +181,29 @@ pub(crate) async fn raise(
         return Ok(());
     }
     let tenant = rules.tenant;
-    // The lowest of each customer, in the order of the keys: nobody waits for anybody in a circle.
-    let mut lowest: BTreeMap<String, &Low<'_>> = BTreeMap::new();
+    let incidents = surge::note(store, tx, rules, at, lows).await?;
+    // The lowest of each customer, in the order of the keys: nobody waits for anybody in a circle. What an incident holds is told later, if
+    // at all, and keeps nobody from hearing of something else.
+    let (mut telling, mut holding) = (BTreeMap::new(), BTreeMap::new());
     for low in lows {
-        let kept = lowest.entry(low.key()).or_insert(low);
-        if low.score < kept.score {
-            *kept = low;
+        match incidents.get(low.category) {
+            Some(incident) => keep_lowest(&mut holding, (incident.as_str(), low.key()), low),
+            None => keep_lowest(&mut telling, low.key(), low),
         }
     }
-    let incidents = surge::note(store, tx, rules, at, lows).await?;
-    let cooldown = TimeDelta::minutes(rules.settings.cooldown_minutes.into());
-    let won = win(tx, tenant, at, cooldown, lowest.keys()).await?;
-    let held = held(tx, tenant, &incidents, lows).await?;
-    let raised: Vec<(list::Row, list::More)> = lowest
-        .into_iter()
-        .filter(|(key, low)| {
-            won.contains(key) && !low.customer.is_some_and(|customer| held.contains(customer))
-        })
-        .map(|(_, low)| rules.raised(store.new_id(at), low, incidents.get(low.category), at))
+    let over = at - TimeDelta::minutes(rules.settings.cooldown_minutes.into());
+    let cooling = cooling(tx, tenant, over, holding.keys().map(|(_, key)| key)).await?;
+    let held = held(tx, tenant, holding.keys()).await?;
+    let won = win(tx, tenant, at, over, telling.keys().map(String::as_str)).await?;
+    let telling = telling.into_iter().filter(|(key, _)| won.contains(key)).map(|(_, low)| (low, None));
+    let is_new = |(incident, key): &(&str, String)| {
+        !cooling.contains(key) && !held.contains(&((*incident).to_owned(), key.clone()))
+    };
+    let holding = holding.into_iter().filter(|(of, _)| is_new(of));
+    let holding = holding.map(|((incident, _), low)| (low, Some(incident)));
+    let raised: Vec<(list::Row, list::More)> = telling
+        .chain(holding)
+        .map(|(low, incident)| rules.raised(store.new_id(at), low, incident, at))
         .collect();
     write(tx, rules, &raised).await?;
     let told: Vec<(&list::Row, &list::More)> =
@@ -203,64 +215,80 @@ pub(crate) async fn raise(
     outbox::emit_under(store, tx, (tenant, at), &rules.settings, events.collect()).await
 }
 
-/// The cooldown of these begins anew: people are told of them now.
-async fn begin_cooldown(
-    tx: &impl ConnectionTrait,
-    tenant: TenantId,
-    at: DateTime<Utc>,
-    keys: &BTreeSet<&str>,
-) -> Result<()> {
-    let keys: Vec<&str> = keys.iter().copied().collect();
-    for piece in pieces(&keys) {
-        sql("INSERT INTO alert_cooldown (tenant_id, customer_id, last_at) VALUES ? \
-             ON CONFLICT (tenant_id, customer_id) DO UPDATE SET last_at = excluded.last_at")
-        .rows(piece.iter().map(|key| [tenant.0.into(), Value::from(*key), at.into()]))
-        .run(tx)
-        .await?;
+fn keep_lowest<'a, K: Ord>(lowest: &mut BTreeMap<K, &'a Low<'a>>, key: K, low: &'a Low<'a>) {
+    let kept = lowest.entry(key).or_insert(low);
+    if low.score < kept.score {
+        *kept = low;
     }
-    Ok(())
 }
 
-/// The customers of `lows` of whom their category's incident holds an alert already: one is let go when it ends, however long it took.
-async fn held(
+/// Those of these keys of whom people were told after `over`: their cooldown goes on.
+async fn cooling<'a>(
     tx: &impl ConnectionTrait,
     tenant: TenantId,
-    incidents: &HashMap<String, String>,
-    lows: &[Low<'_>],
+    over: DateTime<Utc>,
+    keys: impl Iterator<Item = &'a String>,
 ) -> Result<HashSet<String>> {
+    let keys: Vec<&String> = keys.collect();
+    let mut cooling = HashSet::new();
+    for piece in pieces(&keys) {
+        let some = sql(
+            "SELECT customer_id FROM alert_cooldown WHERE tenant_id = ? AND last_at > ? AND customer_id IN ?",
+        )
+        .bind(tenant.0)
+        .bind(over)
+        .list(piece.iter().map(|key| key.as_str()))
+        .column::<String>(tx)
+        .await?;
+        cooling.extend(some);
+    }
+    Ok(cooling)
+}
+
+/// Those of these incidents and keys of whom the incident holds an alert already: one is let go when it ends, however long it took. The
+/// incident is locked, so that nobody else holds another meanwhile.
+async fn held<'a>(
+    tx: &impl ConnectionTrait,
+    tenant: TenantId,
+    keys: impl Iterator<Item = &'a (&'a str, String)>,
+) -> Result<HashSet<(String, String)>> {
+    let mut of_incidents: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (incident, key) in keys {
+        of_incidents.entry(*incident).or_default().push(key);
+    }
     let mut held = HashSet::new();
-    for (category, incident) in incidents {
-        let customers: Vec<&str> =
-            lows.iter().filter(|low| low.category == category).filter_map(|low| low.customer).collect();
-        for piece in pieces(&customers) {
-            let some = sql("SELECT DISTINCT customer_id FROM alert WHERE tenant_id = ? AND incident_id = ? AND state = 'held' AND customer_id IN ?")
+    for (incident, keys) in of_incidents {
+        for piece in pieces(&keys) {
+            let some = sql("SELECT DISTINCT cooldown_key FROM alert WHERE tenant_id = ? AND incident_id = ? AND state = 'held' \
+                 AND cooldown_key IN ?")
                 .bind(tenant.0)
                 .bind(incident)
                 .list(piece.iter().copied())
                 .column::<String>(tx)
                 .await?;
-            held.extend(some);
+            held.extend(some.into_iter().map(|key| (incident.to_owned(), key)));
         }
     }
     Ok(held)
 }
 
-/// The keys whose cooldown is over; it begins anew for them, and nobody else gets them.
+/// The keys of whom people were told last at `over` or before, so that their cooldown is over; it begins anew for them, and nobody else gets
+/// them.
 async fn win<'a>(
     tx: &impl ConnectionTrait,
     tenant: TenantId,
     at: DateTime<Utc>,
-    cooldown: TimeDelta,
-    keys: impl Iterator<Item = &'a String>,
-) -> Result<Vec<String>> {
-    let keys: Vec<&String> = keys.collect();
-    let mut won = Vec::new();
+    over: DateTime<Utc>,
+    keys: impl Iterator<Item = &'a str>,
+) -> Result<HashSet<String>> {
+    let keys: Vec<&str> = keys.collect();
+    let mut won = HashSet::new();
     for piece in pieces(&keys) {
         let rows = sql("INSERT INTO alert_cooldown (tenant_id, customer_id, last_at) VALUES ? \
              ON CONFLICT (tenant_id, customer_id) DO UPDATE SET last_at = excluded.last_at WHERE alert_cooldown.last_at <= ? \
              RETURNING customer_id")
-        .rows(piece.iter().map(|key| [tenant.0.into(), Value::from(key.as_str()), at.into()]))
-        .bind(at - cooldown)
+        .rows(piece.iter().map(|key| [tenant.0.into(), Value::from(*key), at.into()]))
+        .bind(over)
         .column::<String>(tx)
         .await?;
         won.extend(rows);
@@ -269,7 +297,7 @@ async fn win<'a>(
 }
 
 async fn write(tx: &impl ConnectionTrait, rules: &Rules, raised: &[(list::Row, list::More)]) -> Result<()> {
-    let rows: Vec<[Value; 16]> = raised
+    let rows: Vec<[Value; 18]> = raised
         .iter()
         .map(|(row, _)| {
             let next_at = if row.incident_id.is_some() { None } else { rules.escalation(row.raised_at) };
@@ -286,16 +314,18 @@ async fn write(tx: &impl ConnectionTrait, rules: &Rules, raised: &[(list::Row, l
                 row.state.as_str().into(),
                 row.incident_id.clone().into(),
                 row.raised_at.into(),
+                row.told_at.into(),
                 row.due_at.into(),
                 row.escalated.into(),
                 next_at.into(),
+                row.cooldown_key.clone().into(),
                 row.version.into(),
             ]
         })
         .collect();
     for piece in pieces(&rows) {
         sql("INSERT INTO alert (tenant_id, id, customer_id, interaction_id, score, threshold, label, category, channel, state, incident_id, \
-             raised_at, due_at, escalated, next_at, version) VALUES ?")
+             raised_at, told_at, due_at, escalated, next_at, cooldown_key, version) VALUES ?")
         .rows(piece.iter().cloned())
         .run(tx)
         .await?;

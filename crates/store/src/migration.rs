@@ -6,7 +6,7 @@ use crate::statement::sql;
 use crate::{Result, Store};
 
 /// Every step: its name, and its statements with the words of [`WORDS`].
-const STEPS: [(&str, &str); 26] = [
+const STEPS: [(&str, &str); 29] = [
     ("0001_initial", include_str!("../migrations/0001_initial.sql")),
     ("0002_lessons", include_str!("../migrations/0002_lessons.sql")),
     ("0003_provider_keys", include_str!("../migrations/0003_provider_keys.sql")),
@@ -31,8 +31,11 @@ const STEPS: [(&str, &str); 26] = [
     ("0022_reasons", include_str!("../migrations/0022_reasons.sql")),
     ("0023_assigned", include_str!("../migrations/0023_assigned.sql")),
     ("0024_numbers", include_str!("../migrations/0024_numbers.sql")),
+    ("0025_incidents", include_str!("../migrations/0025_incidents.sql")),
     ("0026_failing", include_str!("../migrations/0026_failing.sql")),
     ("0027_model", include_str!("../migrations/0027_model.sql")),
+    ("0028_heard", include_str!("../migrations/0028_heard.sql")),
+    ("0029_whose", include_str!("../migrations/0029_whose.sql")),
 ];
 
 /// Words that differ: in the step, for SQLite, for PostgreSQL. Text is compared byte by byte in both, so that order and cursors agree.

@@ -10,7 +10,8 @@ use crate::turns::Turns;
 /// How often is looked. A snooze of a minute ends within two seconds of it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Watches until the service ends. Several nodes may: each alert is taken by one. An incident that lets many alerts go holds up no clock.
+/// Watches until the service ends. Several nodes may: each alert is taken by one. An incident that lets many alerts go does so in slices and
+/// holds up neither a clock nor another tenant's.
 pub async fn serve(store: Store, ending: watch::Receiver<bool>) {
     tokio::join!(watch_alerts(&store, ending.clone()), watch_incidents(&store, ending));
 }
@@ -22,7 +23,7 @@ async fn watch_alerts(store: &Store, ending: watch::Receiver<bool>) {
 }
 
 async fn watch_incidents(store: &Store, ending: watch::Receiver<bool>) {
-    let end = |tenant| async move { store.end_incidents(tenant).await.map(|()| false) };
+    let end = |tenant| store.end_incidents(tenant);
     let turns = Turns::new("watching over incidents");
     turns.serve(ending, LOOK_EVERY, || store.tenants_with_incidents(), end).await;
 }

@@ -1,6 +1,8 @@
 //! Incidents: many customers turning low about the same category at once are one incident. It holds back the alerts of its members and lets
 //! those go that are still low when it ends.
 
+use std::collections::{BTreeSet, HashSet};
+
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use serde::Serialize;
@@ -9,7 +11,7 @@ use undertone_core::event::EventKind;
 use undertone_core::event::payload::IncidentClosed;
 
 use super::clock::{CLOCK, MOST_ESCALATIONS};
-use super::{AlertState, Rules, begin_cooldown, list, moves};
+use super::{AlertState, Rules, list, moves, win};
 use crate::audit::{self, Act};
 use crate::outbox::{self, Caused};
 use crate::statement::{for_update, sql};
@@ -77,21 +79,20 @@ impl Store {
             .await
     }
 
-    /// Ends the incidents of a tenant in which nobody turned low for a whole window, and lets go what they held.
-    pub async fn end_incidents(&self, tenant: TenantId) -> Result<()> {
+    /// Lets go some of what an incident of a tenant holds in which nobody turned low for a whole window, and ends it once it holds nothing:
+    /// a slice, so that nobody else's incidents wait for a large one. Answers whether there may be more.
+    pub async fn end_incidents(&self, tenant: TenantId) -> Result<bool> {
         let settings = self.module(tenant).await?.settings;
-        let window = TimeDelta::minutes(settings.incident_minutes.into());
-        let over = sql(COLUMNS)
-            .then("WHERE tenant_id = ? AND state = 'open' AND last_member_at <= ?")
-            .bind(tenant.0)
-            .bind(self.now() - window)
-            .all::<Incident>(&self.reader)
-            .await?;
-        for incident in over {
-            self.end_incident(tenant, &incident.id, Ender::Clock { quiet_since: self.now() - window })
+        let quiet_since = self.now() - TimeDelta::minutes(settings.incident_minutes.into());
+        let over =
+            sql("SELECT id FROM incident WHERE tenant_id = ? AND state = 'open' AND last_member_at <= ? ORDER BY id LIMIT 2")
+                .bind(tenant.0)
+                .bind(quiet_since)
+                .column::<String>(&self.reader)
                 .await?;
-        }
-        Ok(())
+        let Some(first) = over.first() else { return Ok(false) };
+        let slice = self.end_slice(tenant, first, Ender::Clock { quiet_since }).await?;
+        Ok(slice == Slice::More || over.len() > 1)
     }
 
     /// Ends an incident because a person says so; `None`: there is no such incident.
@@ -99,66 +100,100 @@ impl Store {
     /// # Errors
     /// [`StoreError::Conflict`] where it has ended already.
     pub async fn close_incident(&self, act: &Act<'_>, id: &str) -> Result<Option<Incident>> {
-        let Some(incident) = self.incident(act.tenant, id).await? else { return Ok(None) };
-        if incident.state != "open" || !self.end_incident(act.tenant, id, Ender::Person(act)).await? {
-            return Err(StoreError::Conflict("the incident has ended already".to_owned()));
+        if self.incident(act.tenant, id).await?.is_none() {
+            return Ok(None);
         }
-        self.incident(act.tenant, id).await
+        loop {
+            match self.end_slice(act.tenant, id, Ender::Person(act)).await? {
+                Slice::More => {}
+                Slice::Ended => return self.incident(act.tenant, id).await,
+                Slice::NotMine => {
+                    return Err(StoreError::Conflict("the incident has ended already".to_owned()));
+                }
+            }
+        }
     }
 
-    /// Lets go what an incident holds, in slices, and ends it; answers whether it did, for somebody else may have been first.
-    async fn end_incident(&self, tenant: TenantId, id: &str, ender: Ender<'_>) -> Result<bool> {
-        let (mut told, mut withdrawn) = (0, 0);
-        loop {
-            let tx = self.begin().await?;
-            let incident = sql(COLUMNS)
-                .then("WHERE tenant_id = ? AND id = ? AND state = 'open'")
-                .bind(tenant.0)
-                .bind(id)
-                .then(for_update(self.backend()))
-                .one::<Incident>(&tx)
-                .await?;
-            let Some(incident) = incident else { return Ok(false) };
-            if matches!(ender, Ender::Clock { quiet_since } if incident.last_member_at > quiet_since) {
-                return Ok(false);
-            }
-            let rules = Rules::of(&tx, tenant).await?;
-            let released = release(self, &tx, &rules, (id, ender.name())).await?;
-            told += released.told;
-            withdrawn += released.withdrawn;
-            if released.told + released.withdrawn == AT_ONCE as usize {
-                tx.commit().await?;
-                continue;
-            }
-            let at = self.now();
-            wind_up(&tx, &rules, at, &incident).await?;
-            sql("UPDATE incident SET state = 'closed', closed_at = ?, closed_by = ?, version = version + 1 WHERE tenant_id = ? AND id = ?")
-                .bind(at)
-                .bind(ender.name())
-                .bind(tenant.0)
-                .bind(id)
-                .run(&tx)
-                .await?;
-            if let Ender::Person(act) = ender {
-                let category = json!({"category": incident.category});
-                audit::note(self, &tx, act, ("incident_closed", id), &category).await?;
-            }
-            let payload = json!(IncidentClosed {
-                tenant_id: tenant.0,
-                incident_id: id,
-                category: &incident.category,
-                state: "closed",
-                opened_at: incident.opened_at,
-                still_low: told as u64,
-                no_longer_low: withdrawn as u64,
-                at,
-            });
-            let event = Caused::new(EventKind::IncidentClosed, id, payload);
-            outbox::emit_under(self, &tx, (tenant, at), &rules.settings, vec![event]).await?;
-            tx.commit().await?;
-            return Ok(true);
+    /// Lets go some of what an incident holds, and ends it once it holds nothing.
+    async fn end_slice(&self, tenant: TenantId, id: &str, ender: Ender<'_>) -> Result<Slice> {
+        let tx = self.begin().await?;
+        let ending =
+            sql("SELECT category, opened_at, last_member_at, still_low, no_longer_low FROM incident \
+             WHERE tenant_id = ? AND id = ? AND state = 'open'")
+            .bind(tenant.0)
+            .bind(id)
+            .then(for_update(self.backend()))
+            .one::<Ending>(&tx)
+            .await?;
+        let Some(ending) = ending else { return Ok(Slice::NotMine) };
+        if matches!(ender, Ender::Clock { quiet_since } if ending.last_member_at > quiet_since) {
+            return Ok(Slice::NotMine);
         }
+        let rules = Rules::of(&tx, tenant).await?;
+        let released = release(self, &tx, &rules, (id, ender.name())).await?;
+        let (still_low, no_longer_low) =
+            (ending.still_low + released.told, ending.no_longer_low + released.withdrawn);
+        sql("UPDATE incident SET still_low = ?, no_longer_low = ? WHERE tenant_id = ? AND id = ?")
+            .bind(still_low)
+            .bind(no_longer_low)
+            .bind(tenant.0)
+            .bind(id)
+            .run(&tx)
+            .await?;
+        if released.told + released.withdrawn == AT_ONCE {
+            tx.commit().await?;
+            return Ok(Slice::More);
+        }
+        let at = self.now();
+        wind_up(&tx, &rules, at, (id, &ending.category)).await?;
+        sql("UPDATE incident SET state = 'closed', closed_at = ?, closed_by = ?, version = version + 1 WHERE tenant_id = ? AND id = ?")
+            .bind(at)
+            .bind(ender.name())
+            .bind(tenant.0)
+            .bind(id)
+            .run(&tx)
+            .await?;
+        if let Ender::Person(act) = ender {
+            let category = json!({"category": ending.category});
+            audit::note(self, &tx, act, ("incident_closed", id), &category).await?;
+        }
+        let payload = json!(IncidentClosed {
+            tenant_id: tenant.0,
+            incident_id: id,
+            category: &ending.category,
+            state: "closed",
+            opened_at: ending.opened_at,
+            still_low: still_low.unsigned_abs(),
+            no_longer_low: no_longer_low.unsigned_abs(),
+            at,
+        });
+        let event = Caused::new(EventKind::IncidentClosed, id, payload);
+        outbox::emit_under(self, &tx, (tenant, at), &rules.settings, vec![event]).await?;
+        tx.commit().await?;
+        Ok(Slice::Ended)
     }
+}
+
+/// An incident that is ending.
+#[derive(FromQueryResult)]
+struct Ending {
+    category: String,
+    opened_at: DateTime<Utc>,
+    last_member_at: DateTime<Utc>,
+    /// What was let go so far: alerts of customers who were still low then, and of those who were not.
+    still_low: i64,
+    no_longer_low: i64,
+}
+
+/// What became of an incident in one transaction of its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Slice {
+    /// It holds more.
+    More,
+    /// It has ended.
+    Ended,
+    /// There is none to end: somebody else was first, or it is not over any more.
+    NotMine,
 }
 
 /// What an incident leaves when it ends: the escalation of alerts that people were told of before it was seen goes on, and whoever turned
@@ -167,19 +202,19 @@ async fn wind_up(
     tx: &impl ConnectionTrait,
     rules: &Rules,
     at: DateTime<Utc>,
-    incident: &Incident,
+    (incident, category): (&str, &str),
 ) -> Result<()> {
     sql("UPDATE alert SET next_at = ?, version = version + 1 WHERE tenant_id = ? AND incident_id = ? AND state = 'open' \
          AND next_at IS NULL AND escalated < ?")
     .bind(rules.escalation(at))
     .bind(rules.tenant.0)
-    .bind(&incident.id)
+    .bind(incident)
     .bind(MOST_ESCALATIONS)
     .run(tx)
     .await?;
     sql("DELETE FROM surge WHERE tenant_id = ? AND category = ?")
         .bind(rules.tenant.0)
-        .bind(&incident.category)
+        .bind(category)
         .run(tx)
         .await?;
     Ok(())
@@ -203,13 +238,18 @@ impl Ender<'_> {
     }
 }
 
+/// Whom an alert is about, as the cooldown has it.
+fn key(row: &list::Row) -> Option<&str> {
+    row.cooldown_key.as_deref()
+}
+
 /// What an incident let go.
 #[derive(Debug, Clone, Copy, Default)]
 struct Released {
     /// Alerts of customers who are still low: people are told.
-    told: usize,
-    /// Alerts of customers who are not.
-    withdrawn: usize,
+    told: i64,
+    /// Alerts of customers who are not, or of whom people were told just before.
+    withdrawn: i64,
 }
 
 /// Lets go some of what an incident holds, because `by` ended it. It waits for whoever has one of its alerts in hand: what is passed over
@@ -230,11 +270,23 @@ async fn release(
         .all::<list::Row>(tx)
         .await?;
     let at = store.now();
+    let mut low = HashSet::new();
+    for row in &held {
+        if list::is_still_low(tx, tenant, row).await? {
+            low.insert(row.id.as_str());
+        }
+    }
+    // Of a customer of whom they were told about something else a moment ago, people are not told again.
+    let keys: BTreeSet<&str> =
+        held.iter().filter(|row| low.contains(row.id.as_str())).filter_map(key).collect();
+    let over = at - TimeDelta::minutes(rules.settings.cooldown_minutes.into());
+    let won = win(tx, tenant, at, over, keys.into_iter()).await?;
     let mut released = Released::default();
     let mut still_low = Vec::new();
     for row in &held {
-        let is_low = list::is_still_low(tx, tenant, row).await?;
-        let (state, next_at, ended) = if is_low {
+        let is_low = low.contains(row.id.as_str());
+        let is_told = is_low && key(row).is_none_or(|key| won.contains(key));
+        let (state, next_at, ended) = if is_told {
             released.told += 1;
             still_low.push(row);
             (AlertState::Open, rules.escalation(at), None)
@@ -242,9 +294,10 @@ async fn release(
             released.withdrawn += 1;
             (AlertState::Withdrawn, None, Some(at))
         };
-        sql("UPDATE alert SET state = ?, next_at = ?, ended_at = ?, ended_by = ?, due_at = ?, version = version + 1 \
+        sql("UPDATE alert SET state = ?, told_at = ?, next_at = ?, ended_at = ?, ended_by = ?, due_at = ?, version = version + 1 \
              WHERE tenant_id = ? AND id = ?")
         .bind(state.as_str())
+        .bind(is_told.then_some(at))
         .bind(next_at)
         .bind(ended)
         .bind(ended.map(|_| by))
@@ -253,13 +306,15 @@ async fn release(
         .bind(&row.id)
         .run(tx)
         .await?;
-        if !is_low {
-            let why = "the incident ended, and the customer is no longer low";
+        if !is_told {
+            let why = if is_low {
+                "the incident ended, and people were told of the customer by another alert just before"
+            } else {
+                "the incident ended, and the customer is no longer low"
+            };
             moves::step(store, tx, (tenant, &row.id), ("withdrawn", by), Some(why)).await?;
         }
     }
-    let told = still_low.iter().filter_map(|row| row.customer_id.as_deref()).collect();
-    begin_cooldown(tx, tenant, at, &told).await?;
     let payloads = list::payloads(tx, tenant, &still_low, at).await?;
     let events = still_low.iter().zip(payloads);
     let events = events.map(|(row, payload)| Caused::new(EventKind::AlertRaised, &row.id, json!(payload)));

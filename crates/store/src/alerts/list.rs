@@ -37,6 +37,8 @@ pub struct Alert {
     pub incident_id: Option<String>,
     /// When it was raised.
     pub raised_at: DateTime<Utc>,
+    /// When people were told of it; nobody is of one that an incident holds.
+    pub told_at: Option<DateTime<Utc>>,
     /// Until when somebody has to have taken care of it.
     pub due_at: DateTime<Utc>,
     /// When somebody acknowledged it.
@@ -64,7 +66,7 @@ pub struct Alert {
 pub struct Step {
     /// When.
     pub at: DateTime<Utc>,
-    /// What: `acknowledged`, `assigned`, `snoozed`, `reminded`, `escalated`, `moved`, `resolved`, `withdrawn`.
+    /// What: `acknowledged`, `assigned`, `snoozed`, `reminded`, `escalated`, `moved`, `reopened`, `resolved`, `withdrawn`.
     pub step: String,
     /// Who.
     pub made_by: String,
@@ -102,6 +104,7 @@ pub(crate) struct Row {
     pub(crate) state: String,
     pub(crate) incident_id: Option<String>,
     pub(crate) raised_at: DateTime<Utc>,
+    pub(crate) told_at: Option<DateTime<Utc>>,
     pub(crate) due_at: DateTime<Utc>,
     pub(crate) acknowledged_at: Option<DateTime<Utc>>,
     pub(crate) acknowledged_by: Option<String>,
@@ -111,11 +114,13 @@ pub(crate) struct Row {
     pub(crate) ended_by: Option<String>,
     pub(crate) note: Option<String>,
     pub(crate) escalated: i64,
+    /// Whom it is about, as the cooldown has it; of some that are old it is not known.
+    pub(crate) cooldown_key: Option<String>,
     pub(crate) version: i64,
 }
 
 pub(crate) const COLUMNS: &str = "SELECT id, customer_id, interaction_id, score, threshold, label, category, channel, state, incident_id, raised_at, \
-    due_at, acknowledged_at, acknowledged_by, assigned_to, snoozed_until, ended_at, ended_by, note, escalated, version FROM alert ";
+    told_at, due_at, acknowledged_at, acknowledged_by, assigned_to, snoozed_until, ended_at, ended_by, note, escalated, cooldown_key, version FROM alert ";
 
 impl TryFrom<Row> for Alert {
     type Error = StoreError;
@@ -133,6 +138,7 @@ impl TryFrom<Row> for Alert {
             channel: row.channel,
             incident_id: row.incident_id,
             raised_at: row.raised_at,
+            told_at: row.told_at,
             due_at: row.due_at,
             acknowledged_at: row.acknowledged_at,
             acknowledged_by: row.acknowledged_by,
@@ -173,6 +179,7 @@ pub(super) async fn is_still_low(on: &impl ConnectionTrait, tenant: TenantId, ro
 /// What is told of an alert's interaction beside the alert.
 #[derive(Debug, Clone, Default, FromQueryResult)]
 pub(super) struct More {
+    pub(super) source: Option<String>,
     pub(super) conversation_id: Option<String>,
     pub(super) dominant_emotion: Option<String>,
     /// What may leave of the summary.
@@ -195,7 +202,7 @@ pub(super) async fn payloads(
     let ids: Vec<&str> = rows.iter().map(|row| row.interaction_id.as_str()).collect();
     let mut known: HashMap<String, More> = HashMap::new();
     for piece in pieces(&ids) {
-        let found = sql("SELECT i.id, i.conversation_id, s.dominant_emotion, s.outside_summary AS summary FROM interaction i LEFT JOIN interaction_sentiment s \
+        let found = sql("SELECT i.id, i.source, i.conversation_id, s.dominant_emotion, s.outside_summary AS summary FROM interaction i LEFT JOIN interaction_sentiment s \
              ON s.tenant_id = i.tenant_id AND s.interaction_id = i.id WHERE i.tenant_id = ? AND i.id IN ?")
         .bind(tenant.0)
         .list(piece.iter().copied())
@@ -224,15 +231,16 @@ pub(super) async fn told(
         payload::Alert {
             tenant_id: tenant.0,
             alert_id: row.id.clone(),
-            interaction_id: row.interaction_id.clone(),
+            interaction_id: Some(row.interaction_id.clone()),
             customer_id: row.customer_id.clone(),
             customer_external_id: customer.map(|c| c.0.clone()),
             customer_name: customer.and_then(|c| c.1.clone()),
+            source: more.source.clone(),
             conversation_external_id: names.conversation(more.conversation_id.as_deref()).cloned(),
             channel: row.channel.clone(),
             category: row.category.clone(),
-            score: row.score,
-            label: row.label.clone(),
+            score: Some(row.score),
+            label: Some(row.label.clone()),
             dominant_emotion: more.dominant_emotion.clone(),
             summary: more.summary.clone(),
             threshold: row.threshold,

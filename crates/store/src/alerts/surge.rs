@@ -19,7 +19,8 @@ const TIMES_USUAL: f64 = 3.0;
 /// What is usual is taken from this many days, or from those there are.
 const USUAL_OF_DAYS: u64 = 28;
 
-/// Notes who turned low about what, and opens incidents where that surges. Answers the open incident of each category that has one.
+/// Notes who turned low about what, and opens incidents where that surges. Answers the open incident of each category that has one. Of
+/// customers nobody knows none is counted: one of them may be several, or several one. An open incident holds their alerts all the same.
 pub(super) async fn note(
     store: &Store,
     tx: &impl ConnectionTrait,
@@ -33,9 +34,7 @@ pub(super) async fn note(
     }
     let mut members: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for low in lows {
-        if let Some(customer) = low.customer {
-            members.entry(low.category).or_default().insert(customer);
-        }
+        members.entry(low.category).or_default().extend(low.customer);
     }
     let surge = Surge { store, tx, rules, at, today: day_in(rules.zone, at) };
     let mut days: Vec<[Value; 4]> = Vec::new();
@@ -96,6 +95,9 @@ impl<C: ConnectionTrait> Surge<'_, C> {
         .bind(category)
         .one::<Open>(self.tx)
         .await?;
+        if customers.is_empty() {
+            return Ok((open.map(|open| open.id), 0));
+        }
         // Whoever was low since the incident began is one of its members already, however long it goes on.
         let since = open.as_ref().map_or(self.at, |open| open.opened_at.min(self.at)) - self.window();
         let new = self.turned(category, customers, since).await?;

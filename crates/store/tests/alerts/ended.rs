@@ -11,6 +11,7 @@ async fn suite(url: String) {
     let bench = Bench::open(url).await;
     who_ends_an_incident_is_noted_once_with_its_end(&bench).await;
     an_alert_in_somebody_elses_hands_is_waited_for(&bench).await;
+    nobody_waits_for_a_large_incident(&bench).await;
     what_nobody_is_told_of_is_not_kept(&bench).await;
 }
 
@@ -74,6 +75,46 @@ async fn an_alert_in_somebody_elses_hands_is_waited_for(bench: &Bench) {
     assert_eq!(closing.await.unwrap().unwrap().state, "closed");
     assert_eq!(bench.alerts(&tenant, Some(AlertState::Held)).await, [], "held for ever");
     assert_eq!(bench.count(&tenant, "alert.raised").await, 12);
+}
+
+async fn nobody_waits_for_a_large_incident(bench: &Bench) {
+    const MANY: usize = 230;
+    let large = bench.tenant("large").await;
+    let customers: Vec<String> = (0..MANY).map(|i| format!("customer-{i:03}")).collect();
+    let low: Vec<(&str, &str, i64)> = customers.iter().map(|c| (c.as_str(), "outage", -70)).collect();
+    bench.score(&large, &low).await;
+    let (small, ..) = outage(bench, "small").await;
+    bench.advance(31);
+    let state = async |tenant: &Tenant| {
+        let incident = bench.store.incidents(tenant.id, None, 1).await.unwrap().remove(0);
+        (incident.state, bench.alerts(tenant, Some(AlertState::Held)).await.len())
+    };
+    assert!(bench.store.end_incidents(large.id).await.unwrap(), "there is more");
+    assert_eq!(state(&large).await, ("open".to_owned(), MANY - 200), "a slice, and the next in its turn");
+    assert!(!bench.store.end_incidents(small.id).await.unwrap());
+    assert_eq!(state(&small).await, ("closed".to_owned(), 0));
+    assert!(!bench.store.end_incidents(large.id).await.unwrap());
+    assert_eq!(state(&large).await, ("closed".to_owned(), 0));
+    assert_eq!(bench.count(&large, "alert.raised").await, MANY);
+    let closed = Following { kinds: Some(&[EventKind::IncidentClosed]), most: 10 };
+    let told = bench.store.events_after(large.id, 0, &closed).await.unwrap().0.remove(0).payload;
+    assert_eq!((&told["still_low"], &told["no_longer_low"]), (&json!(MANY), &json!(0)), "of all slices");
+    // Of several that are over each has its turn.
+    let several = bench.tenant("several").await;
+    for category in ["outage", "billing"] {
+        let low: Vec<(&str, &str, i64)> =
+            customers[..12].iter().map(|c| (c.as_str(), category, -70)).collect();
+        bench.score(&several, &low).await;
+        bench.advance(1);
+    }
+    bench.advance(31);
+    assert!(bench.store.end_incidents(several.id).await.unwrap());
+    assert!(!bench.store.end_incidents(several.id).await.unwrap());
+    let incidents = bench.store.incidents(several.id, None, 5).await.unwrap();
+    assert!(
+        incidents.len() == 2 && incidents.iter().all(|incident| incident.state == "closed"),
+        "{incidents:?}"
+    );
 }
 
 async fn what_nobody_is_told_of_is_not_kept(bench: &Bench) {

@@ -15,6 +15,7 @@ async fn suite(url: String) {
     many_workers_open_one_incident(&bench).await;
     history_that_comes_late_says_nothing_of_now(&bench).await;
     nobody_is_told_of_history(&bench).await;
+    nobody_known_is_one_by_conversation_or_channel(&bench).await;
     an_alert_is_due_in_business_hours_of_their_own_zone(&bench).await;
 }
 
@@ -173,6 +174,58 @@ async fn an_alert_is_due_in_business_hours_of_their_own_zone(bench: &Bench) {
     bench.advance(1);
     while bench.store.tick_alerts(tenant.id).await.unwrap() {}
     assert_eq!(bench.count(&tenant, "alert.escalated").await, 1, "half past nine in Berlin");
+}
+
+/// Somebody nobody knows is about something low: in a conversation, or on a channel alone.
+async fn said_by_nobody(bench: &Bench, tenant: &Tenant, conversation: Option<&str>) {
+    let id = format!("{conversation:?} {}", bench.store.now());
+    let mut interaction = Interaction::message("api", &id, "outage -70");
+    interaction.channel = Channel::Email;
+    interaction.conversation = conversation.map(str::to_owned);
+    let arrival = Arrival::of(interaction);
+    bench.store.accept(tenant.id, &[Incoming { digest: id, arrival }]).await.unwrap();
+    assert_eq!(bench.record_all(tenant, "worker").await, 1);
+}
+
+async fn nobody_known_is_one_by_conversation_or_channel(bench: &Bench) {
+    let tenant = bench.tenant("unknown").await;
+    let wanted = json!({"incident_customers": 3, "cooldown_minutes": 5});
+    bench.store.change_settings(&act(&tenant), &wanted).await.unwrap();
+    said_by_nobody(bench, &tenant, None).await;
+    for customer in ["ana", "ben"] {
+        bench.score(&tenant, &[(customer, "outage", -70)]).await;
+        assert!(
+            bench.store.incidents(tenant.id, None, 1).await.unwrap().is_empty(),
+            "nobody counts as a customer"
+        );
+    }
+    bench.score(&tenant, &[("cho", "outage", -70)]).await;
+    assert_eq!(bench.count(&tenant, "alert.raised").await, 3);
+    // Held like anybody's, also where nobody known comes beside them, and one each, however long it takes.
+    for _ in 0..6 {
+        bench.advance(6);
+        for conversation in [None, Some("talk")] {
+            said_by_nobody(bench, &tenant, conversation).await;
+        }
+    }
+    let incident = bench.store.incidents(tenant.id, None, 1).await.unwrap().remove(0);
+    assert_eq!((incident.customers, incident.last_member_at), (3, bench.store.now()));
+    let held = bench.alerts(&tenant, Some(AlertState::Held)).await;
+    assert_eq!(held.iter().filter(|alert| alert.customer_id.is_none()).count(), 2, "{held:?}");
+    bench.store.close_incident(&act(&tenant), &incident.id).await.unwrap().unwrap();
+    let told = bench.count(&tenant, "alert.raised").await;
+    assert_eq!(told, 6, "and one customer's");
+    for (minutes, more) in [(1, 0), (3, 0), (1, 2)] {
+        bench.advance(minutes);
+        for conversation in [None, Some("talk")] {
+            said_by_nobody(bench, &tenant, conversation).await;
+        }
+        assert_eq!(
+            bench.count(&tenant, "alert.raised").await,
+            told + more,
+            "their cooldown began when they were told"
+        );
+    }
 }
 
 async fn nobody_is_told_of_history(bench: &Bench) {

@@ -24,7 +24,7 @@ use undertone_core::visibility::Viewer;
 use undertone_core::{CategoryId, Confidence, Emotion, Scope, Score, Urgency, Verdict};
 use undertone_store::Act;
 use undertone_store::queue::Claim;
-use undertone_store::record::{Events, Finished, Outcome};
+use undertone_store::record::{Finished, Outcome};
 
 use super::{Answer, Bench, JSON};
 use crate::api::router;
@@ -127,12 +127,11 @@ impl Planted {
         let claim = Claim { owner: "planter", lease: TimeDelta::minutes(1), limit: 9, suspect: false };
         let claimed = store.claim(mine, claim).await.unwrap();
         assert_eq!(claimed.len(), 1);
-        let events = Events { to_workflow: true, to_webhooks: true, threshold: -50, alerts: true };
         let finished: Vec<Finished> = claimed
             .into_iter()
             .map(|claimed| Finished { claimed, outcome: Outcome::Scored(Box::new(verdict.clone())) })
             .collect();
-        assert_eq!(store.record(mine, "planter", events, &finished).await.unwrap().scored, 1);
+        assert_eq!(store.record(mine, "planter", &finished).await.unwrap().scored, 1);
     }
 
     fn ids_of(&self, word: &str) -> &[String; 2] {
