@@ -113,7 +113,7 @@
         known = told;
         bell.textContent = told.more_unread ? "99+" : told.unread;
         bell.hidden = !told.unread && !told.more_unread;
-        if (location.pathname === "/inbox" && !location.search) refresh();
+        if (location.pathname === "/inbox" && !location.search.includes("before=")) refresh();
       },
       answer: () => known && { told: known },
     });

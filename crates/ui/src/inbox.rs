@@ -31,6 +31,8 @@ pub struct InboxAlert {
     pub due_at: DateTime<Utc>,
     /// That moment has passed.
     pub is_late: bool,
+    /// It is done with.
+    pub has_ended: bool,
 }
 
 impl InboxAlert {
@@ -43,8 +45,8 @@ impl InboxAlert {
 /// Something one was told.
 #[derive(Debug, Clone)]
 pub struct InboxNote {
-    /// Its place, by which it is marked as read.
-    pub id: i64,
+    /// Its id, by which it is marked as read.
+    pub id: String,
     /// In one line.
     pub title: String,
     /// In a sentence or two.
@@ -75,13 +77,13 @@ pub struct Inbox<'a> {
     /// How many are unread.
     pub unread: usize,
     /// Where older ones begin.
-    pub older: Option<i64>,
+    pub older: Option<&'a str>,
 }
 
 impl Inbox<'_> {
     /// The youngest that is shown: up to there all can be marked as read.
-    fn youngest(&self) -> i64 {
-        self.notes.first().map_or(0, |note| note.id)
+    fn youngest(&self) -> &str {
+        self.notes.first().map_or("0", |note| note.id.as_str())
     }
 }
 

@@ -295,6 +295,7 @@ fn scores_read_alike_on_every_page() {
         raised_at: at,
         due_at: at,
         is_late: false,
+        has_ended: false,
     };
     let html = undertone_ui::inbox(&Inbox {
         tenant: "Acme",

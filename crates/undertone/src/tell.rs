@@ -4,10 +4,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde_json::Value;
 use tokio::sync::watch;
+use undertone_core::Settings;
+use undertone_core::event::EventKind;
 use undertone_core::notification::{Category, Happening, told};
 use undertone_store::notices::{Recipient, Telling, Untold, UntoldEvent};
 use undertone_store::{Store, StoreError, TenantId};
@@ -67,6 +69,9 @@ async fn tellings<'a>(
     let persons: Vec<_> = people.iter().map(Recipient::person).collect();
     let now = store.now();
     let mut heard: HashMap<&str, Vec<&UntoldEvent>> = HashMap::new();
+    let withdrawn = untold.events.iter().filter(|event| event.kind == EventKind::AlertWithdrawn);
+    let withdrawn: Vec<&str> = withdrawn.map(|event| event.subject_id.as_str()).collect();
+    let called = store.who_heard(tenant, &withdrawn).await?;
     let mut unheard = 0_usize;
     for event in untold.events.iter().filter(|event| now - event.happened_at < STALE) {
         let what = Happening {
@@ -74,7 +79,15 @@ async fn tellings<'a>(
             assigned_to: event.payload["assigned_to"].as_str(),
             made_by: event.payload["made_by"].as_str(),
         };
-        let users = told(&what, &settings.recipients, &settings.escalate_to, &persons);
+        let mut users = told(&what, &settings.recipients, &settings.escalate_to, &persons);
+        // Whoever was called hears that it is over, whoever would be called now.
+        if event.kind == EventKind::AlertWithdrawn
+            && let Some(called) = called.get(&event.subject_id)
+        {
+            let more = persons.iter().map(|person| person.id).filter(|id| called.contains(*id));
+            let more: Vec<&str> = more.filter(|id| !users.contains(id)).collect();
+            users.extend(more);
+        }
         unheard += usize::from(users.is_empty() && Category::of(event.kind) == Some(Category::Alerts));
         for user in users {
             heard.entry(user).or_default().push(event);
@@ -103,7 +116,7 @@ async fn tellings<'a>(
 }
 
 /// What a person may see of these events now, each given by its name and payload; `None`: nothing. Of an alert that is theirs they hear even
-/// where the policy hides the score: then without what the customer felt.
+/// where the policy hides the score, and of one that they were called for, what became of it: then without what the customer felt.
 pub async fn seen_by(
     store: &Store,
     tenant: TenantId,
@@ -115,9 +128,35 @@ pub async fn seen_by(
         return Ok(vec![None; events.len()]);
     }
     let seen = visibility::payloads(store, tenant, viewer, &events).await?;
+    let seen = with_what_became(store, tenant, user, &events, seen).await?;
     let own = |payload: &Value| (payload["assigned_to"] == user).then(|| without_feelings(payload.clone()));
     let told = events.into_iter().zip(seen).map(|((event, payload), seen)| {
         seen.or_else(|| event.starts_with("alert.").then(|| own(payload)).flatten())
+    });
+    Ok(told.collect())
+}
+
+/// What `who`, a person or a destination, is told of these events: what may be `seen`, and of alerts that they heard of also what became of
+/// them, without what the customer felt.
+pub async fn with_what_became(
+    store: &Store,
+    tenant: TenantId,
+    who: &str,
+    events: &[(&str, &Value)],
+    seen: Vec<Option<Value>>,
+) -> Result<Vec<Option<Value>>, StoreError> {
+    fn alert<'a>((event, payload): &(&str, &'a Value)) -> Option<&'a str> {
+        event.parse().is_ok_and(EventKind::follows_a_call).then(|| payload["alert_id"].as_str()).flatten()
+    }
+    let hidden = events.iter().zip(&seen).filter(|(_, seen)| seen.is_none());
+    let alerts: Vec<&str> = hidden.filter_map(|(event, _)| alert(event)).collect();
+    if alerts.is_empty() {
+        return Ok(seen);
+    }
+    let heard = store.heard_of(tenant, who, &alerts).await?;
+    let told = events.iter().zip(seen).map(|(event, seen)| {
+        let is_heard = || alert(event).is_some_and(|alert| heard.contains(alert));
+        seen.or_else(|| is_heard().then(|| without_feelings(event.1.clone())))
     });
     Ok(told.collect())
 }
@@ -132,12 +171,64 @@ fn without_feelings(mut payload: Value) -> Value {
     payload
 }
 
+/// Who is to hear of an alert that is raised now, and those of them who do not, because the visibility policy shows them no single score: users,
+/// by id.
+pub async fn hearing(
+    store: &Store,
+    tenant: TenantId,
+    settings: &Settings,
+) -> Result<(Vec<String>, Vec<String>), StoreError> {
+    let everybody = store.recipients(tenant).await?;
+    let persons: Vec<_> = everybody.iter().map(Recipient::person).collect();
+    let alert = Happening { kind: EventKind::AlertRaised, assigned_to: None, made_by: None };
+    let hearing = told(&alert, &settings.recipients, &settings.escalate_to, &persons);
+    let mut blind = Vec::new();
+    for user in &hearing {
+        let viewer = store.viewer(tenant, user).await?.unwrap_or_default();
+        if !visibility::Eyes::with(tenant, settings, viewer).see_single() {
+            blind.push((*user).to_owned());
+        }
+    }
+    Ok((hearing.into_iter().map(str::to_owned).collect(), blind))
+}
+
+/// That nobody who is to hear of alerts is told of one, because of the visibility policy; `None`: somebody is, or nobody is to hear of them.
+pub async fn nobody_sees(
+    store: &Store,
+    tenant: TenantId,
+    settings: &Settings,
+) -> Result<Option<String>, StoreError> {
+    let (hearing, blind) = hearing(store, tenant, settings).await?;
+    Ok((!blind.is_empty() && blind.len() == hearing.len()).then(|| {
+        format!(
+            "the visibility policy {} shows none of those who are to hear of alerts a single score, so nobody is told of one; choose another \
+             policy (visibility), or others to be told (recipients)",
+            settings.visibility.policy.as_str()
+        )
+    }))
+}
+
 /// A link to `path`; none where `public_url`, the address under which people reach the service, is empty.
 pub fn link(public_url: &str, path: &str) -> Option<String> {
     (!public_url.is_empty()).then(|| format!("{public_url}{path}"))
 }
 
-/// The place of this service where a person does something about it: a path.
+/// The place of this service where a person does something about it: a path. The page is asked for the alert, for of those that are done with
+/// it shows none by itself.
 pub fn place(payload: &Value) -> Option<String> {
-    payload["alert_id"].as_str().map(|alert| format!("/inbox#alert-{alert}"))
+    // Of an alert that went with what it told of there is nothing to be seen.
+    let alert =
+        payload["alert_id"].as_str().filter(|_| !payload.get("interaction_id").is_some_and(Value::is_null));
+    alert.map(|alert| format!("/inbox?alert={alert}#alert-{alert}"))
+}
+
+/// Facts as somebody in `zone` reads them: a moment as their clocks show it, anything else as it is.
+pub fn facts(facts: Vec<(&'static str, String)>, zone: Tz) -> Vec<(String, String)> {
+    let local = |value: String| value.parse().map_or(value, |at| moment(at, zone));
+    facts.into_iter().map(|(name, value)| (name.to_owned(), local(value))).collect()
+}
+
+/// A moment as the clocks in `zone` show it.
+pub fn moment(at: DateTime<Utc>, zone: Tz) -> String {
+    at.with_timezone(&zone).format("%Y-%m-%d %H:%M %Z").to_string()
 }

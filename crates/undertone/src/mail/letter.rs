@@ -97,7 +97,7 @@ impl Letter<'_> {
     }
 
     /// In a line, nothing of which a customer wrote or is known by. It is the same for all messages about an alert, so that they are
-    /// shown as one conversation.
+    /// shown as one conversation, until the alert tells of something else the customer said.
     fn subject(&self) -> String {
         let [one] = self.told else { return format!("{} notices from Undertone", self.told.len()) };
         if let Some(alert) = self.alert() {
@@ -113,20 +113,11 @@ impl Letter<'_> {
         let note = Note::about(&told.event, &told.data);
         MailNote {
             title: note.title,
-            at: self.clock(told.at),
+            at: tell::moment(told.at, self.zone),
             text: note.text,
-            facts: note.facts.into_iter().map(|(name, value)| (name.to_owned(), self.local(value))).collect(),
+            facts: tell::facts(note.facts, self.zone),
             link: tell::place(&told.data).and_then(|path| tell::link(self.public_url, &path)),
         }
-    }
-
-    /// A moment as the reader's clocks show it; anything else as it is.
-    fn local(&self, value: String) -> String {
-        value.parse().map_or(value, |at| self.clock(at))
-    }
-
-    fn clock(&self, at: DateTime<Utc>) -> String {
-        at.with_timezone(&self.zone).format("%Y-%m-%d %H:%M %Z").to_string()
     }
 
     fn unsubscribe_link(&self) -> Option<String> {

@@ -4,6 +4,7 @@ use axum::Form;
 use axum::extract::{Path, Query, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use chrono::TimeDelta;
+use chrono_tz::Tz;
 use serde::Deserialize;
 use undertone_core::Permission;
 use undertone_store::alerts::{Alert, AlertState, Move, Wanted};
@@ -13,10 +14,12 @@ use undertone_ui::{InboxAlert, InboxNote};
 
 use super::status;
 use crate::api::caller::{Caller, Person};
+use crate::api::inbox::Ids;
 use crate::api::problem::{ApiError, CONFLICT, INVALID, NOT_FOUND};
 use crate::api::{alerts, inbox};
 use crate::app::App;
 use crate::deliver::Note;
+use crate::tell;
 
 /// Alerts of each state on the page.
 const ALERTS: u16 = 50;
@@ -25,10 +28,13 @@ const NOTICES: u16 = 50;
 /// How long an alert is snoozed from here.
 const SNOOZE: TimeDelta = TimeDelta::hours(1);
 
-/// Which page of the notices.
-#[derive(Debug, Deserialize)]
+/// Which part of it.
+#[derive(Debug, Default, Deserialize)]
 pub struct Place {
-    before: Option<i64>,
+    /// Notices before this one.
+    before: Option<String>,
+    /// This alert too, wherever it stands: a notice led here.
+    alert: Option<String>,
 }
 
 /// The page.
@@ -37,43 +43,60 @@ pub async fn show(
     caller: Caller,
     Query(place): Query<Place>,
 ) -> Result<Response, ApiError> {
-    page(&app, &caller, place.before, None).await
+    page(&app, &caller, &place, None).await
 }
 
 async fn page(
     app: &App,
     caller: &Caller,
-    before: Option<i64>,
+    place: &Place,
     error: Option<&ApiError>,
 ) -> Result<Response, ApiError> {
     let Person { user, email, csrf } = caller.session()?;
+    let (alerts, missing) = waiting(app, caller, (user, place.alert.as_deref())).await?;
+    let (preferences, _) = app.store.notification_preferences(caller.tenant_id(), user).await?;
+    let zone = preferences.zone.unwrap_or(caller.tenant.zone);
+    let ids = Ids::of(app, caller).await?;
+    let before = place.before.as_deref().and_then(|id| ids.place(id));
     let part = Part::Before(before.unwrap_or(i64::MAX));
     let found = app.store.inbox(caller.tenant_id(), user, part, NOTICES).await?;
-    let older = found.last().filter(|_| found.len() == usize::from(NOTICES)).map(|last| last.position);
-    let notes: Vec<InboxNote> = inbox::shown(app, caller, found).await?.iter().map(note).collect();
+    let older = found.last().filter(|_| found.len() == usize::from(NOTICES)).map(|last| ids.id(last.position));
+    let notes: Vec<InboxNote> =
+        inbox::shown(app, caller, found).await?.iter().map(|item| note(item, &ids, zone)).collect();
     let (unread, _) = inbox::unread(app, caller).await?;
-    let alerts = waiting(app, caller, user).await?;
     let html = undertone_ui::inbox(&undertone_ui::Inbox {
         tenant: &caller.tenant.name,
         user: (email, csrf),
-        error: error.map(|error| error.detail.as_str()),
+        error: error.map(|error| error.detail.as_str()).or(missing.then_some(EN.alert_gone)),
         alerts: &alerts,
         may_act: caller.may(Permission::Alerts),
         notes: &notes,
         unread,
-        older,
+        older: older.as_deref(),
     });
     Ok((status(error), Html(html)).into_response())
 }
 
-/// The alerts that wait for somebody: open ones, then those that somebody looks after.
-async fn waiting(app: &App, caller: &Caller, me: &str) -> Result<Vec<InboxAlert>, ApiError> {
-    let mut found = Vec::new();
+/// The alerts that wait for somebody: open ones, then those that somebody looks after. Before them the one that was asked for; answers as well
+/// whether that is one they do not see.
+async fn waiting(
+    app: &App,
+    caller: &Caller,
+    (me, asked): (&str, Option<&str>),
+) -> Result<(Vec<InboxAlert>, bool), ApiError> {
+    let mut shown = Vec::new();
     for state in [AlertState::Open, AlertState::Acknowledged] {
-        let wanted = Wanted { state: Some(state), most: ALERTS, ..Wanted::default() };
-        found.extend(app.store.alerts(caller.tenant_id(), &wanted).await?);
+        let wanted = Wanted { state: Some(state), most: ALERTS + 1, ..Wanted::default() };
+        shown.extend(alerts::page(app, caller, wanted).await?.0);
     }
-    let shown = alerts::shown(app, caller, found).await?;
+    let mut missing = false;
+    if let Some(id) = asked.filter(|id| shown.iter().all(|alert| alert.id != **id)) {
+        match alerts::one(app, caller, id).await {
+            Ok((alert, _)) => shown.insert(0, alert),
+            Err(error) if error.code == NOT_FOUND => missing = true,
+            Err(error) => return Err(error),
+        }
+    }
     let customers: Vec<&str> = shown.iter().filter_map(|alert| alert.customer_id.as_deref()).collect();
     let names = app.store.names_of(caller.tenant_id(), &customers).await?;
     let settings = app.store.module(caller.tenant_id()).await?.settings;
@@ -92,36 +115,39 @@ async fn waiting(app: &App, caller: &Caller, me: &str) -> Result<Vec<InboxAlert>
             is_mine: alert.assigned_to.as_deref() == Some(me),
             raised_at: alert.raised_at,
             due_at: alert.due_at,
-            is_late: alert.due_at < now,
+            is_late: alert.ended_at.is_none() && alert.due_at < now,
+            has_ended: alert.ended_at.is_some(),
             version: alert.version,
             id: alert.id,
         }
     };
-    Ok(shown.into_iter().map(view).collect())
+    Ok((shown.into_iter().map(view).collect(), missing))
 }
 
-fn note(item: &InboxItem) -> InboxNote {
+fn note(item: &InboxItem, ids: &Ids, zone: Tz) -> InboxNote {
     let note = Note::about(&item.event, &item.payload);
     InboxNote {
-        id: item.position,
+        id: ids.id(item.position),
         title: note.title,
         text: note.text,
-        facts: note.facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        facts: tell::facts(note.facts, zone),
         at: item.happened_at,
         is_read: item.read_at.is_some(),
     }
 }
 
 /// One was read.
-pub async fn read(State(app): State<App>, caller: Caller, Path(id): Path<i64>) -> Result<Response, ApiError> {
-    app.store.read_notice(caller.tenant_id(), caller.person()?, id).await?;
+pub async fn read(State(app): State<App>, caller: Caller, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let place = Ids::of(&app, &caller).await?.place(&id);
+    let place = place.ok_or_else(|| ApiError::not_found("notice"))?;
+    app.store.read_notice(caller.tenant_id(), caller.person()?, place).await?;
     Ok(Redirect::to("/inbox").into_response())
 }
 
 /// Up to which notice.
 #[derive(Debug, Deserialize)]
 pub struct UpTo {
-    up_to: i64,
+    up_to: String,
 }
 
 /// Everything that was shown was read.
@@ -130,7 +156,9 @@ pub async fn read_all(
     caller: Caller,
     Form(given): Form<UpTo>,
 ) -> Result<Response, ApiError> {
-    app.store.read_notices(caller.tenant_id(), caller.person()?, given.up_to).await?;
+    let place = Ids::of(&app, &caller).await?.place(&given.up_to);
+    let place = place.ok_or_else(|| ApiError::not_found("notice"))?;
+    app.store.read_notices(caller.tenant_id(), caller.person()?, place).await?;
     Ok(Redirect::to("/inbox").into_response())
 }
 
@@ -159,10 +187,10 @@ pub async fn act(
     match alerts::act(&app, &caller, &id, Some(given.version), what).await {
         Ok(_) => Ok(Redirect::to("/inbox").into_response()),
         Err(error) if [CONFLICT, INVALID].contains(&error.code) => {
-            page(&app, &caller, None, Some(&error)).await
+            page(&app, &caller, &Place::default(), Some(&error)).await
         }
         Err(error) if error.code == NOT_FOUND => {
-            page(&app, &caller, None, Some(&ApiError::new(NOT_FOUND, EN.alert_gone))).await
+            page(&app, &caller, &Place::default(), Some(&ApiError::new(NOT_FOUND, EN.alert_gone))).await
         }
         Err(error) => Err(error),
     }

@@ -88,7 +88,7 @@ async fn an_inbox_is_ones_own_and_shows_what_one_may_see() {
     let notice = bench.by(&lead, "GET", "/api/v1/inbox?unread=true", None).await.json();
     let id = notice["notices"][0]["id"].as_str().unwrap().to_owned();
     assert_eq!(notice["unread"], 1);
-    assert!(notice["notices"][0]["link"].as_str().unwrap().starts_with("/inbox#alert-"));
+    assert!(notice["notices"][0]["link"].as_str().unwrap().starts_with("/inbox?alert="));
     for (person, method, path, status) in [
         (&agent, "POST", format!("/api/v1/inbox/{id}/read"), 404),
         (&lead, "POST", "/api/v1/inbox/x/read".to_owned(), 404),
@@ -155,6 +155,40 @@ async fn the_page_lets_people_look_after_alerts() {
     let forged = Request::post(&path).header(header::COOKIE, &lead.cookie).header(header::CONTENT_TYPE, FORM);
     let forged = bench.send(forged.body(Body::from("act=resolve&version=3")).unwrap()).await;
     assert_eq!(forged.status, 403, "without the token of the form");
+}
+
+#[tokio::test]
+async fn a_notice_leads_to_its_alert_wherever_it_stands() {
+    let bench = Bench::open().await;
+    let lead = bench.person("supervisor").await;
+    bench.set(json!({"alert_threshold": -20})).await;
+    bench.annoy("ana").await;
+    bench.tell().await;
+    let zone = json!({"zone": "Pacific/Auckland"});
+    assert_eq!(bench.by(&lead, "PUT", "/api/v1/me/notifications", Some(&zone)).await.status, 200);
+    let notice = bench.by(&lead, "GET", "/api/v1/inbox", None).await.json()["notices"][0].clone();
+    let (path, anchor) = notice["link"].as_str().unwrap().split_once('#').unwrap();
+    let is_there = |page: &Answer| page.text.contains(&format!("<article id=\"{anchor}\">"));
+    let page = bench.by(&lead, "GET", "/inbox", None).await;
+    assert!(page.status == 200 && is_there(&page), "{}", page.text);
+    // Moments are the reader's, as in an e-mail.
+    let due: chrono::DateTime<chrono::Utc> = notice["data"]["due_at"].as_str().unwrap().parse().unwrap();
+    let due = due.with_timezone(&chrono_tz::Pacific::Auckland).format("%Y-%m-%d %H:%M NZDT").to_string();
+    assert!(page.text.contains(&format!("Due: <bdi>{due}</bdi>")), "{due}: {}", page.text);
+
+    let alert = notice["data"]["alert_id"].as_str().unwrap().to_owned();
+    let done = bench.by(&lead, "POST", &format!("/api/v1/alerts/{alert}/resolve"), Some(&json!({}))).await;
+    assert_eq!(done.status, 200, "{}", done.text);
+    assert!(!is_there(&bench.by(&lead, "GET", "/inbox", None).await), "it waits for nobody");
+    let page = bench.by(&lead, "GET", path, None).await;
+    assert!(page.status == 200 && is_there(&page), "{}", page.text);
+    assert!(!page.text.contains("value=\"resolve\""), "nothing is left to do");
+    let none = bench.by(&lead, "GET", "/inbox?alert=nothing", None).await;
+    assert!(none.status == 200 && none.text.contains("may not see it"), "{}", none.text);
+    // Whoever may not see it learns no more by its link than by any other.
+    bench.set(json!({"visibility": {"policy": "aggregate_only"}})).await;
+    let page = bench.by(&lead, "GET", path, None).await;
+    assert!(!is_there(&page) && page.text.contains("may not see it"), "{}", page.text);
 }
 
 #[tokio::test]

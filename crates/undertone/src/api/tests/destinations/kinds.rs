@@ -56,10 +56,10 @@ async fn an_alert_is_one_thing_at_everybodys_from_its_beginning_to_its_end() {
     assert_eq!(events[0]["payload"]["source"], "undertone.example");
     let text = chat.taken()[0].json().to_string();
     assert!(
-        text.contains("A customer needs somebody") && text.contains("https://undertone.example/inbox#alert-")
+        text.contains("A customer needs somebody") && text.contains("https://undertone.example/inbox?alert=")
     );
     let card = room.taken()[0].json()["attachments"][0]["content"].clone();
-    assert!(card["actions"][0]["url"].as_str().unwrap().contains("/inbox#alert-"), "{card}");
+    assert!(card["actions"][0]["url"].as_str().unwrap().contains("/inbox?alert="), "{card}");
 
     // Of a ticket nothing is lost that stood there, and the customer sees nothing.
     let (ticket, comments) = account.stands();
