@@ -16,7 +16,7 @@ from .features import vectors
 
 LAYERS = 4
 WINDOW = 128
-VERSION = "2.3.0"
+VERSION = "2.4.0"
 SEED = 20261121
 # First so many texts of the public sets, in parts after each of which training can go on; then our own messages again and again, with
 # some of the public ones beside them.
@@ -24,14 +24,16 @@ PUBLIC_FIRST, PUBLIC_PARTS, PUBLIC_BESIDE, ROUNDS, RATE = 60_000, 3, 12_000, 4, 
 # At last so many parts at a steady rate, each with this share of our messages and so many public texts; the encoder is the mean of where
 # they begin and end.
 LAST_PARTS, SHARE, LAST_BESIDE, LAST_RATE = 3, 1 / 3, 2_000, 1e-4
+# These files were written for where the encoder still erred after the rounds: each of the last parts sees all of them, the rounds none.
+LATE = ("dry-voices", "false-friends", "matters-and-moods", "ordinary-post", "plain-praise", "plain-words", "thanks-meant", "turning-points")
 # The encoder never sees these files of our own messages, nor one in so many of the others and of the public texts: on them the message
 # head and the calibrator are fitted, and thresholds chosen, because on what it has learnt by heart a model is surer than it should be.
-HELD_OUT, ONE_IN = ("apps", "notes-chats", "in-the-end"), 16
-# The last came after the encoder was made. Its words mislead more often than an inbox does, so each message counts less in the message head.
-MISLEADING, LESS = HELD_OUT[2:], 0.3
+HELD_OUT, ONE_IN = ("apps", "notes-chats", "in-the-end", "plain-inbox"), 16
+# The words of one of them mislead more often than an inbox's do, so each of its messages counts less in the message head.
+MISLEADING, LESS = ("in-the-end",), 0.3
 # A negative message counts so much more in the message head: to call it positive is the costly error, because nobody will look. Chosen
 # on the held-out messages: more than this costs macro-F1, and plain praise is then called negative.
-NEGATIVE = 2.3
+NEGATIVE = 2.6
 
 
 def main():
@@ -124,15 +126,16 @@ def readable(rows, texts):
 def fine_tune(messages, strangers, turns, base, out, cache):
     """The fine-tuned encoder with its heads."""
     seen = [r for r in messages if not is_held_out(r)]
-    own = mix.own(seen, out)
+    own = mix.own([r for r in seen if r["group"] not in LATE], out)
+    late = mix.own([r for r in seen if r["group"] in LATE], out)
     hasty = {row.extra["id"]: row for row in mix.own(seen, out, mix.mistyped)}
     public = [r for r in strangers if not is_held_out(r.extra)]
     pick = lambda rng, count: rng.sample(public, min(count, len(public)))
-    typed = lambda rng: [hasty.get(r.extra["id"], r) if rng.random() < mix.MISTYPED else r for r in own]
+    typed = lambda rng, rows: [hasty.get(r.extra["id"], r) if rng.random() < mix.MISTYPED else r for r in rows]
     model = finetune.Model(str(base / "model.safetensors"), LAYERS).to("cuda" if torch.cuda.is_available() else "cpu")
-    print(f"  {len(public)} public texts, {len(turns)} labelled turns, {len(own)} messages of our own", flush=True)
+    print(f"  {len(public)} public texts, {len(turns)} labelled turns, {len(own)} messages of our own, {len(late)} late ones", flush=True)
     first = [lambda rng: pick(rng, PUBLIC_FIRST // PUBLIC_PARTS)] * PUBLIC_PARTS
-    then = [lambda rng: pick(rng, PUBLIC_BESIDE) + turns + typed(rng)] * ROUNDS
+    then = [lambda rng: pick(rng, PUBLIC_BESIDE) + turns + typed(rng, own)] * ROUNDS
     known = key(None, public, PUBLIC_FIRST, PUBLIC_PARTS)
     if public:
         finetune.train(model, first, WINDOW, SEED, RATE, cache / f"public-{known}.pt")
@@ -141,7 +144,7 @@ def fine_tune(messages, strangers, turns, base, out, cache):
     courteous = {row.extra["id"]: row for row in mix.own(seen, out, mix.dressed)}
     some = lambda rng, rows: rng.sample(rows, int(len(rows) * SHARE))
     dress = lambda rng, rows: [courteous.get(r.extra["id"], r) if rng.random() < mix.DRESSED else r for r in rows]
-    last = [lambda rng: pick(rng, LAST_BESIDE) + some(rng, turns) + dress(rng, some(rng, typed(rng)))] * LAST_PARTS
+    last = [lambda rng: pick(rng, LAST_BESIDE) + some(rng, turns) + dress(rng, typed(rng, some(rng, own) + late))] * LAST_PARTS
     known = key(known, list(courteous.values()), LAST_PARTS, SHARE, LAST_BESIDE, LAST_RATE)
     finetune.train(model, last, WINDOW, SEED + 1, LAST_RATE, cache / f"last-{known}.pt", steady=True)
     return model.cpu().eval()
