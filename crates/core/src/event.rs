@@ -45,7 +45,7 @@ events! {
     SentimentOverridden = "sentiment.overridden",
     /// People are told of a customer whose score is at or under the threshold.
     AlertRaised = "alert.raised",
-    /// People are told again, because a snooze ended while the score is still low.
+    /// People are told again, because a snooze ended while the score is still low, or because whoever looked after the alert was deactivated.
     AlertReminded = "alert.reminded",
     /// Somebody saw the alert.
     AlertAcknowledged = "alert.acknowledged",
@@ -57,7 +57,7 @@ events! {
     AlertEscalated = "alert.escalated",
     /// The alert is done with.
     AlertResolved = "alert.resolved",
-    /// A correction lifted the score above the threshold before anybody acknowledged the alert.
+    /// A correction lifted the score above the threshold before anybody acknowledged the alert, or what it tells of was erased or is not kept any more.
     AlertWithdrawn = "alert.withdrawn",
     /// Many customers turned negative about the same category at once.
     IncidentOpened = "incident.opened",
@@ -80,6 +80,25 @@ events! {
 }
 
 impl EventKind {
+    /// Whoever gets it hears that an alert wants somebody.
+    #[must_use]
+    pub fn calls_for_somebody(self) -> bool {
+        matches!(self, Self::AlertRaised | Self::AlertReminded | Self::AlertEscalated)
+    }
+
+    /// It tells what became of an alert, to whoever heard of that.
+    #[must_use]
+    pub fn follows_a_call(self) -> bool {
+        matches!(
+            self,
+            Self::AlertAcknowledged
+                | Self::AlertAssigned
+                | Self::AlertSnoozed
+                | Self::AlertResolved
+                | Self::AlertWithdrawn
+        )
+    }
+
     /// What is told of one, as an example: the keys are those of every event of this name.
     #[must_use]
     pub fn example(self) -> serde_json::Value {

@@ -108,9 +108,10 @@ pub struct Settings {
     /// What an LLM may cost in a month of the tenant, in US cents, 0..=10^9; 0 is unlimited. Default unlimited. A model whose price is not
     /// known costs nothing here.
     pub monthly_cost_cap_cents: u64,
-    /// Send `sentiment.scored` and `sentiment.negative` to the workflow engine. Default on.
+    /// Put events on the stream, from which a workflow engine reads them: all but `customer.erased`, which is there whatever is chosen.
+    /// Default on.
     pub emit_workflow_events: bool,
-    /// Send the same events to subscribed webhooks. Default on.
+    /// Send the same events to destinations that ask for them; `customer.erased` goes whatever is chosen. Default on.
     pub dispatch_webhooks: bool,
     /// Who scores. Default the embedded model.
     pub scorer: ScorerKind,

@@ -17,6 +17,7 @@ use undertone_core::event::EventKind;
 use undertone_core::notification::{Category, Preferences, When};
 use undertone_core::{Role, Settings};
 
+use crate::alerts::heard;
 use crate::statement::{for_update, pieces, sql};
 use crate::{Result, Store, TenantId};
 
@@ -149,11 +150,23 @@ impl Store {
         .all::<Person>(&self.reader)
         .await?;
         let known = |row: Person| {
-            let preferences = row.preferences.map(preferences::read).transpose()?.unwrap_or_default();
-            let Ok(role) = row.role.parse() else { return Ok(None) };
-            Ok(Some(Recipient { id: row.id, email: row.email, name: row.name, role, preferences }))
+            let preferences = match row.preferences.map(preferences::read).transpose() {
+                Ok(preferences) => preferences.unwrap_or_default(),
+                Err(why) => {
+                    // A newer version may have written it. What somebody wants by e-mail is not guessed, and nobody else waits for it.
+                    tracing::warn!(
+                        tenant = tenant.0,
+                        user = row.id,
+                        "the user {} is told in the inbox only: {why}",
+                        row.id
+                    );
+                    preferences::in_app_only()
+                }
+            };
+            let role = row.role.parse().ok()?;
+            Some(Recipient { id: row.id, email: row.email, name: row.name, role, preferences })
         };
-        rows.into_iter().filter_map(|row| known(row).transpose()).collect()
+        Ok(rows.into_iter().filter_map(known).collect())
     }
 
     /// Tells these people of these events, and moves the cursor from `from` to `to`. Answers `false`, and tells nobody, where somebody else
@@ -213,6 +226,10 @@ impl Store {
                 .await?;
         }
         inbox::insert(&tx, tenant, &tellings).await?;
+        let calls =
+            tellings.iter().filter(|telling| telling.in_app && telling.event.kind.calls_for_somebody());
+        let heard = calls.map(|telling| (telling.event.subject_id.as_str(), telling.user));
+        heard::note(&tx, (tenant, at), heard.collect()).await?;
         mail::insert(self, &tx, tenant, &tellings, at).await?;
         tx.commit().await?;
         Ok(true)

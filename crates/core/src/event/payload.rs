@@ -88,14 +88,16 @@ payloads! {
         tenant_id: i64,
         /// The alert.
         alert_id: String,
-        /// The interaction it tells of, by our id.
-        interaction_id: String,
+        /// The interaction it tells of, by our id; null, like score and label, where that was erased or is not kept any more.
+        interaction_id: Option<String>,
         /// The customer, by our id; null where nobody is known.
         customer_id: Option<String>,
         /// What the customer's source calls them.
         customer_external_id: Option<String>,
         /// The customer's name, as the records have it.
         customer_name: Option<String>,
+        /// The source of the interaction, as it was named where it was handed in; null where the interaction is not kept any more.
+        source: Option<String>,
         /// What its source calls the conversation, such as the number of a ticket.
         conversation_external_id: Option<String>,
         /// The channel it came through.
@@ -103,9 +105,9 @@ payloads! {
         /// What it is about.
         category: String,
         /// The score, -100 to 100.
-        score: i64,
+        score: Option<i64>,
         /// The label.
-        label: String,
+        label: Option<String>,
         /// The emotion that dominates, one word.
         dominant_emotion: Option<String>,
         /// One or two sentences, without the names, addresses, numbers and secrets that were recognised; null where nothing may be told.
@@ -122,7 +124,7 @@ payloads! {
         due_at: DateTime<Utc>,
         /// When this happened.
         at: DateTime<Utc>,
-        /// Who did it: `user:` or `key:` and an id, or the clock.
+        /// Who did it: `user:` or `key:` and an id, the command line, the clock, or an erasure.
         #[serde(skip_serializing_if = "Option::is_none")]
         made_by: Option<String>,
         /// Until when it is quiet.
@@ -164,7 +166,7 @@ payloads! {
         opened_at: DateTime<Utc>,
         /// Alerts it held back whose customers are still low: people are told of them now.
         still_low: u64,
-        /// Alerts it held back whose customers are no longer low.
+        /// Alerts it held back whose customers are no longer low, or of whom people were told by another alert just before.
         no_longer_low: u64,
         /// When it ended.
         at: DateTime<Utc>,
@@ -212,7 +214,7 @@ payloads! {
         tenant_id: i64,
         /// The module: `sentiment_analysis`.
         module: &'a str,
-        /// Who did it.
+        /// Who did it: `user:` or `key:` and an id, or the command line.
         made_by: &'a str,
         /// When.
         at: DateTime<Utc>,

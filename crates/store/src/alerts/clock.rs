@@ -9,7 +9,7 @@ use crate::statement::{skip_locked, sql};
 use crate::{Result, Store, TenantId};
 
 /// Who did it, in the alert's own log.
-pub(super) const CLOCK: &str = "the clock";
+pub(crate) const CLOCK: &str = "the clock";
 /// Others are told this often at most.
 pub(super) const MOST_ESCALATIONS: i64 = 3;
 /// Alerts looked at in one transaction.

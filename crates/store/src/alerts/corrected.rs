@@ -60,7 +60,7 @@ async fn raise_one(
         more: More,
     }
     let row = sql("SELECT (SELECT MIN(a.id) FROM alert a WHERE a.tenant_id = i.tenant_id AND a.interaction_id = i.id \
-         AND a.state NOT IN ('resolved', 'withdrawn')) AS alert, i.conversation_id, s.dominant_emotion, s.outside_summary AS summary \
+         AND a.state NOT IN ('resolved', 'withdrawn')) AS alert, i.source, i.conversation_id, s.dominant_emotion, s.outside_summary AS summary \
          FROM interaction i JOIN interaction_sentiment s ON s.tenant_id = i.tenant_id AND s.interaction_id = i.id \
          WHERE i.tenant_id = ? AND i.id = ?")
     .bind(rules.tenant.0)
@@ -70,6 +70,7 @@ async fn raise_one(
     let Some(Row { alert: None, more }) = row else { return Ok(()) };
     let low = Low {
         interaction: corrected.interaction,
+        source: more.source.as_deref(),
         customer: corrected.customer,
         conversation: more.conversation_id.as_deref(),
         score: corrected.score,
@@ -103,7 +104,7 @@ async fn withdraw(
     let mut moved: Vec<list::Row> = Vec::new();
     let mut withdrawn: Vec<list::Row> = Vec::new();
     for row in rows {
-        match other_low(tx, rules, &row).await? {
+        match other_low(tx, rules, at, &row).await? {
             Some(other) => moved.push(move_to(store, tx, act, row, other).await?),
             None => withdrawn.push(row),
         }
@@ -127,8 +128,8 @@ async fn withdraw(
         .collect();
     let payloads = list::payloads(tx, act.tenant, &ended.iter().collect::<Vec<_>>(), at).await?;
     let events = ended.iter().zip(payloads).map(|(row, mut payload)| {
-        payload.score = corrected.score;
-        corrected.label.clone_into(&mut payload.label);
+        payload.score = Some(corrected.score);
+        payload.label = Some(corrected.label.to_owned());
         payload.made_by = Some(act.actor.to_owned());
         Caused::new(EventKind::AlertWithdrawn, &row.id, json!(payload))
     });
@@ -151,18 +152,35 @@ struct Other {
     channel: String,
 }
 
-/// The latest other low text of the alert's customer that raised none because of this alert: one scored within its cooldown.
-async fn other_low(on: &impl ConnectionTrait, rules: &Rules, alert: &list::Row) -> Result<Option<Other>> {
+/// The latest other low text of the alert's customer that raised none because of this alert: one scored within its cooldown, which begins
+/// when people are told, or about the same while an incident held it.
+async fn other_low(
+    on: &impl ConnectionTrait,
+    rules: &Rules,
+    now: DateTime<Utc>,
+    alert: &list::Row,
+) -> Result<Option<Other>> {
     let Some(customer) = &alert.customer_id else { return Ok(None) };
     let cooldown = TimeDelta::minutes(rules.settings.cooldown_minutes.into());
+    // One that an older program wrote does not say when people were told.
+    let told_at = alert.told_at.or((alert.state != "held").then_some(alert.raised_at));
+    let (cooling, cooled) = told_at.map_or((alert.raised_at, alert.raised_at), |at| (at, at + cooldown));
+    // A clock may be a little ahead of ours.
+    let held_until = match alert.incident_id {
+        Some(_) => told_at.unwrap_or(now + TimeDelta::hours(1)),
+        None => alert.raised_at,
+    };
     sql("SELECT s.interaction_id, s.effective_score AS score, s.effective_label AS label, s.category, s.channel FROM interaction_sentiment s \
-         WHERE s.tenant_id = ? AND s.customer_id = ? AND s.scored_at >= ? AND s.scored_at < ? AND s.effective_score <= ? \
-         AND s.interaction_id <> ? AND NOT EXISTS (SELECT 1 FROM alert a WHERE a.tenant_id = s.tenant_id AND a.interaction_id = s.interaction_id) \
+         WHERE s.tenant_id = ? AND s.customer_id = ? AND (s.scored_at >= ? AND s.scored_at < ? \
+         OR s.category = ? AND s.scored_at >= ? AND s.scored_at < ?) AND s.effective_score <= ? AND s.interaction_id <> ? AND NOT EXISTS (SELECT 1 FROM alert a WHERE a.tenant_id = s.tenant_id AND a.interaction_id = s.interaction_id) \
          ORDER BY s.occurred_at DESC, s.interaction_id DESC LIMIT 1")
     .bind(rules.tenant.0)
     .bind(customer)
+    .bind(cooling)
+    .bind(cooled)
+    .bind(&alert.category)
     .bind(alert.raised_at)
-    .bind(alert.raised_at + cooldown)
+    .bind(held_until)
     .bind(alert.threshold)
     .bind(&alert.interaction_id)
     .one::<Other>(on)

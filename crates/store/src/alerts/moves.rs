@@ -5,7 +5,8 @@ use sea_orm::ConnectionTrait;
 use serde_json::json;
 use undertone_core::event::EventKind;
 
-use super::{Alert, AlertState, list};
+use super::clock::MOST_ESCALATIONS;
+use super::{Alert, AlertState, Rules, list};
 use crate::audit::{self, Act};
 use crate::outbox::{self, Caused};
 use crate::statement::{for_update, sql};
@@ -170,6 +171,50 @@ impl Store {
         tx.commit().await?;
         Ok(Some(after.try_into()?))
     }
+}
+
+/// What somebody looked after who is deactivated wants somebody again: of what is not quiet people are told anew, and what nobody
+/// acknowledges is escalated.
+pub(crate) async fn leave(store: &Store, tx: &impl ConnectionTrait, act: &Act<'_>, user: &str) -> Result<()> {
+    let rows = sql(list::COLUMNS)
+        .then("WHERE tenant_id = ? AND state IN ('acknowledged', 'snoozed') AND (assigned_to = ? OR assigned_to IS NULL AND acknowledged_by = ?) \
+             ORDER BY id")
+        .bind(act.tenant.0)
+        .bind(user)
+        .bind(format!("user:{user}"))
+        .then(for_update(store.backend()))
+        .all::<list::Row>(tx)
+        .await?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let (at, rules) = (store.now(), Rules::of(tx, act.tenant).await?);
+    let mut reopened = Vec::new();
+    for row in rows {
+        let is_quiet = row.state == "snoozed";
+        let (state, next_at) = if is_quiet {
+            (AlertState::Snoozed, row.snoozed_until)
+        } else {
+            (AlertState::Open, rules.escalation(at).filter(|_| row.escalated < MOST_ESCALATIONS))
+        };
+        sql("UPDATE alert SET state = ?, next_at = ?, acknowledged_at = NULL, acknowledged_by = NULL, assigned_to = NULL, version = version + 1 \
+             WHERE tenant_id = ? AND id = ?")
+        .bind(state.as_str())
+        .bind(next_at)
+        .bind(act.tenant.0)
+        .bind(&row.id)
+        .run(tx)
+        .await?;
+        let why = Some("whoever looked after it was deactivated");
+        step(store, tx, (act.tenant, &row.id), ("reopened", act.actor), why).await?;
+        if !is_quiet {
+            reopened.push(list::Row { state: state.as_str().to_owned(), assigned_to: None, ..row });
+        }
+    }
+    let payloads = list::payloads(tx, act.tenant, &reopened.iter().collect::<Vec<_>>(), at).await?;
+    let events = reopened.iter().zip(payloads);
+    let events = events.map(|(row, payload)| Caused::new(EventKind::AlertReminded, &row.id, json!(payload)));
+    outbox::emit_under(store, tx, (act.tenant, at), &rules.settings, events.collect()).await
 }
 
 /// What of an alert a move changes.

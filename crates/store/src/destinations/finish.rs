@@ -7,6 +7,7 @@ use undertone_core::event::{EventKind, payload};
 
 use super::deliveries::{ClaimedDelivery, GIVEN_UP_AFTER};
 use super::{Destination, one};
+use crate::alerts::heard;
 use crate::outbox::{self, Caused};
 use crate::statement::{for_update, pieces, sql};
 use crate::{Result, Store, TenantId};
@@ -251,7 +252,7 @@ impl Store {
                 destination_id: &destination.id,
                 name: &destination.name,
                 kind: destination.kind,
-                refused,
+                refused: resume_at.is_none(),
                 failures,
                 reason: &told.said(),
                 failing_since: spell.since,

@@ -5,6 +5,7 @@ use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 use serde_json::Value as Json;
 
 use super::Telling;
+use crate::alerts::heard;
 use crate::statement::{for_update, pieces, skip_locked, sql};
 use crate::{Result, Store, TenantId};
 
@@ -40,8 +41,8 @@ pub struct Mail {
     pub payload: Json,
     /// When it happened.
     pub happened_at: DateTime<Utc>,
-    /// When it was made.
-    pub created_at: DateTime<Utc>,
+    /// When it was due at first; its three days count from then.
+    pub due_at: DateTime<Utc>,
 }
 
 /// What became of an e-mail.
@@ -66,8 +67,8 @@ pub struct FinishedMail {
     pub position: i64,
     /// The try it was.
     pub attempts: i64,
-    /// When it was made.
-    pub created_at: DateTime<Utc>,
+    /// When it was due at first.
+    pub due_at: DateTime<Utc>,
     /// What became of it.
     pub end: MailEnd,
 }
@@ -88,7 +89,7 @@ pub(super) async fn insert(
     tellings: &[&Telling<'_>],
     at: DateTime<Utc>,
 ) -> Result<()> {
-    let rows: Vec<[Value; 9]> = tellings
+    let rows: Vec<[Value; 10]> = tellings
         .iter()
         .filter_map(|telling| {
             let when = telling.email?;
@@ -101,12 +102,13 @@ pub(super) async fn insert(
                 "pending".into(),
                 0_i64.into(),
                 when.at.into(),
+                when.at.into(),
                 at.into(),
             ])
         })
         .collect();
     for piece in pieces(&rows) {
-        sql("INSERT INTO mail (tenant_id, user_id, position, id, together, state, attempts, next_at, created_at) VALUES ? ON CONFLICT DO NOTHING")
+        sql("INSERT INTO mail (tenant_id, user_id, position, id, together, state, attempts, next_at, due_at, created_at) VALUES ? ON CONFLICT DO NOTHING")
             .rows(piece.iter().cloned())
             .run(on)
             .await?;
@@ -155,6 +157,17 @@ impl Store {
             .then(for_update(self.backend()))
             .value::<String>(&tx)
             .await?;
+        // What was due for so long, because no server was set or reached, nobody waits for any more.
+        sql("UPDATE mail SET state = 'dropped', last_error = ?, finished_at = ?, lease_owner = NULL WHERE tenant_id = ? AND user_id = ? \
+             AND state = 'pending' AND next_at <= ? AND due_at < ?")
+        .bind("it could not be sent within 72 hours")
+        .bind(now)
+        .bind(tenant.0)
+        .bind(user)
+        .bind(now)
+        .bind(now - GIVEN_UP_AFTER)
+        .run(&tx)
+        .await?;
         let mut places = sql(
             "WITH due AS MATERIALIZED (SELECT position FROM mail WHERE tenant_id = ? AND user_id = ? AND state = 'pending' \
              AND next_at <= ? ORDER BY position LIMIT ?",
@@ -192,7 +205,7 @@ impl Store {
         for piece in pieces(&places) {
             mails.extend(
                 sql("SELECT m.position, m.id, m.together, m.letter_id, m.attempts, n.event_id, n.event, n.category, n.subject_id, n.interaction_id, \
-                     n.payload, n.happened_at, m.created_at FROM mail m JOIN notice n ON n.tenant_id = m.tenant_id AND n.position = m.position \
+                     n.payload, n.happened_at, COALESCE(m.due_at, m.created_at) AS due_at FROM mail m JOIN notice n ON n.tenant_id = m.tenant_id AND n.position = m.position \
                      WHERE m.tenant_id = ? AND m.user_id = ? AND m.position IN ?")
                 .bind(tenant.0)
                 .bind(user)
@@ -245,21 +258,21 @@ impl Store {
     ) -> Result<usize> {
         let tx = self.begin().await?;
         let now = self.now();
-        let mut kept = 0;
+        let (mut kept, mut arrived) = (0, Vec::new());
         for mail in finished {
             let wait = WAITS[usize::try_from(mail.attempts - 1).unwrap_or_default().min(WAITS.len() - 1)];
             let untried = mail.end == MailEnd::Untried;
             let next_at = if untried { now } else { now + TimeDelta::minutes(wait) };
             let (state, error) = match &mail.end {
                 MailEnd::Sent => ("sent", None),
-                MailEnd::Later(why) if next_at - mail.created_at > GIVEN_UP_AFTER => ("failed", Some(why)),
+                MailEnd::Later(why) if next_at - mail.due_at > GIVEN_UP_AFTER => ("failed", Some(why)),
                 MailEnd::Later(why) => ("pending", Some(why)),
                 MailEnd::Untried => ("pending", None),
                 MailEnd::Failed(why) => ("failed", Some(why)),
                 MailEnd::Dropped(why) => ("dropped", Some(why)),
             };
             let ended = (state != "pending").then_some(now);
-            kept += sql("UPDATE mail SET state = ?, last_error = ?, next_at = ?, finished_at = ?, attempts = attempts - ?, lease_owner = NULL \
+            let is_kept = sql("UPDATE mail SET state = ?, last_error = ?, next_at = ?, finished_at = ?, attempts = attempts - ?, lease_owner = NULL \
                  WHERE tenant_id = ? AND user_id = ? AND position = ? AND lease_owner = ? AND attempts = ? AND state = 'pending'")
             .bind(state)
             .bind(error.map(String::as_str))
@@ -272,15 +285,21 @@ impl Store {
             .bind(owner)
             .bind(mail.attempts)
             .run(&tx)
-            .await? as usize;
+            .await?
+                > 0;
+            kept += usize::from(is_kept);
+            if is_kept && mail.end == MailEnd::Sent {
+                arrived.push(mail.position);
+            }
         }
+        heard::note_mails(&tx, (tenant, now), user, &arrived).await?;
         tx.commit().await?;
         Ok(kept)
     }
 
     /// The e-mail of a tenant that is due for the longest; `None`: nothing waits.
     pub async fn mail_waiting(&self, tenant: TenantId) -> Result<Option<Waiting>> {
-        sql("SELECT created_at AS since, last_error FROM mail WHERE tenant_id = ? AND state = 'pending' AND next_at <= ? \
+        sql("SELECT COALESCE(due_at, created_at) AS since, last_error FROM mail WHERE tenant_id = ? AND state = 'pending' AND next_at <= ? \
              ORDER BY next_at LIMIT 1")
         .bind(tenant.0)
         .bind(self.now())

@@ -20,6 +20,12 @@ pub(super) fn read(json: Json) -> Result<Preferences> {
         .map_err(|e| StoreError::Unreadable { table: "notification_preference", detail: e.to_string() })
 }
 
+/// Nothing by e-mail, everything in the inbox.
+pub(super) fn in_app_only() -> Preferences {
+    let in_app = Channels { in_app: true, email: false };
+    Preferences { categories: Category::ALL.map(|one| (one, in_app)).into(), ..Preferences::default() }
+}
+
 #[derive(FromQueryResult)]
 struct Row {
     preferences: Json,

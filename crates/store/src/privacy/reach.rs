@@ -4,6 +4,8 @@ use sea_orm::{DatabaseTransaction, FromQueryResult};
 use undertone_core::Label;
 
 use super::Removed;
+use crate::alerts::CLOCK;
+use crate::alerts::heard::{self, Going};
 use crate::lessons::{LabelledText, digest};
 use crate::rollups::{COUNTED, Counted, Deltas, hold_days};
 use crate::rows::word;
@@ -20,6 +22,16 @@ pub(super) enum Counters {
     Move,
     /// Those of days stand, which are sealed; those of customers move.
     Stand,
+}
+
+impl Counters {
+    /// Because of whom interactions go whose counters do this, as it is told with alerts that go along.
+    fn by(self) -> &'static str {
+        match self {
+            Self::Move => "an erasure",
+            Self::Stand => CLOCK,
+        }
+    }
 }
 
 /// What is told of something and may quote what was written, by the id of what it is about: events, what receivers answered to them, and
@@ -127,8 +139,9 @@ pub(super) async fn forget_quotes(
     forget_told(tx, tenant, &subjects).await
 }
 
-/// Removes alerts, with what became of them and what was told of them.
+/// Removes alerts, with what became of them and what was told of them; that they are gone is told to whoever heard of them.
 pub(super) async fn forget_alerts(
+    store: &Store,
     tx: &DatabaseTransaction,
     tenant: TenantId,
     ids: &[String],
@@ -137,8 +150,10 @@ pub(super) async fn forget_alerts(
         ("alert_steps", "DELETE FROM alert_step WHERE tenant_id = ? AND alert_id IN ?"),
         ("alerts", "DELETE FROM alert WHERE tenant_id = ? AND id IN ?"),
     ];
+    let going = heard::going(store, tx, tenant, (Going::Themselves, ids)).await?;
     let mut removed = forget_told(tx, tenant, ids).await?;
     removed.add(&each(tx, tenant, &ALERTS, ids).await?);
+    heard::gone(store, tx, tenant, (going, CLOCK)).await?;
     Ok(removed)
 }
 
@@ -229,8 +244,10 @@ pub(super) async fn forget(
                 .await?;
         removed.count("audit_payloads", payloads);
     }
+    let going = heard::going(store, tx, tenant, (Going::OfInteractions, ids)).await?;
     removed.add(&forget_quotes(tx, tenant, ids).await?);
     removed.add(&each(tx, tenant, &GOES_ALONG, ids).await?);
+    heard::gone(store, tx, tenant, (going, counters.by())).await?;
     let gone = sql("DELETE FROM interaction WHERE tenant_id = ? AND id IN ?").bind(tenant.0).list(list());
     removed.count("interactions", gone.run(tx).await?);
     deltas.apply(tx, tenant).await?;

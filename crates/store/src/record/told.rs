@@ -73,6 +73,7 @@ fn low<'a>(made: &'a Made<'_>) -> Low<'a> {
     let Made { claimed, verdict, counted, .. } = made;
     Low {
         interaction: &claimed.id,
+        source: Some(&claimed.interaction.source),
         customer: claimed.interaction.customer.as_deref(),
         conversation: claimed.interaction.conversation.as_deref(),
         score: counted.effective_score,

@@ -9,6 +9,7 @@ use undertone_core::{Permission, Role};
 
 use super::links::{self, Purpose};
 use super::{Profile, State, User, address, logins, taken};
+use crate::alerts;
 use crate::audit::{self, Act};
 use crate::statement::{for_update, sql};
 use crate::{Result, Store, StoreError, TenantId, second_factor};
@@ -158,7 +159,7 @@ impl Store {
     }
 
     /// Changes somebody, if `version` is still theirs (`None`: whatever it is); answers them as they are then, or nothing where the
-    /// tenant has nobody with this id. Deactivating ends their sessions and links; another role gives their sessions new tokens.
+    /// tenant has nobody with this id. Deactivating ends their sessions and links, and opens the alerts again that they looked after; another role gives their sessions new tokens.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] for another version, for an agent who is somebody else, and where nobody would be left who could undo
@@ -208,6 +209,7 @@ impl Store {
         if before.user.active && !after.user.active {
             sql("DELETE FROM session WHERE user_id = ?").bind(id).run(&tx).await?;
             sql("DELETE FROM user_link WHERE user_id = ?").bind(id).run(&tx).await?;
+            alerts::leave(self, &tx, act, id).await?;
         } else if before.user.role != after.user.role {
             sql("UPDATE session SET rotate_at = ? WHERE user_id = ?")
                 .bind(self.now())

@@ -56,7 +56,7 @@ impl Bench {
         let of = |mail: &Mail| FinishedMail {
             position: mail.position,
             attempts: mail.attempts,
-            created_at: mail.created_at,
+            due_at: mail.due_at,
             end: end.clone(),
         };
         let finished: Vec<FinishedMail> = mails.iter().map(of).collect();
@@ -135,7 +135,7 @@ async fn mail_is_sent_by_one_and_tried_again(bench: &Bench) {
     while tries < 100 {
         bench.advance(60);
         let again = bench.claim_mail(&tenant, &user, "you").await;
-        if again.is_empty() && store.now() - mails[1].created_at > TimeDelta::hours(80) {
+        if again.is_empty() && store.now() - mails[1].due_at > TimeDelta::hours(80) {
             break;
         }
         tries += usize::from(!again.is_empty());

@@ -46,7 +46,7 @@ impl Store {
             }
             Stage::Subjects => forget_subjects(&tx, tenant.id, &ids).await?,
             Stage::Scores => reach::forget(self, &tx, tenant.id, &ids, Counters::Stand).await?,
-            Stage::Alerts => reach::forget_alerts(&tx, tenant.id, &ids).await?,
+            Stage::Alerts => reach::forget_alerts(self, &tx, tenant.id, &ids).await?,
             Stage::Incidents => reach::forget_incidents(&tx, tenant.id, &ids).await?,
             Stage::Cooldowns => reach::forget_cooldowns(&tx, tenant.id, &ids).await?,
             Stage::Customers => forget_customers(&tx, tenant.id, &ids).await?,
