@@ -146,8 +146,21 @@ impl Mailer {
         };
         match self.transport.send(message).await {
             Ok(_) => MailEnd::Sent,
-            Err(error) if error.is_permanent() => MailEnd::Failed(told(&error)),
+            Err(error) if error.is_permanent() => self.refused(&error).await,
             Err(error) => MailEnd::Later(told(&error)),
+        }
+    }
+
+    /// A final no is to the message only where the server lets us in: one to a greeting or a password is the operator's matter, and costs no
+    /// letter.
+    async fn refused(&self, error: &lettre::transport::smtp::Error) -> MailEnd {
+        /// Answers to `AUTH`, and to who did not authenticate (RFC 4954).
+        const OF_AUTHENTICATION: [u16; 4] = [530, 534, 535, 538];
+        let is_ours = error.status().is_some_and(|code| OF_AUTHENTICATION.contains(&code.into()));
+        if is_ours || self.check().await.is_err() {
+            MailEnd::Later(told(error))
+        } else {
+            MailEnd::Failed(told(error))
         }
     }
 }

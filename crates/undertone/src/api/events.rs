@@ -1,7 +1,7 @@
 //! Events in their order, for those who can not be called: pages, or a stream that takes up where it broke off.
 
 mod catalogue;
-mod cursor;
+pub(super) mod cursor;
 mod live;
 
 use axum::extract::State;
@@ -57,8 +57,9 @@ pub async fn follow(
         return Ok(live::stream(app, caller, kinds, after).into_response());
     }
     let following = Following { kinds: kinds.as_deref(), most };
-    let (events, looked_to) =
-        app.store.events_after(caller.tenant_id(), after.unwrap_or(0), &following).await?;
+    // What is not kept any more is not walked over: nobody finds anything there.
+    let after = after.unwrap_or(places.removed());
+    let (events, looked_to) = app.store.events_after(caller.tenant_id(), after, &following).await?;
     let events = shown(&app, &caller, events).await?.unwrap_or_default();
     let more = looked_to < places.last();
     Ok(axum::Json(json!({"events": events, "next": places.cursor(looked_to), "more": more})).into_response())

@@ -10,6 +10,7 @@ use undertone_store::notices::{InboxItem, Part};
 
 use super::body::{Json, Query};
 use super::caller::{By, Caller};
+use super::events::cursor::Places;
 use super::problem::{ApiError, INVALID_QUERY};
 use crate::app::App;
 use crate::deliver::Note;
@@ -34,9 +35,30 @@ pub struct Which {
     limit: Option<u16>,
 }
 
-/// A place as it is given.
-fn place(text: &str) -> Option<i64> {
-    text.parse().ok().filter(|place| *place >= 0)
+/// The ids of one person's notices. They stand for places in the tenant's order of events, and say nothing of it: how many events lie between
+/// two would tell, right after a verdict, that it was a bad one.
+#[derive(Debug, Clone)]
+pub struct Ids {
+    places: Places,
+    person: String,
+}
+
+impl Ids {
+    /// Those of the caller, who is a person.
+    pub async fn of(app: &App, caller: &Caller) -> Result<Self, ApiError> {
+        let sequence = app.store.event_sequence(caller.tenant_id()).await?;
+        Ok(Self { places: Places::of(sequence), person: caller.person()?.to_owned() })
+    }
+
+    /// The id of the notice at a place.
+    pub fn id(&self, place: i64) -> String {
+        self.places.lasting(&self.person, place)
+    }
+
+    /// The place that an id stands for.
+    pub fn place(&self, id: &str) -> Option<i64> {
+        self.places.place(id)
+    }
 }
 
 /// Notices, the youngest first.
@@ -46,15 +68,16 @@ pub async fn list(
     Query(which): Query<Which>,
 ) -> Result<axum::Json<Value>, ApiError> {
     let wrong = || ApiError::new(INVALID_QUERY, "`before` is no place in an inbox; give `next` of a page");
-    let before = which.before.as_deref().map_or(Some(i64::MAX), place).ok_or_else(wrong)?;
+    let ids = Ids::of(&app, &caller).await?;
+    let before = which.before.as_deref().map_or(Some(i64::MAX), |id| ids.place(id)).ok_or_else(wrong)?;
     let most = which.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
     let part = if which.unread == Some(true) { Part::Unread(before) } else { Part::Before(before) };
     let found = app.store.inbox(caller.tenant_id(), caller.person()?, part, most).await?;
     let next =
-        found.last().filter(|_| found.len() == usize::from(most)).map(|last| last.position.to_string());
+        found.last().filter(|_| found.len() == usize::from(most)).map(|last| ids.id(last.position));
     let shown = shown(&app, &caller, found).await?;
     let (unread, more) = unread(&app, &caller).await?;
-    let notices: Vec<Value> = shown.iter().map(told).collect();
+    let notices: Vec<Value> = shown.iter().map(|item| told(item, &ids)).collect();
     Ok(axum::Json(json!({"notices": notices, "next": next, "unread": unread, "more_unread": more})))
 }
 
@@ -68,10 +91,10 @@ pub async fn shown(app: &App, caller: &Caller, items: Vec<InboxItem>) -> Result<
 }
 
 /// A notice as it is told.
-fn told(item: &InboxItem) -> Value {
+fn told(item: &InboxItem, ids: &Ids) -> Value {
     let note = Note::about(&item.event, &item.payload);
     json!({
-        "id": item.position.to_string(),
+        "id": ids.id(item.position),
         "event_id": item.event_id,
         "type": item.event,
         "category": item.category,
@@ -98,7 +121,7 @@ pub async fn read(
     Path(id): Path<String>,
 ) -> Result<axum::Json<Value>, ApiError> {
     let missing = || ApiError::not_found("notice");
-    let place = place(&id).ok_or_else(missing)?;
+    let place = Ids::of(&app, &caller).await?.place(&id).ok_or_else(missing)?;
     if !app.store.read_notice(caller.tenant_id(), caller.person()?, place).await? {
         return Err(missing());
     }
@@ -120,7 +143,7 @@ pub async fn read_all(
     caller: Caller,
     Json(given): Json<UpTo>,
 ) -> Result<axum::Json<Value>, ApiError> {
-    let place = place(&given.up_to).ok_or_else(|| ApiError::not_found("notice"))?;
+    let place = Ids::of(&app, &caller).await?.place(&given.up_to).ok_or_else(|| ApiError::not_found("notice"))?;
     let read = app.store.read_notices(caller.tenant_id(), caller.person()?, place).await?;
     let (unread, more) = unread(&app, &caller).await?;
     Ok(axum::Json(json!({"read": read, "unread": unread, "more_unread": more})))

@@ -14,6 +14,7 @@ use crate::configuration::{Asked, Ground, Means, NoPlan, Plan, Wrong, export};
 use crate::error::{CliError, Outcome};
 use crate::output::clean;
 use crate::secrets::Given;
+use crate::tell;
 
 /// A file that is longer is none of ours, in bytes.
 const LONGEST: u64 = 1_000_000;
@@ -115,6 +116,9 @@ async fn apply(plan: Plan, ground: &Ground<'_>, store: &Store, tenant: &Tenant) 
     }
     let settings = store.module(tenant.id).await?.settings;
     if let Some(why) = store.nobody_hears(tenant.id, &settings).await? {
+        say(&format!("But {why}."))?;
+    }
+    if let Some(why) = tell::nobody_sees(store, tenant.id, &settings).await? {
         say(&format!("But {why}."))?;
     }
     Ok(Outcome::Done)

@@ -3,6 +3,10 @@
 mod alerts;
 pub mod examine;
 mod people;
+mod seen;
+
+#[cfg(test)]
+pub use alerts::of_interaction;
 
 use std::io::Write;
 
@@ -61,6 +65,7 @@ pub enum Check {
     MinimumLength,
     Channels,
     Recipients,
+    Visibility,
     Alerts,
     Incidents,
     Destinations,
@@ -191,7 +196,8 @@ async fn everything(
     };
     report.note(Check::Mail, mail)?;
     for tenant in tenants {
-        let means = examine::Means { store, keys: keys.as_ref(), prices: prices.as_ref() };
+        let mails = !config.smtp_host.is_empty();
+        let means = examine::Means { store, keys: keys.as_ref(), prices: prices.as_ref(), mails };
         for (check, told) in means.tenant(tenant).await? {
             report.tell(Finding::of(check, Some(tenant), told))?;
         }
@@ -202,7 +208,8 @@ async fn everything(
 /// How e-mail goes, or why it does not; the SMTP server is asked whether it lets us in.
 async fn the_way_of_mail(config: &Config, password: Option<&Secret>) -> Result<String, String> {
     let Some(mailer) = Mailer::new(config, password).map_err(|error| error.to_string())? else {
-        return Ok("no SMTP server is set: people hear of alerts in their inbox only (smtp_host)".to_owned());
+        return Ok("no SMTP server is set: people hear of alerts in their inbox only, and e-mail that waits is dropped after 72 hours (smtp_host)"
+            .to_owned());
     };
     let host = &config.smtp_host;
     mailer.check().await.map_err(|why| format!("e-mail does not go through {host} (smtp_host): {why}"))?;

@@ -72,6 +72,9 @@ fn title(event: &str, data: &Value) -> String {
         "alert.assigned" => "Somebody is responsible for the customer".to_owned(),
         "alert.snoozed" => "The alert is quiet for a while".to_owned(),
         "alert.resolved" => "The alert is done with".to_owned(),
+        "alert.withdrawn" if data.get("interaction_id").is_some_and(Value::is_null) => {
+            "The alert was withdrawn: what it told of is not kept any more".to_owned()
+        }
         "alert.withdrawn" => "The alert was withdrawn: a correction lifted the score".to_owned(),
         "incident.opened" => format!("Many customers turned negative{category}"),
         "incident.closed" => format!("The surge is over{category}"),

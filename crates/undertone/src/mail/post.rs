@@ -177,12 +177,7 @@ pub async fn send_claimed(
 }
 
 fn ended(mail: &Mail, end: &MailEnd) -> FinishedMail {
-    FinishedMail {
-        position: mail.position,
-        attempts: mail.attempts,
-        created_at: mail.created_at,
-        end: end.clone(),
-    }
+    FinishedMail { position: mail.position, attempts: mail.attempts, due_at: mail.due_at, end: end.clone() }
 }
 
 /// What each notice tells this person now, or why it tells nothing.

@@ -78,6 +78,9 @@ async fn errors_of_the_server_are_tried_again_or_given_up() {
     assert_eq!(sent(&mailer).await, MailEnd::Failed("the SMTP server answered 550".to_owned()));
     server.fail(Some(Fault::HangUpAfterData));
     assert!(matches!(sent(&mailer).await, MailEnd::Later(_)));
+    // A password that is not known any more is the operator's matter, and costs no letter.
+    server.fail(Some(Fault::WrongPassword));
+    assert_eq!(sent(&mailer).await, MailEnd::Later("the SMTP server answered 535".to_owned()));
     server.fail(None);
     assert_eq!(sent(&mailer).await, MailEnd::Sent);
     // What was taken before the line broke comes again under the same Message-ID.

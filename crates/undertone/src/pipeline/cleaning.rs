@@ -30,6 +30,7 @@ pub async fn clean(store: &Store) -> Result<(), StoreError> {
 async fn clean_tenant(store: &Store, tenant: TenantId) -> Result<(), StoreError> {
     while store.remove_old_events(tenant, KEEP_EVENTS).await? {}
     while store.tidy_notices(tenant, KEEP_NOTICES).await? {}
+    while store.tidy_heard(tenant, KEEP_NOTICES).await? {}
     while store.tidy_deliveries(tenant, KEEP_DELIVERIES).await? {}
     while store.remove_old_calls(tenant, KEEP_CALLS).await? {}
     while store.tidy_surge(tenant).await? {}

@@ -34,8 +34,27 @@ impl Places {
 
     /// A place as it is told.
     pub fn cursor(&self, place: i64) -> String {
+        self.told(place, |_| rand::random())
+    }
+
+    /// A place as this person is told of it each time.
+    pub fn lasting(&self, person: &str, place: i64) -> String {
+        self.told(place, |sequence| {
+            let digest = Sha256::new()
+                .chain_update(&sequence.cursor_key)
+                .chain_update(b"lasting")
+                .chain_update(person)
+                .chain_update(place.to_be_bytes())
+                .finalize();
+            let mut nonce = [0; NONCE];
+            nonce.copy_from_slice(&digest[..NONCE]);
+            nonce
+        })
+    }
+
+    fn told(&self, place: i64, nonce: impl Fn(&Sequence) -> [u8; NONCE]) -> String {
         let Some(sequence) = &self.0 else { return BEGINNING.to_owned() };
-        let nonce: [u8; NONCE] = rand::random();
+        let nonce = nonce(sequence);
         let hidden = hide(sequence, &nonce, place.to_be_bytes());
         URL_SAFE_NO_PAD.encode([&nonce[..], &hidden, &check(sequence, &nonce, place)].concat())
     }
@@ -97,6 +116,16 @@ mod tests {
             assert!(cursors.iter().all(|cursor| mine.place(cursor) == Some(place)));
             assert_eq!(places("theirs").place(&cursors[0]), None);
         }
+    }
+
+    #[test]
+    fn a_person_is_told_the_same_each_time_and_nobody_else_is() {
+        let mine = places("mine");
+        let told = mine.lasting("ana", 7);
+        assert_eq!((mine.place(&told), mine.lasting("ana", 7)), (Some(7), told.clone()));
+        assert_ne!(mine.lasting("ben", 7), told);
+        assert_ne!(mine.lasting("ana", 8)[..8], told[..8]);
+        assert_eq!(places("theirs").place(&told), None);
     }
 
     #[test]

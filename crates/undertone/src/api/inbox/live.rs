@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use undertone_store::notices::Part;
 
-use super::{place, shown, told, unread};
+use super::{Ids, shown, told, unread};
 use crate::api::caller::Caller;
 use crate::api::live::{self, Follow, Looked};
 use crate::api::problem::ApiError;
@@ -26,8 +26,9 @@ pub async fn follow(
     caller: Caller,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    caller.person()?;
-    let heard = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(place);
+    let ids = Ids::of(&app, &caller).await?;
+    let heard = headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    let heard = heard.and_then(|id| ids.place(id));
     let seen = match heard {
         Some(seen) => seen,
         None => app.store.inbox_place(caller.tenant_id()).await?,
@@ -65,9 +66,11 @@ impl Follow for Open {
         let mut ready = Vec::new();
         let last = found.last().map(|item| item.position);
         if let Some(last) = last {
+            // Before the first event there are none.
+            let ids = Ids::of(app, caller).await?;
             for item in shown(app, caller, found).await? {
-                let event = Event::default().event("notice").id(item.position.to_string());
-                ready.push(event.data(told(&item).to_string()));
+                let event = Event::default().event("notice").id(ids.id(item.position));
+                ready.push(event.data(told(&item, &ids).to_string()));
             }
             self.seen = last;
         }

@@ -12,7 +12,8 @@ use crate::cli::doctor::examine::Means;
 impl Bench {
     /// What the doctor says of my tenant: `ok` or `LOOK` and the text.
     async fn doctor(&self) -> Vec<String> {
-        let means = Means { store: self.store(), keys: Some(&self.app.provider_keys), prices: None };
+        let means =
+            Means { store: self.store(), keys: Some(&self.app.provider_keys), prices: None, mails: true };
         let told = means.tenant(&self.mine).await.unwrap();
         let line = |(_, told): (_, Result<String, String>)| match told {
             Ok(text) => format!("ok {text}"),
@@ -41,6 +42,11 @@ impl Bench {
             self.annoy(customer).await;
         }
         lead
+    }
+
+    /// The same database, an hour later.
+    async fn in_an_hour(&self) -> undertone_store::Store {
+        self.store_after(TimeDelta::hours(1)).await
     }
 
     async fn prefer(&self, person: &Person, preferences: Value) {
@@ -160,4 +166,116 @@ async fn it_says_that_no_api_key_works_once_the_last_has_ended() {
     }
     let (begins, ends) = ("LOOK no API key works; run: undertone key create mine", "--scope ingest");
     bench.is_told(begins, ends).await;
+}
+
+#[tokio::test]
+async fn it_says_that_the_visibility_policy_tells_nobody() {
+    let bench = Bench::open().await;
+    bench.with_alerts(&["ana"]).await;
+    bench.is_not_told("visibility").await;
+    let told = bench.set(json!({"visibility": "aggregate_only"})).await;
+    assert_eq!(told["warnings"][0]["setting"], "visibility", "{told}");
+    let (begins, ends) = (
+        "LOOK the visibility policy aggregate_only shows none of those who are to hear of alerts a single score",
+        "others to be told (recipients)",
+    );
+    bench.is_told(begins, ends).await;
+    // Of two one is shown them.
+    let agent = bench.person("agent").await;
+    let lead = bench.store().user_by_email("supervisor@example.com").await.unwrap().unwrap().id;
+    let both = json!({"mode": "specific_users", "users": [agent.id, lead]});
+    let told = bench.set(json!({"visibility": "supervisor_overlay", "recipients": both})).await;
+    assert_eq!(told["warnings"], json!([]));
+    bench
+        .is_told("ok 1 of these 2 people are told of no alert: the policy supervisor_overlay", "(visibility)")
+        .await;
+    bench.set(json!({"visibility": "post_conversation"})).await;
+    bench
+        .is_told("ok people are told only of an alert whose conversation is closed", "post_conversation)")
+        .await;
+    // A destination that agents look at.
+    bench.set(json!({"visibility": "supervisor_overlay"})).await;
+    let hook =
+        json!({"kind": "webhook", "name": "Hook", "url": "http://127.0.0.1:49151/", "events": ["alert.*"]});
+    assert_eq!(bench.call("POST", "/api/v1/destinations", "ut_mine", Some(&hook)).await.status, 201);
+    let begins = "LOOK destination “Hook”: the visibility policy supervisor_overlay shows its audience (agent) no single score";
+    bench.is_told(begins, "choose another audience").await;
+}
+
+#[tokio::test]
+async fn it_says_that_nothing_goes_to_destinations() {
+    let bench = Bench::open().await;
+    let pager = json!({"kind": "pagerduty", "name": "On call", "url": "http://127.0.0.1:49151/v2/enqueue",
+        "key": "0123456789abcdef0123456789abcdef"});
+    let made = bench.call("POST", "/api/v1/destinations", "ut_mine", Some(&pager)).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    bench.is_not_told("dispatch_webhooks").await;
+    bench.set(json!({"dispatch_webhooks": false})).await;
+    bench
+        .is_told("LOOK a destination asks for events, and all but customer.erased", "(dispatch_webhooks)")
+        .await;
+}
+
+#[tokio::test]
+async fn it_says_that_it_was_history_or_a_backfill() {
+    let bench = Bench::open().await;
+    bench.with_alerts(&[]).await;
+    let text = "This is a disgrace. Third week without an answer, I am furious and want my money back.";
+    let long_ago = bench.store().now() - TimeDelta::days(30);
+    let item = json!({"text": text, "customer": "ana", "occurred_at": long_ago});
+    bench.score(&item).await;
+    bench.is_told("ok of the newest 1 scores 1 are at or under -20", "(tell_within_hours)").await;
+    // Scored while nobody was to hear of anything so mild; now they would.
+    bench.set(json!({"alert_threshold": -100})).await;
+    bench.annoy("ben").await;
+    bench.set(json!({"alert_threshold": -20})).await;
+    let told = bench.doctor().await;
+    let line = told.iter().find(|line| line.contains("of the newest 2 scores 2")).unwrap();
+    assert!(line.contains("a backfill tells nobody, and the threshold may have been lower then"), "{line}");
+}
+
+#[tokio::test]
+async fn it_says_that_e_mail_waits_where_a_server_is_set() {
+    let bench = Bench::open().await;
+    let lead = bench.with_alerts(&["ana"]).await;
+    bench.tell().await;
+    let due = bench.store().mail_waiting(bench.mine.id).await.unwrap();
+    assert!(due.is_some(), "{} has a letter", lead.id);
+    bench.is_not_told("e-mail waits").await;
+    let later = bench.in_an_hour().await;
+    let told = async |mails: bool| {
+        let means = Means { store: &later, keys: None, prices: None, mails };
+        let told = means.tenant(&bench.mine).await.unwrap();
+        let waits = told.into_iter().filter_map(|(_, told)| told.err());
+        waits.filter(|text| text.starts_with("e-mail waits since")).collect::<Vec<_>>()
+    };
+    assert!(told(true).await[0].ends_with("is undertone serve running?"));
+    assert_eq!(told(false).await, Vec::<String>::new(), "that there is no server is told once");
+}
+
+#[tokio::test]
+async fn it_says_that_some_who_were_selected_are_gone() {
+    let bench = Bench::open().await;
+    let (lead, agent) = (bench.person("supervisor").await, bench.person("agent").await);
+    let both = json!({"mode": "specific_users", "users": [lead.id, agent.id]});
+    bench.set(json!({"recipients": both})).await;
+    bench.is_told("ok alerts go to 2 specific users: 2 people", "").await;
+    let act = Act::new(bench.mine.id, "test");
+    let gone = undertone_store::users::Change { active: Some(false), ..Default::default() };
+    let operator = undertone_store::users::Authority::Operator;
+    bench.store().change_user(&act, operator, (&agent.id, None), &gone).await.unwrap().unwrap();
+    let begins = "LOOK alerts go to 2 specific users (recipients), of whom 1 are deactivated or gone";
+    bench.is_told(begins, "select others").await;
+}
+
+#[tokio::test]
+async fn it_says_that_an_incident_held_one_of_the_customer() {
+    let bench = Bench::open().await;
+    bench.set(json!({"incident_customers": 3})).await;
+    bench.with_alerts(&["ana", "ben", "cy"]).await;
+    bench.annoy("cy").await;
+    let newest = undertone_store::interactions::Filter { limit: 1, ..Default::default() };
+    let item = bench.store().interactions(bench.mine.id, &newest).await.unwrap().remove(0);
+    let told = crate::cli::doctor::of_interaction(bench.store(), &bench.mine, &item).await.unwrap();
+    assert!(told.starts_with("it raised no alert: an incident held one of its customer then"), "{told}");
 }

@@ -3,12 +3,13 @@
 use chrono::TimeDelta;
 use undertone_core::Settings;
 use undertone_core::event::EventKind;
+use undertone_store::destinations::Destination;
 use undertone_store::alerts::{Alert, AlertState, Wanted};
 use undertone_store::interactions::{Filter, Listed};
 use undertone_store::{Store, Tenant};
 
 use super::examine::{Means, RECENT, Told};
-use super::{Check, people};
+use super::{Check, people, seen};
 use crate::cli::destinations::standing;
 use crate::cli::listing::moment;
 use crate::deliver::Secrets;
@@ -22,6 +23,8 @@ enum Cause<'a> {
     Raised(&'a Alert),
     AboveThreshold,
     Cooldown(&'a Alert),
+    /// An incident held one of their customer then.
+    Held(&'a Alert),
     /// It was said long before it arrived.
     History,
     /// Told by nothing that is kept: it is history, or was corrected.
@@ -59,14 +62,23 @@ impl Around {
             return Cause::AboveThreshold;
         }
         let Some(at) = item.decided_at else { return Cause::Quiet };
-        let held_back = |alert: &&Alert| {
-            alert.customer_id == item.customer_id
-                && item.customer_id.is_some()
-                && alert.raised_at <= at
-                && at - alert.raised_at <= cooldown(settings)
+        let theirs = |alert: &&Alert| item.customer_id.is_some() && alert.customer_id == item.customer_id;
+        let cools = |alert: &&Alert| {
+            let told = alert.told_at.filter(|told| *told <= at);
+            theirs(alert) && told.is_some_and(|told| at - told <= cooldown(settings))
         };
-        if let Some(alert) = self.customers.iter().rfind(held_back) {
+        if let Some(alert) = self.customers.iter().rfind(cools) {
             return Cause::Cooldown(alert);
+        }
+        let was_held = |alert: &&Alert| {
+            let until = alert.told_at.or(alert.ended_at);
+            theirs(alert)
+                && alert.incident_id.is_some()
+                && alert.raised_at <= at
+                && until.is_none_or(|until| at <= until)
+        };
+        if let Some(alert) = self.customers.iter().rfind(was_held) {
+            return Cause::Held(alert);
         }
         if settings.is_history(item.occurred_at, item.received_at) { Cause::History } else { Cause::Quiet }
     }
@@ -91,7 +103,12 @@ pub async fn of_interaction(store: &Store, tenant: &Tenant, item: &Listed) -> Re
         }
         Cause::Cooldown(alert) => format!(
             "it raised no alert: its customer had one at {}, and there is one in {minutes} minutes (cooldown_minutes); see: undertone alerts show {slug} {}",
-            moment(alert.raised_at),
+            moment(alert.told_at.unwrap_or(alert.raised_at)),
+            alert.id
+        ),
+        Cause::Held(alert) => format!(
+            "it raised no alert: an incident held one of its customer then, which is {}; see: undertone alerts show {slug} {}",
+            alert.state.as_str(),
             alert.id
         ),
         Cause::History => format!(
@@ -118,7 +135,8 @@ fn quiet(has_customer: bool) -> &'static str {
 impl Means<'_> {
     /// Everything between a low score and the people who are to hear of it.
     pub async fn alerts(&self, tenant: &Tenant, settings: &Settings) -> Result<Vec<Told>, CliError> {
-        let mut told = people::heard(self.store, tenant, settings).await?;
+        let mut told = people::heard(self, tenant, settings).await?;
+        told.extend(seen::by_people(self.store, tenant, settings).await?);
         told.extend(self.newest(tenant, settings).await?);
         told.extend(self.states(tenant).await?);
         told.extend(self.destinations(tenant, settings).await?);
@@ -148,12 +166,13 @@ impl Means<'_> {
             return Ok(Some((Check::Alerts, Ok(why))));
         }
         let around = Around::of(self.store, tenant, settings, &low).await?;
-        let (mut raised, mut cooled, mut old, mut silent) = (0, 0, 0, 0);
+        let (mut raised, mut cooled, mut held, mut old, mut silent) = (0, 0, 0, 0, 0);
         let mut has_customer = true;
         for item in &low {
             match around.cause(settings, item) {
                 Cause::Raised(_) => raised += 1,
                 Cause::Cooldown(_) => cooled += 1,
+                Cause::Held(_) => held += 1,
                 Cause::History => old += 1,
                 Cause::AboveThreshold | Cause::Quiet => {
                     silent += 1;
@@ -170,6 +189,9 @@ impl Means<'_> {
                 ", {cooled} came within {} minutes of another of their customer (cooldown_minutes)",
                 settings.cooldown_minutes
             );
+        }
+        if held > 0 {
+            text += &format!(", {held} came while an incident held an alert of their customer");
         }
         if old > 0 {
             text += &format!(
@@ -240,6 +262,7 @@ impl Means<'_> {
             let (Ok(text) | Err(text)) = &fares;
             let text = format!("destination “{name}” ({}): {text}", destination.kind.as_str());
             told.push((Check::Destinations, if fares.is_ok() { Ok(text) } else { Err(text) }));
+            told.extend(seen::by_destination(settings, destination));
             let opened = self.keys.map(|keys| Secrets::open(keys.keyring(), tenant.id, destination));
             if let Some(Err(why)) = opened {
                 let why = format!("destination “{name}”: nothing can be sent to it: {why}");
@@ -252,10 +275,13 @@ impl Means<'_> {
             let none = "no destination that is switched on gets alert.raised; only people are told, in the inbox and by e-mail";
             told.push((Check::Destinations, Ok(none.to_owned())));
         }
-        let scores = [EventKind::SentimentScored, EventKind::SentimentNegative];
-        let asked = all.iter().any(|one| scores.iter().any(|kind| one.config.events.has(*kind)));
-        if asked && !settings.dispatch_webhooks {
-            let off = "a destination asks for sentiment events, and they are switched off for all of them (dispatch_webhooks)";
+        // Of an erasure they hear whatever is switched off.
+        let asks = |one: &&Destination| {
+            let mut kinds = EventKind::ALL.iter().filter(|kind| **kind != EventKind::CustomerErased);
+            one.active && kinds.any(|kind| one.config.events.has(*kind))
+        };
+        if !settings.dispatch_webhooks && all.iter().any(|one| asks(&one)) {
+            let off = "a destination asks for events, and all but customer.erased are switched off for every destination (dispatch_webhooks)";
             told.push((Check::Destinations, Err(off.to_owned())));
         }
         Ok(told)

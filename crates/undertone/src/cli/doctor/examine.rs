@@ -43,6 +43,8 @@ pub struct Means<'a> {
     pub keys: Option<&'a ProviderKeys>,
     /// Prices, where they can be read.
     pub prices: Option<&'a Prices>,
+    /// The operator named a server that sends e-mail.
+    pub mails: bool,
 }
 
 impl Means<'_> {
@@ -276,9 +278,6 @@ fn asked(settings: &Settings) -> (Provider, Option<&str>) {
     (provider, model.or_else(|| (provider == Provider::Claude).then_some(CLAUDE_MODEL)))
 }
 
-fn model(settings: &Settings, prices: Option<&Prices>, at: DateTime<Utc>) -> Option<Result<String, String>> {
-    let (_, Some(model)) = asked(settings) else {
-        return Some(Err(
 /// Which model an LLM is asked for, and who chose it.
 fn asked_for(module: &Module) -> Option<String> {
     let (model, source) = model_of(module);
@@ -290,6 +289,9 @@ fn asked_for(module: &Module) -> Option<String> {
     Some(format!("an LLM is asked for {} ({by})", clean(model?)))
 }
 
+fn model(settings: &Settings, prices: Option<&Prices>, at: DateTime<Utc>) -> Option<Result<String, String>> {
+    let (_, Some(model)) = asked(settings) else {
+        return Some(Err(
             "no model is chosen: openai has no default, so name one in the setting model or as the tenant's default".to_owned()
         ));
     };

@@ -6,10 +6,10 @@ use undertone_core::event::EventKind;
 use undertone_core::notification::{Category, Happening, nobody_hears, told};
 use undertone_core::settings::Recipients;
 use undertone_store::notices::Recipient;
-use undertone_store::{Store, Tenant};
+use undertone_store::Tenant;
 
 use super::Check;
-use super::examine::Told;
+use super::examine::{Means, Told};
 use crate::cli::listing::moment;
 use crate::error::CliError;
 
@@ -17,7 +17,8 @@ use crate::error::CliError;
 const LONG: TimeDelta = TimeDelta::minutes(10);
 
 /// Who hears of an alert that is raised now, and how.
-pub async fn heard(store: &Store, tenant: &Tenant, settings: &Settings) -> Result<Vec<Told>, CliError> {
+pub async fn heard(means: &Means<'_>, tenant: &Tenant, settings: &Settings) -> Result<Vec<Told>, CliError> {
+    let store = means.store;
     let everybody = store.recipients(tenant.id).await?;
     let people: Vec<_> = everybody.iter().map(Recipient::person).collect();
     if let Some(why) = nobody_hears(&settings.recipients, &people) {
@@ -44,9 +45,11 @@ pub async fn heard(store: &Store, tenant: &Tenant, settings: &Settings) -> Resul
         );
         told.push((Check::Recipients, Ok(text)));
     }
-    if let Some(waiting) = store.mail_waiting(tenant.id).await?.filter(|waiting| now - waiting.since > LONG) {
+    // Without a server all of it waits; that there is none is told once.
+    let waiting = if means.mails { store.mail_waiting(tenant.id).await? } else { None };
+    if let Some(waiting) = waiting.filter(|waiting| now - waiting.since > LONG) {
         let why = waiting.last_error.map_or_else(
-            || "is undertone serve running, and smtp_host set?".to_owned(),
+            || "is undertone serve running?".to_owned(),
             |error| format!("the last try: {error}"),
         );
         let text = format!("e-mail waits since {}; {why}", moment(waiting.since));
