@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use undertone_core::destination::DestinationKind;
+use undertone_core::event::EventKind;
 use undertone_core::visibility::Reason;
 use undertone_store::destinations::{Delivery, DeliveryState, Destination, Stretch, Which};
 
@@ -172,12 +173,21 @@ async fn reasons(
 }
 
 /// A delivery as it is told. What a receiver answered may quote the message: it is left out where that may not be seen. Without an answer the
-/// words are ours.
+/// words are ours. And so is what the message was about: which event came of it says what somebody felt, but for the one that comes of every
+/// score.
 fn shown(mut delivery: Delivery, reason: Option<Reason>) -> Value {
     if reason.is_some() && delivery.last_status.is_some() {
         delivery.last_error = None;
     }
+    let tells = delivery.event != EventKind::SentimentScored.as_str();
     let mut told = json!(delivery);
+    if reason.is_some() {
+        told["subject_id"] = Value::Null;
+        if tells {
+            told["event"] = Value::Null;
+            told["event_id"] = Value::Null;
+        }
+    }
     told["hidden"] = reason.map_or(Value::Null, visibility::why);
     told
 }

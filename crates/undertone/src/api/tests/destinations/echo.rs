@@ -92,8 +92,43 @@ async fn what_was_answered_to_a_hidden_verdict_is_hidden_too() {
         assert_eq!((&row["last_error"], &whole["tries"][0]["error"]), (&Value::Null, &Value::Null));
         assert_eq!([&row["hidden"]["reason"], &whole["hidden"]["reason"]], ["only_groups"; 2], "{row}");
         assert_eq!((&row["last_status"], &whole["tries"][0]["outcome"]), (&json!(400), &json!("refused")));
+        for told in [row, whole] {
+            assert_eq!([&told["event"], &told["event_id"], &told["subject_id"]], [&Value::Null; 3], "{told}");
+        }
         assert_eq!(quotes(&now[1]), [true; 3], "a test tells of nobody: {:?}", now[1]);
+        assert!(now[1].0["event"].is_string() && now[1].1["subject_id"].is_string());
         out.bench.place().await;
         out.bench.store().remove_old_events(out.bench.mine.id, chrono::TimeDelta::zero()).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn which_event_came_of_a_hidden_score_is_not_told() {
+    let out = Out::open().await;
+    let receiver = echo(200);
+    let made = out.destination("webhook", &receiver.address, json!({"events": ["sentiment.*"]})).await;
+    out.score(FURIOUS, "ana", "1").await;
+    let path = "/api/v1/destinations/{id}/deliveries";
+    let told = async || {
+        let listed = out.ok("GET", path, id(&made), None).await["deliveries"].clone();
+        let mut told: Vec<[String; 2]> = Vec::new();
+        for row in listed.as_array().unwrap() {
+            told.push(
+                [&row["event"], &row["subject_id"]].map(|value| value.as_str().unwrap_or("-").to_owned()),
+            );
+        }
+        told.sort();
+        told
+    };
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while told().await.len() < 2 && std::time::Instant::now() < deadline {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let before = told().await;
+    let events: Vec<&str> = before.iter().map(|[event, _]| event.as_str()).collect();
+    assert_eq!(events, ["sentiment.negative", "sentiment.scored"]);
+    assert!(before.iter().all(|[_, subject]| subject != "-"));
+    out.bench.set(json!({"visibility": {"policy": "aggregate_only"}})).await;
+    let hidden = [["-", "-"], ["sentiment.scored", "-"]].map(|row| row.map(str::to_owned));
+    assert_eq!(told().await, hidden, "nobody learns which of the texts it was");
 }
