@@ -62,6 +62,7 @@ bench-llm:
 ## How long it takes until all is well again after ten minutes without the LLM: 20,000 interactions that wait, a backfill of 5,000. Prints the table
 ## "After an outage" of docs/performance.md.
 bench-outage:
+	@printf '| what waited | LLM away for | first verdict after it was back | all of them |\n|---|---:|---:|---:|\n'
 	UNDERTONE_OUTAGE_SECONDS=600 UNDERTONE_OUTAGE_WAITING=20000 UNDERTONE_OUTAGE_BACKFILL=5000 \
 	  $(CARGO) test --release -p undertone --test backfill outage -- --test-threads=1 --nocapture | sed -n -e 's/^.*FIGURES //p' -e '/test result/p' -e '/panicked/p'
 

@@ -107,7 +107,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         );
     }
     println!(
-        "\n{written:.0f} of the input tokens a verdict are the rubric and the schema of the answer being written to the provider's cache for an \
+        "\n{written:.0} of the input tokens a verdict are the rubric and the schema of the answer being written to the provider's cache for an \
          hour, at twice the price of input, once for these few verdicts. A service that asks at least once an hour pays that once and reads \
          them for a tenth from then on, as in the column beside it."
     );
