@@ -18,9 +18,11 @@ mod webhook;
 mod zendesk;
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -207,7 +209,7 @@ async fn open_lanes(
         let Some(mut turn) = taken(lanes, &key) else { continue };
         let (tools, lanes, mut ending) = (tools.clone(), lanes.clone(), ending.clone());
         open.spawn(async move {
-            if let Err(error) = lane::serve(&tools, tenant, &id, &mut turn, &ending).await {
+            if let Err(error) = caught(lane::serve(&tools, tenant, &id, &mut turn, &ending)).await {
                 tracing::warn!(%error, destination = id, "messages to the destination {id} wait: {error}");
                 // Whatever it is, it is not tried in a circle.
                 rest(&mut ending, AFTER_ERROR).await;
@@ -219,6 +221,14 @@ async fn open_lanes(
     let now = Instant::now();
     lanes.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, turn| turn.is_none_or(|turn| turn > now));
     Ok(())
+}
+
+/// What comes of a lane, or that it broke: a lane that is not given back would never be opened again.
+async fn caught(serving: impl Future<Output = Result<(), StoreError>>) -> Result<(), String> {
+    match AssertUnwindSafe(serving).catch_unwind().await {
+        Ok(done) => done.map_err(|error| error.to_string()),
+        Err(_) => Err("its task broke off, which is a fault of ours; what it says stands above".to_owned()),
+    }
 }
 
 /// Takes a destination's lane, if nobody has it: when the next message may begin.
@@ -237,7 +247,7 @@ fn test_message<T>(event: &str, data: &serde_json::Value, make: impl FnOnce(&Mes
     data["link"] = "https://undertone.example/here".into();
     let at = chrono::DateTime::UNIX_EPOCH;
     let body = serde_json::json!({"type": event, "timestamp": at, "data": data}).to_string();
-    let secrets = Secrets { url: String::new(), key: Some("key".to_owned()), previous: None };
+    let secrets = Secrets { url: String::new(), key: Some("key".to_owned()), replaced: Vec::new() };
     make(&Message {
         id: "m1",
         event,
@@ -258,6 +268,13 @@ mod tests {
     async fn what_takes_too_long_has_failed() {
         let never = within(Duration::from_millis(20), std::future::pending()).await;
         assert!(matches!(never.sent, Sent::Failed(why) if why.contains("not done within")));
+    }
+
+    #[tokio::test]
+    async fn a_lane_that_breaks_is_given_back() {
+        assert_eq!(caught(async { Ok(()) }).await, Ok(()));
+        let broken = caught(async { panic!("this one is wanted") }).await.unwrap_err();
+        assert!(broken.contains("fault of ours"), "{broken}");
     }
 
     #[test]

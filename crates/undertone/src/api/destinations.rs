@@ -75,7 +75,7 @@ pub async fn change(
     changed.map(axum::Json).ok_or_else(|| ApiError::not_found("destination"))
 }
 
-/// Gives a webhook a new signing key, told this once; the old one signs too for a day.
+/// Gives a webhook a new signing key, told this once; each one before it signs too until a day after it was replaced.
 pub async fn rotate_key(
     State(app): State<App>,
     caller: Caller,
@@ -89,8 +89,12 @@ pub async fn rotate_key(
     let (key, version) = (new_signing_key(), Some(before.version));
     let draft = Draft { key: Some(key.clone()), ..Draft::default() };
     let secrets = opened(&app, &caller, &before)?;
-    let wished = draft.over(&before, secrets, app.store.now()).map_err(told)?;
-    let until = wished.secrets.previous.as_ref().map(|(_, until)| *until);
+    // Nothing but the key changes, so nothing else can be in the way.
+    let in_the_way = |wrong: Vec<Wrong>| wrong.into_iter().map(|(_, why)| why).collect::<String>();
+    let wished = draft
+        .over(&before, secrets, app.store.now())
+        .map_err(|wrong| ApiError::new(CONFLICT, in_the_way(wrong)))?;
+    let until = wished.secrets.replaced.first().map(|(_, until)| *until);
     let new = wished.sealed(app.provider_keys.keyring(), caller.tenant_id())?;
     let changed = app.store.change_destination(&caller.act(), (&id, version), &new).await?;
     let mut answer = json!(changed.ok_or_else(|| ApiError::not_found("destination"))?);

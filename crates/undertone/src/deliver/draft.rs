@@ -160,12 +160,12 @@ impl Draft {
             audience: self.audience.unwrap_or(Role::Agent),
             options,
         };
-        let secrets = Secrets { url, key, previous: None };
+        let secrets = Secrets { url, key, replaced: Vec::new() };
         let active = self.active.unwrap_or(true);
         Ok((Wished { kind, name, config, secrets, shown_address, active, kept: None }, made))
     }
 
-    /// What becomes of a destination: what is left out stays, address and key too. A key that is replaced signs on for a day.
+    /// What becomes of a destination: what is left out stays, address and key too. A signing key that is replaced signs on for a day.
     ///
     /// # Errors
     /// Everything that does not fit together.
@@ -185,7 +185,11 @@ impl Draft {
         if let Some(key) = self.key {
             match check_key(before.kind, Some(&key)) {
                 Ok(()) if secrets.key.as_ref() == Some(&key) => {}
-                Ok(()) => secrets = secrets.with_key(key, now),
+                Ok(()) if before.kind == DestinationKind::Webhook => match secrets.with_key(key, now) {
+                    Ok(with_key) => secrets = with_key,
+                    Err(why) => return Err(vec![("key", why)]),
+                },
+                Ok(()) => secrets.key = Some(key),
                 Err(why) => wrong.push(("key", why)),
             }
         }

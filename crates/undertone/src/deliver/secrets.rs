@@ -11,6 +11,8 @@ use undertone_store::secrets::{KeyError, Keyring, Sealed, Secret};
 
 /// A signing key that was replaced still signs for this long, beside the new one.
 const OVERLAP: TimeDelta = TimeDelta::hours(24);
+/// Keys that were replaced and still sign, at most: each is a signature more in every message.
+const MOST_REPLACED: usize = 4;
 
 /// What is secret of a destination.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,9 +22,9 @@ pub struct Secrets {
     /// The key that signs or opens: of a webhook `whsec_…`, of `PagerDuty` the routing key, of Zendesk `e-mail/token:key`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// The key before it, and until when it signs too.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub previous: Option<(String, DateTime<Utc>)>,
+    /// The keys before it, the one replaced last first, and until when each signs too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<(String, DateTime<Utc>)>,
 }
 
 impl std::fmt::Debug for Secrets {
@@ -35,7 +37,7 @@ impl Secrets {
     /// Those of a webhook.
     #[cfg(test)]
     pub fn of_webhook(url: &str, key: &str) -> Self {
-        Self { url: url.to_owned(), key: Some(key.to_owned()), previous: None }
+        Self { url: url.to_owned(), key: Some(key.to_owned()), replaced: Vec::new() }
     }
 
     /// Sealed for a destination of this kind.
@@ -63,16 +65,28 @@ impl Secrets {
         serde_json::from_str(opened.expose()).map_err(|_| format!("{WHAT} can not be read; set it anew"))
     }
 
-    /// The same with another key; the one before it signs too for a day.
-    pub fn with_key(self, key: String, at: DateTime<Utc>) -> Self {
-        let previous = self.key.filter(|old| *old != key).map(|old| (old, at + OVERLAP));
-        Self { url: self.url, key: Some(key), previous }
+    /// The same with another key; each key before it signs too until a day after it was replaced.
+    ///
+    /// # Errors
+    /// Too many of them still sign, and when the first of them ends.
+    pub fn with_key(self, key: String, at: DateTime<Utc>) -> Result<Self, String> {
+        let mut replaced: Vec<_> =
+            self.key.filter(|old| *old != key).map(|old| (old, at + OVERLAP)).into_iter().collect();
+        replaced.extend(self.replaced.into_iter().filter(|(old, until)| at < *until && *old != key));
+        match replaced.get(MOST_REPLACED..) {
+            Some([.., (_, until)]) => Err(format!(
+                "{MOST_REPLACED} keys that were replaced sign beside this one already, as was promised for 24 hours; change it again after {}",
+                until.format("%Y-%m-%dT%H:%M:%SZ")
+            )),
+            _ => Ok(Self { url: self.url, key: Some(key), replaced }),
+        }
     }
 
     /// The keys that sign now, the newest first.
     pub fn signing_keys(&self, at: DateTime<Utc>) -> impl Iterator<Item = &str> {
-        let previous = self.previous.as_ref().filter(|(_, until)| at < *until).map(|(key, _)| key.as_str());
-        self.key.as_deref().into_iter().chain(previous)
+        let replaced =
+            self.replaced.iter().filter(move |(_, until)| at < *until).map(|(key, _)| key.as_str());
+        self.key.as_deref().into_iter().chain(replaced)
     }
 }
 
@@ -99,13 +113,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_keys_sign_while_one_replaces_the_other() {
+    fn every_key_that_was_replaced_signs_for_a_day() {
         let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
-        let secrets =
-            Secrets::of_webhook("https://example.com/", "whsec_old").with_key("whsec_new".to_owned(), now);
-        let signing = |at| secrets.signing_keys(at).collect::<Vec<_>>();
-        assert_eq!(signing(now + TimeDelta::hours(23)), ["whsec_new", "whsec_old"]);
-        assert_eq!(signing(now + TimeDelta::hours(25)), ["whsec_new"]);
+        let with = |secrets: Secrets, key: &str, at| secrets.with_key(key.to_owned(), at).unwrap();
+        let secrets = Secrets::of_webhook("https://example.com/", "whsec_a");
+        let secrets = with(secrets, "whsec_b", now);
+        let secrets = with(secrets, "whsec_c", now + TimeDelta::hours(1));
+        let signing = |secrets: &Secrets, hours| {
+            secrets.signing_keys(now + TimeDelta::hours(hours)).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(signing(&secrets, 23), ["whsec_c", "whsec_b", "whsec_a"]);
+        assert_eq!(signing(&secrets, 24), ["whsec_c", "whsec_b"]);
+        assert_eq!(signing(&secrets, 25), ["whsec_c"]);
+        // One that comes back signs once; what signs no more is not kept.
+        let back = with(secrets, "whsec_b", now + TimeDelta::hours(24));
+        assert_eq!(signing(&back, 24), ["whsec_b", "whsec_c"]);
+        assert_eq!(back.replaced.len(), 1);
+    }
+
+    #[test]
+    fn no_message_holds_signatures_without_end() {
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let mut secrets = Secrets::of_webhook("https://example.com/", "whsec_0");
+        for number in 1..=MOST_REPLACED {
+            let at = now + TimeDelta::minutes(number as i64);
+            secrets = secrets.with_key(format!("whsec_{number}"), at).unwrap();
+        }
+        let told = secrets.clone().with_key("whsec_x".to_owned(), now + TimeDelta::hours(24)).unwrap_err();
+        assert!(told.contains("2027-01-16T08:01:00Z") && !told.contains("whsec"), "{told}");
+        let first_ends = now + OVERLAP + TimeDelta::minutes(1);
+        assert!(secrets.with_key("whsec_x".to_owned(), first_ends).is_ok());
     }
 
     #[test]
