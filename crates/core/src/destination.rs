@@ -70,9 +70,9 @@ pub struct DestinationConfig {
 }
 
 /// Keys that a thin payload keeps besides those that end in `_id` or `_at`.
-const KEPT: [&str; 16] = [
+const KEPT: [&str; 17] = [
     "id", "at", "channel", "category", "link", "reason", "period", "begins", "measure", "percent", "state",
-    "module", "name", "kind", "failures", "refused",
+    "module", "name", "kind", "failures", "refused", "source",
 ];
 
 impl DestinationConfig {

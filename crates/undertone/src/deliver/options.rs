@@ -12,10 +12,12 @@ enum Fits {
 }
 
 /// Every option of every kind.
-const OPTIONS: [(DestinationKind, &str, Fits); 6] = [
+const OPTIONS: [(DestinationKind, &str, Fits); 7] = [
     // Which severity an alert has; others follow from the event.
     (DestinationKind::Pagerduty, "severity", Fits::Words(&["critical", "error", "warning", "info"])),
     (DestinationKind::Pagerduty, "source", Fits::Text(200)),
+    // How interactions name this Zendesk where they are handed in; the conversations of others are no tickets here.
+    (DestinationKind::Zendesk, "source", Fits::Text(200)),
     (DestinationKind::Zendesk, "tag", Fits::Text(80)),
     (DestinationKind::Zendesk, "priority", Fits::Words(&["urgent", "high", "normal", "low"])),
     (DestinationKind::Zendesk, "comment", Fits::Switch),

@@ -147,6 +147,39 @@ mod tests {
     }
 
     #[test]
+    fn who_is_reminded_is_called_about_the_same_alert() {
+        let data = json!({"alert_id": "a1", "category": "billing", "state": "open"});
+        let body = test_message("alert.reminded", &data, body);
+        assert_eq!(
+            (&body["event_action"], &body["dedup_key"]),
+            (&json!("trigger"), &json!("undertone:alert:a1"))
+        );
+        assert_eq!(
+            (&body["payload"]["class"], &body["payload"]["component"]),
+            (&json!("alert.reminded"), &json!("billing"))
+        );
+    }
+
+    #[test]
+    fn an_incident_calls_and_its_end_calls_off() {
+        let data = json!({"incident_id": "n1", "category": "billing", "customers": 42, "at": "2026-11-29T08:00:00Z"});
+        let opened = test_message("incident.opened", &data, body);
+        assert_eq!(
+            (&opened["event_action"], &opened["dedup_key"]),
+            (&json!("trigger"), &json!("undertone:incident:n1"))
+        );
+        let payload = &opened["payload"];
+        assert!(payload["summary"].as_str().unwrap().contains("billing"), "{payload}");
+        assert_eq!((&payload["severity"], &payload["timestamp"]), (&json!("warning"), &data["at"]));
+        let closed = test_message("incident.closed", &data, body);
+        assert_eq!(
+            (&closed["event_action"], &closed["dedup_key"]),
+            (&json!("resolve"), &json!("undertone:incident:n1"))
+        );
+        assert!(closed.get("payload").is_none(), "{closed}");
+    }
+
+    #[test]
     fn accepted_is_202_with_success() {
         let reply =
             |status, body: &str| Reply { status, headers: HeaderMap::new(), body: body.as_bytes().to_vec() };

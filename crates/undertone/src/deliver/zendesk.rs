@@ -14,6 +14,8 @@ use super::{Message, OutRequest, Outcome, Outward, Reply};
 
 /// The tag, unless another is set.
 const TAG: &str = "undertone_alert";
+/// What interactions from Zendesk are called where they are handed in, unless another word is set.
+const SOURCE: &str = "zendesk";
 /// Characters of a comment.
 const COMMENT: usize = 4000;
 /// Somebody else may change the ticket while we look at it; so often it is looked at again.
@@ -43,13 +45,27 @@ fn withheld(why: &str) -> Outcome {
     Outcome { sent: Sent::Withheld(why.to_owned()), status: None }
 }
 
-/// The ticket's number: the conversation's id at the helpdesk.
-fn ticket(data: &Value) -> Option<u64> {
-    match &data["conversation_external_id"] {
-        Value::String(id) => id.trim_start_matches('#').parse().ok(),
-        Value::Number(id) => id.as_u64(),
-        _ => None,
+/// The ticket's number: the conversation's id at the helpdesk, where it comes from there. Elsewhere the same number is something else.
+///
+/// # Errors
+/// Why it is about no ticket.
+fn ticket(data: &Value, source: &str) -> Result<u64, String> {
+    match data["source"].as_str() {
+        Some(given) if given.eq_ignore_ascii_case(source) => {}
+        Some(given) => {
+            return Err(format!(
+                "it is about no Zendesk ticket: its source is “{given}”, and not “{source}”, which the option source can change"
+            ));
+        }
+        None => return Err("it is about no Zendesk ticket: its source is not known any more".to_owned()),
     }
+    let number = match &data["conversation_external_id"] {
+        Value::String(id) => id.trim_start_matches('#').parse().ok(),
+        _ => None,
+    };
+    number.ok_or_else(|| {
+        "it is about no Zendesk ticket: there is no conversation, or its id is no number".to_owned()
+    })
 }
 
 struct Desk<'a> {
@@ -86,11 +102,8 @@ impl Desk<'_> {
     }
 
     async fn tell(&self) -> Result<Reply, Outcome> {
-        let Some(id) = ticket(&self.message.data()) else {
-            return Err(withheld(
-                "it is about no Zendesk ticket: there is no conversation, or its id is no number",
-            ));
-        };
+        let source = self.message.options.get("source").and_then(Value::as_str).unwrap_or(SOURCE);
+        let id = ticket(&self.message.data(), source).map_err(|why| withheld(&why))?;
         if !marks(self.message.event) && !self.comments() {
             return Err(withheld("there is nothing to do: the destination writes no comments"));
         }
@@ -256,10 +269,15 @@ mod tests {
 
     #[test]
     fn a_ticket_is_a_conversation_with_a_number() {
-        assert_eq!(ticket(&json!({"conversation_external_id": "4711"})), Some(4711));
-        assert_eq!(ticket(&json!({"conversation_external_id": "#4711"})), Some(4711));
-        assert_eq!(ticket(&json!({"conversation_external_id": "chat-9"})), None);
-        assert_eq!(ticket(&json!({})), None);
+        let of = |source: &str, id: &str| json!({"source": source, "conversation_external_id": id});
+        assert_eq!(ticket(&of("zendesk", "4711"), SOURCE), Ok(4711));
+        assert_eq!(ticket(&of("Zendesk", "#4711"), SOURCE), Ok(4711));
+        assert_eq!(ticket(&of("desk-eu", "4711"), "desk-eu"), Ok(4711));
+        let no_ticket = |data: Value, source: &str| ticket(&data, source).unwrap_err();
+        assert!(no_ticket(of("zendesk", "chat-9"), SOURCE).contains("no number"));
+        assert!(no_ticket(of("telephone", "4711"), SOURCE).contains("“telephone”, and not “zendesk”"));
+        assert!(no_ticket(of("zendesk", "4711"), "desk-eu").contains("“desk-eu”"));
+        assert!(no_ticket(json!({"conversation_external_id": "4711"}), SOURCE).contains("not known"));
     }
 
     #[test]

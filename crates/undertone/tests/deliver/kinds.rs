@@ -81,7 +81,7 @@ fn nothing_is_lost_of_any_kind(mut site: Site, url: &str) {
     assert_eq!(set.0, 200, "{}", set.1);
     for number in 0..ALERTS {
         let text = "This is a disgrace. Third week without an answer, I am furious and want my money back.";
-        let item = json!({"text": text, "customer": format!("c{number}"), "conversation": "4711", "channel": "email"});
+        let item = json!({"text": text, "customer": format!("c{number}"), "conversation": "4711", "source": "zendesk", "channel": "email"});
         site.try_post("/api/v1/interactions", &item).unwrap();
     }
     // Each time another receiver has just been asked.

@@ -133,6 +133,63 @@ async fn a_closed_ticket_is_left_alone() {
     assert!(desk.taken().iter().all(|one| one.method == "GET") && account.stands().1.is_empty());
 }
 
+/// A conversation of somebody else's has a number too, which is another customer's ticket here.
+#[tokio::test]
+async fn only_what_comes_from_zendesk_is_about_a_ticket() {
+    let out = Out::open().await;
+    let account = Account::with(4711, &[], "low");
+    let desk = Receiver::start({
+        let account = account.clone();
+        move |request| account.answer(request)
+    });
+    let more = json!({"key": KEY, "events": ["alert.raised"]});
+    let made = out.destination("zendesk", &desk.address, more.clone()).await;
+    let mut renamed = more;
+    renamed["options"] = json!({"source": "telephone"});
+    let other = out.destination("zendesk", &desk.address, renamed).await;
+    let call = json!({"source": "telephone", "text": FURIOUS, "customer": "ben", "conversation": "4711"});
+    out.bench.score(&call).await;
+    let told = out.deliveries(&made, "failed", 1).await;
+    let why = told["last_error"].as_str().unwrap_or_default();
+    assert!(why.contains("“telephone”, and not “zendesk”"), "{told}");
+    out.deliveries(&other, "delivered", 1).await;
+    assert_eq!(account.stands().1.len(), 1, "by the one that calls its tickets so");
+    let now = out.ok("GET", "/api/v1/destinations/{id}", id(&made), None).await;
+    assert_eq!(now["failures"], 0, "it says nothing of the account");
+}
+
+#[tokio::test]
+async fn a_field_is_set_and_no_comment_written_where_it_is_asked_for() {
+    let out = Out::open().await;
+    let account = Account::with(4711, &[], "low");
+    let desk = Receiver::start({
+        let account = account.clone();
+        move |request| account.answer(request)
+    });
+    let options = json!({"comment": false, "custom_field_id": 360_012, "tag": "at_risk"});
+    let made = out.destination("zendesk", &desk.address, json!({"key": KEY, "options": options})).await;
+    out.score(FURIOUS, "ana", "4711").await;
+    out.deliveries(&made, "delivered", 1).await;
+    let changes: Vec<Value> = desk
+        .taken()
+        .iter()
+        .filter(|one| one.method == "PUT" && !one.path.contains("/tags.json"))
+        .map(|one| one.json()["ticket"].clone())
+        .collect();
+    assert_eq!(changes.len(), 1, "{changes:?}");
+    assert_eq!(changes[0]["custom_fields"], json!([{"id": 360_012, "value": "at_risk"}]));
+    assert!(changes[0].get("comment").is_none() && changes[0].get("priority").is_none(), "{changes:?}");
+    let (ticket, comments) = account.stands();
+    assert_eq!((&ticket["tags"], comments.len()), (&json!(["at_risk"]), 0));
+    // What follows would be a comment and nothing else.
+    let (alert, before) =
+        (out.ok("GET", "/api/v1/alerts", "", None).await["alerts"][0].clone(), desk.count());
+    out.ok("POST", "/api/v1/alerts/{id}/resolve", id(&alert), Some(json!({}))).await;
+    let told = out.deliveries(&made, "failed", 1).await;
+    assert!(told["last_error"].as_str().unwrap_or_default().contains("writes no comments"), "{told}");
+    assert_eq!((&told["event"], desk.count()), (&json!("alert.resolved"), before), "it is asked nothing");
+}
+
 /// As a helpdesk's webhook hands in what was written on a ticket, whoever wrote it.
 #[tokio::test]
 async fn what_we_wrote_on_a_ticket_does_not_go_back_there() {

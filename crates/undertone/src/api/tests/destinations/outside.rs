@@ -75,7 +75,7 @@ async fn what_leaves_quotes_nobodys_name_address_or_card() {
     for (n, text) in TEXTS.iter().enumerate() {
         let customer = json!({"id": format!("c{n}"), "name": "Annika Quandt"});
         let scored = bench
-            .score(&json!({"text": text, "customer": customer, "channel": "email", "conversation": "4711"}))
+            .score(&json!({"text": text, "customer": customer, "channel": "email", "source": "zendesk", "conversation": "4711"}))
             .await;
         let shown = bench.get(&format!("/api/v1/interactions/{scored}")).await;
         inside += shown["sentiment"]["summary"].as_str().unwrap();
