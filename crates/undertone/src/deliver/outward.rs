@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::HeaderMap;
@@ -98,6 +99,11 @@ impl Outward {
     }
 
     pub(super) fn trusting(allowed: &[IpNet], trusted: rustls::RootCertStore) -> Result<Self, CliError> {
+        Self::asking(allowed, trusted, Arc::new(|name| Box::pin(look_up(name))))
+    }
+
+    /// The way out, where `lookup` says which addresses a name has.
+    fn asking(allowed: &[IpNet], trusted: rustls::RootCertStore, lookup: Lookup) -> Result<Self, CliError> {
         let failed = |e: &dyn Error| CliError::Failed(format!("messages can not be sent from here: {e}"));
         let tls = tls(trusted).map_err(|e| failed(&e))?;
         let allowed: Arc<[IpNet]> = allowed.into();
@@ -112,7 +118,11 @@ impl Outward {
                 .no_proxy()
                 .pool_max_idle_per_host(4)
                 .tls_backend_preconfigured(tls.clone())
-                .dns_resolver(Arc::new(Filtered { allowed: allowed.clone(), only_named }))
+                .dns_resolver(Arc::new(Filtered {
+                    allowed: allowed.clone(),
+                    only_named,
+                    lookup: lookup.clone(),
+                }))
                 .build()
                 .map_err(|e| failed(&e))
         };
@@ -155,10 +165,18 @@ impl Outward {
     }
 }
 
+/// Says which addresses a name has.
+type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, std::io::Result<Vec<SocketAddr>>> + Send + Sync>;
+
+async fn look_up(name: String) -> std::io::Result<Vec<SocketAddr>> {
+    Ok(tokio::net::lookup_host((name, 0)).await?.collect())
+}
+
 /// Looks names up and leaves closed addresses out.
 struct Filtered {
     allowed: Arc<[IpNet]>,
     only_named: bool,
+    lookup: Lookup,
 }
 
 /// Every address of a name is closed.
@@ -169,8 +187,9 @@ struct Closed(String);
 impl Resolve for Filtered {
     fn resolve(&self, name: Name) -> Resolving {
         let (allowed, only_named) = (self.allowed.clone(), self.only_named);
+        let found = (self.lookup)(name.as_str().to_owned());
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let found = found.await?;
             let fits = |address: &SocketAddr| may_go(address.ip(), only_named, &allowed);
             let any = !found.is_empty();
             let open: Vec<SocketAddr> = found.into_iter().filter(fits).collect();

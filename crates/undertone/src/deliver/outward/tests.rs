@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -51,6 +52,85 @@ async fn this_machine_is_reached_only_where_the_operator_says_so() {
     // With TLS it is the address that counts too, before a word is exchanged.
     let refused = post(&closed, &format!("https://localhost:{}/", there.port())).await.unwrap_err();
     assert!(matches!(refused, NoReply::NotAllowed(_)), "{refused:?}");
+}
+
+/// The way out where `hook.test` has these addresses, one answer after another and the last for ever; and how often it was asked for.
+fn named(allowed: &[&str], answers: Vec<Vec<&str>>) -> (Outward, Arc<AtomicUsize>) {
+    let allowed: Vec<IpNet> = allowed.iter().map(|net| net.parse().unwrap()).collect();
+    let answers: Vec<Vec<SocketAddr>> = answers
+        .into_iter()
+        .map(|answer| answer.into_iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 0)).collect())
+        .collect();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let lookup: Lookup = Arc::new({
+        let asked = asked.clone();
+        move |name| {
+            assert_eq!(name, "hook.test");
+            let number = asked.fetch_add(1, Ordering::Relaxed);
+            let answer = answers[number.min(answers.len() - 1)].clone();
+            Box::pin(async move { Ok(answer) })
+        }
+    });
+    (Outward::asking(&allowed, rustls::RootCertStore::empty(), lookup).unwrap(), asked)
+}
+
+/// A server on every address of this machine, which counts who comes.
+fn counting() -> (u16, Arc<AtomicUsize>) {
+    let came = Arc::new(AtomicUsize::new(0));
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let count = came.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            count.fetch_add(1, Ordering::Relaxed);
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut vec![0; 65536]);
+            let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+        }
+    });
+    (port, came)
+}
+
+#[tokio::test]
+async fn of_a_name_with_open_and_closed_addresses_only_the_open_ones_are_used() {
+    let (port, came) = counting();
+    let url = format!("http://hook.test:{port}/");
+    // Nobody listens at ::1; whoever kept the closed address would get an answer from it.
+    let (outward, _) = named(&["::1/128"], vec![vec!["127.0.0.2", "::1"]]);
+    let failed = post(&outward, &url).await.unwrap_err();
+    assert!(matches!(failed, NoReply::Failed(_)), "{failed:?}");
+    assert_eq!(came.load(Ordering::Relaxed), 0, "nobody came by the closed one");
+    let (outward, _) = named(&["127.0.0.1/32"], vec![vec!["127.0.0.2", "10.0.0.1", "127.0.0.1"]]);
+    assert_eq!(post(&outward, &url).await.unwrap().status, 204);
+}
+
+#[tokio::test]
+async fn a_name_of_a_closed_address_is_refused_however_the_address_is_written() {
+    let (port, came) = counting();
+    for answer in
+        ["::ffff:127.0.0.1", "::ffff:169.254.169.254", "127.0.0.1", "fd00:ec2::254", "64:ff9b::7f00:1"]
+    {
+        for scheme in ["http", "https"] {
+            let (outward, _) = named(&[], vec![vec![answer]]);
+            let refused = post(&outward, &format!("{scheme}://hook.test:{port}/")).await.unwrap_err();
+            assert!(
+                matches!(&refused, NoReply::NotAllowed(why) if why.contains("hook.test")),
+                "{scheme} {answer}: {refused:?}"
+            );
+        }
+    }
+    assert_eq!(came.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_name_that_is_pointed_elsewhere_later_leads_nowhere() {
+    let (port, came) = counting();
+    let (outward, asked) = named(&["127.0.0.1/32"], vec![vec!["127.0.0.1"], vec!["127.0.0.2"]]);
+    let url = format!("http://hook.test:{port}/");
+    assert_eq!(post(&outward, &url).await.unwrap().status, 204);
+    let refused = post(&outward, &url).await.unwrap_err();
+    assert!(matches!(refused, NoReply::NotAllowed(_)), "{refused:?}");
+    assert_eq!((asked.load(Ordering::Relaxed), came.load(Ordering::Relaxed)), (2, 1), "looked up for each");
 }
 
 #[tokio::test]
