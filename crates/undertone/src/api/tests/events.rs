@@ -10,6 +10,7 @@ use tower::ServiceExt;
 use undertone_core::Role;
 use undertone_core::event::EventKind;
 use undertone_core::visibility::Viewer;
+use undertone_store::Act;
 
 use super::document::assert_documented;
 use super::{Bench, FURIOUS, furious};
@@ -87,6 +88,18 @@ async fn pages_go_on_where_they_ended() {
     bench.store().remove_old_events(bench.mine.id, chrono::TimeDelta::zero()).await.unwrap();
     get(&format!("?after={beginning}"), 410).await;
     get("", 200).await;
+    // However much was removed, whoever begins anew begins with what is kept.
+    let hook = json!({"kind": "webhook", "name": "x", "url": "https://example.com/"});
+    let made = bench.call("POST", "/api/v1/destinations", "ut_mine", Some(&hook)).await;
+    let to = made.json()["id"].as_str().unwrap().to_owned();
+    for _ in 0..=1000 {
+        bench.store().test_destination(&Act::new(bench.mine.id, "user:ana"), &to).await.unwrap();
+    }
+    bench.place().await;
+    bench.store().remove_old_events(bench.mine.id, chrono::TimeDelta::zero()).await.unwrap();
+    score(&bench, "cleo").await;
+    let page = get("?limit=1", 200).await;
+    assert_eq!((types(&page), &page["more"]), (vec!["sentiment.scored"], &json!(true)));
 }
 
 /// A stream that is read as it comes.
