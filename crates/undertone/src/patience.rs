@@ -12,6 +12,12 @@ pub const LONG: u32 = 10;
 /// The first pause; each is twice as long as the one before.
 const FIRST: Duration = Duration::from_millis(40);
 
+/// How long all pauses of so many tries are together.
+#[cfg(test)]
+pub fn pauses(tries: u32) -> Duration {
+    FIRST.saturating_mul((1 << tries.saturating_sub(1)) - 1)
+}
+
 /// Writes, up to `tries` times with growing pauses while trying again may help. `write` has to bear being done twice: where the connection
 /// breaks at a commit, nobody knows whether it was done.
 ///

@@ -17,13 +17,16 @@ use undertone_store::{StoreError, TenantId};
 
 use super::message::Message;
 use super::{Outcome, Pace, Secrets, Tools, send};
-use crate::patience::{LONG, patiently};
+use crate::patience::{BRIEF, LONG, patiently};
 use crate::{tell, visibility};
 
 /// What is claimed is due again after this, whatever happened.
 const LEASE: TimeDelta = TimeDelta::seconds(90);
-/// Nothing of a batch is begun later than this: with the time a message may take it ends within the lease.
-const BEGUN_WITHIN: Duration = Duration::from_secs(45);
+/// Nothing of a batch is begun later than this: with the time a message may take, and that in which keeping its answer is tried again, it ends
+/// within the lease.
+const BEGUN_WITHIN: Duration = Duration::from_secs(25);
+/// From then on there is no time left for keeping it patiently.
+const KEPT_PATIENTLY_WITHIN: Duration = Duration::from_secs(65);
 /// Messages claimed at once: few at first, more while they go fast.
 const FEWEST: u16 = 8;
 const MOST: u16 = 64;
@@ -98,6 +101,7 @@ async fn told(
     let asked: Vec<_> = events.iter().map(|event| (event.event.as_str(), &event.payload)).collect();
     let viewer = Viewer::of_role(destination.config.audience);
     let seen = visibility::sent(&tools.store, tenant, viewer, &asked).await?;
+    let seen = tell::with_what_became(&tools.store, tenant, &destination.id, &asked, seen).await?;
     let mut texts: HashMap<&str, Result<Arc<str>, &'static str>> = HashMap::new();
     for (event, seen) in events.iter().zip(seen) {
         let text = seen.ok_or(WITHHELD).map(|payload| {
@@ -217,7 +221,6 @@ impl Batch {
         metrics::counter!("undertone_delivered_total").increment(delivered);
         metrics::counter!("undertone_undelivered_total").increment(finished.len() as u64 - delivered);
         let Self { tools, tenant, destination, owner, .. } = self;
-        tools.store.finish_deliveries(*tenant, &destination.id, owner, finished).await?;
         if says_stop(finished) {
             self.is_stopped.store(true, Ordering::Relaxed);
         }
@@ -230,7 +233,9 @@ impl Batch {
             }
             tools.store.finish_deliveries(*tenant, &destination.id, owner, finished)
         };
-        patiently(LONG, keep).await?;
+        // A keep before this one may have taken long.
+        let patience = if self.began.elapsed() > KEPT_PATIENTLY_WITHIN { BRIEF } else { LONG };
+        patiently(patience, keep).await?;
         Ok(finished.iter().all(|done| goes_on(&done.sent)))
     }
 
@@ -292,6 +297,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::patience::pauses;
 
     #[test]
     fn who_takes_nothing_is_not_asked_by_the_others() {
@@ -320,8 +326,16 @@ mod tests {
 
     #[test]
     fn what_is_begun_ends_within_the_lease() {
-        let longest = BEGUN_WITHIN + super::super::LONGEST;
-        assert!(TimeDelta::from_std(longest).unwrap() < LEASE);
+        let lease = LEASE.to_std().unwrap();
+        assert!(
+            BEGUN_WITHIN + super::super::LONGEST <= KEPT_PATIENTLY_WITHIN,
+            "the last answer is kept patiently"
+        );
+        assert!(
+            KEPT_PATIENTLY_WITHIN + pauses(LONG) + pauses(BRIEF) < lease,
+            "also where one is kept after another"
+        );
+        assert!(pauses(LONG) > Duration::from_secs(20), "as the documents promise");
         for (kind, pace) in Pace::of_every_kind() {
             assert!(pace.together > 0, "{kind:?}");
         }
