@@ -165,7 +165,7 @@ impl Destination {
 const COLUMNS: &str = "SELECT id, kind, name, config, secrets, key_id, shown_address, active, inactive_reason, failing_since, away_since, \
     failing_told_at, failures, resume_at, last_delivered_at, version, created_at, updated_at FROM destination ";
 
-/// Those that messages are sent to.
+/// Those that messages are sent to. One that this version can not read, made by a later one, gets nothing, and stands in nobody's way.
 pub(crate) async fn active(on: &impl ConnectionTrait, tenant: TenantId) -> Result<Vec<Destination>> {
     let rows = sql(COLUMNS)
         .then("WHERE tenant_id = ? AND active = ? ORDER BY id")
@@ -173,7 +173,15 @@ pub(crate) async fn active(on: &impl ConnectionTrait, tenant: TenantId) -> Resul
         .bind(true)
         .all::<Row>(on)
         .await?;
-    rows.into_iter().map(Destination::try_from).collect()
+    let readable = |row: Row| {
+        let id = row.id.clone();
+        let read = Destination::try_from(row);
+        read.inspect_err(|error| {
+            tracing::warn!(%error, destination = id, "the destination {id} can not be read and gets nothing: {error}");
+        })
+        .ok()
+    };
+    Ok(rows.into_iter().filter_map(readable).collect())
 }
 
 async fn one(
@@ -277,7 +285,8 @@ impl Store {
         Ok(destination)
     }
 
-    /// Changes a destination from the state `version`; `None`: whatever it is now. Switched on again, it begins anew.
+    /// Changes a destination from the state `version`; `None`: whatever it is now. Switched on again, or with another address, key or options,
+    /// it begins anew; by another name or with other events it fails on.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] where somebody else changed it meanwhile, or another has this name.
@@ -320,14 +329,25 @@ impl Store {
                 return Err(taken(&new.name));
             }
         }
-        sql("UPDATE destination SET name = ?, config = ?, secrets = ?, key_id = ?, shown_address = ?, active = ?, inactive_reason = NULL, \
-             failing_since = NULL, away_since = NULL, failing_told_at = NULL, failures = 0, resume_at = NULL, version = version + 1, updated_at = ? WHERE tenant_id = ? AND id = ?")
+        let is_another = before.secrets != new.secrets.0 || before.config.options != new.config.options;
+        let begins_anew = if is_another || before.active != new.active {
+            "failing_since = NULL, away_since = NULL, failing_told_at = NULL, failures = 0, resume_at = NULL, "
+        } else {
+            ""
+        };
+        // Why it was switched off stays told while it is.
+        let inactive_reason = before.inactive_reason.as_deref().filter(|_| !before.active && !new.active);
+        sql("UPDATE destination SET ")
+        .then(begins_anew)
+        .then("name = ?, config = ?, secrets = ?, key_id = ?, shown_address = ?, active = ?, inactive_reason = ?, version = version + 1, \
+             updated_at = ? WHERE tenant_id = ? AND id = ?")
         .bind(&new.name)
         .bind(json!(new.config))
         .bind(&new.secrets.0)
         .bind(&new.secrets.1)
         .bind(&new.shown_address)
         .bind(new.active)
+        .bind(inactive_reason)
         .bind(self.now())
         .bind(act.tenant.0)
         .bind(id)

@@ -1,12 +1,12 @@
 //! What was sent, what became of it, and sending it again.
 
 use chrono::{DateTime, Utc};
-use sea_orm::FromQueryResult;
+use sea_orm::{DatabaseTransaction, FromQueryResult};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use undertone_core::event::{EventKind, payload};
 
-use super::{NewDelivery, insert, one};
+use super::{Destination, NewDelivery, insert, one};
 use crate::audit::{self, Act};
 use crate::outbox::{self, Caused};
 use crate::statement::{Sql, sql};
@@ -149,6 +149,20 @@ pub(super) fn listed(begin: Sql, (tenant, destination): (TenantId, &str), which:
     statement.then(" ORDER BY id DESC LIMIT ?").bind(i64::from(which.most))
 }
 
+/// The destination, if messages are sent to it.
+async fn taking(tx: &DatabaseTransaction, tenant: TenantId, id: &str) -> Result<Destination> {
+    match one(tx, tenant, id, "").await? {
+        None => Err(StoreError::Conflict(
+            "the destination was removed, and nothing is sent to it any more".to_owned(),
+        )),
+        Some(destination) if !destination.active => Err(StoreError::Conflict(format!(
+            "“{}” is switched off, and nothing is sent to it; switch it on first",
+            destination.name
+        ))),
+        Some(destination) => Ok(destination),
+    }
+}
+
 impl Store {
     /// The deliveries of a destination, the youngest first.
     pub async fn deliveries(
@@ -183,7 +197,8 @@ impl Store {
     /// Sends a message again, as it was, under the same message id; answers the new delivery's id.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] while it is still on its way, where it was erased, or where somebody else does the same at this moment.
+    /// [`StoreError::Conflict`] while it is still on its way, where it was erased, where the destination was removed or is switched off, or
+    /// where somebody else does the same at this moment.
     pub async fn replay_delivery(&self, act: &Act<'_>, id: &str) -> Result<Option<String>> {
         let tx = self.begin().await?;
         let Some(found) = sql(COLUMNS)
@@ -195,6 +210,7 @@ impl Store {
         else {
             return Ok(None);
         };
+        taking(&tx, act.tenant, &found.destination_id).await?;
         if found.state == "pending" {
             return Err(StoreError::Conflict(
                 "it is still on its way; nothing is to be sent again".to_owned(),
@@ -224,6 +240,9 @@ impl Store {
     }
 
     /// Sends again what `stretch` says, each as it was, up to 1000 at a time.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where the destination was removed or is switched off.
     pub async fn replay_deliveries(
         &self,
         act: &Act<'_>,
@@ -233,6 +252,7 @@ impl Store {
         const MOST: usize = 1000;
         let Stretch { from, to, state, after } = *stretch;
         let tx = self.begin().await?;
+        taking(&tx, act.tenant, destination).await?;
         let mut statement = sql(OLD)
             .then("WHERE d.tenant_id = ? AND d.destination_id = ? AND d.created_at >= ? AND d.created_at < ? AND d.state = ? AND d.replay = 0")
             .bind(act.tenant.0)
@@ -277,9 +297,15 @@ impl Store {
     }
 
     /// Makes a test message for a destination, which goes at once and before all others; answers the delivery's id.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where the destination is switched off.
     pub async fn test_destination(&self, act: &Act<'_>, id: &str) -> Result<Option<String>> {
         let tx = self.begin().await?;
-        let Some(destination) = one(&tx, act.tenant, id, "").await? else { return Ok(None) };
+        if one(&tx, act.tenant, id, "").await?.is_none() {
+            return Ok(None);
+        }
+        let destination = taking(&tx, act.tenant, id).await?;
         let at = self.now();
         let payload = json!(payload::Test {
             tenant_id: act.tenant.0,

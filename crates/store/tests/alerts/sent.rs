@@ -293,7 +293,7 @@ pub(crate) async fn another_name_mends_nothing(bench: &Bench) {
     assert_eq!(change("renamed", "another address", true).await.failures, 0, "it begins anew");
     bench.score(&tenant, &[("ben", "billing", 0)]).await;
     bench.events(&tenant).await;
-    let gone = |_: &_| Sent::Gone { status: Some(410), meaning: "nobody is there".to_owned(), told: None };
+    let gone = |_: usize| Sent::Gone { why: "410".to_owned(), hint: "it is gone" };
     bench.send(&tenant, &to.id, gone).await;
     let off = bench.store.destination(tenant.id, &to.id).await.unwrap().unwrap();
     assert!(!off.active && off.inactive_reason.is_some());

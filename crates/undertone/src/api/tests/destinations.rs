@@ -2,6 +2,7 @@
 
 mod answers;
 mod echo;
+mod ends;
 mod helpdesk;
 mod kinds;
 mod outside;
@@ -91,8 +92,9 @@ impl Out {
 
     /// Takes a text in and waits for its verdict; answers the interaction's id.
     async fn score(&self, text: &str, customer: &str, conversation: &str) -> String {
-        let item =
-            json!({"text": text, "customer": {"id": customer, "name": "Ana"}, "conversation": conversation});
+        let item = json!({
+            "source": "zendesk", "text": text, "customer": {"id": customer, "name": "Ana"}, "conversation": conversation,
+        });
         self.bench.score(&item).await
     }
 }
@@ -168,7 +170,7 @@ async fn a_webhook_gets_what_it_asked_for_signed_and_says_no_more_than_it_should
         whole["data"]["score"].as_i64().unwrap() <= -50 && whole["data"]["customer_name"] == "Ana",
         "{whole}"
     );
-    assert!(whole["data"]["link"].as_str().unwrap().starts_with("https://undertone.example/inbox#alert-"));
+    assert!(whole["data"]["link"].as_str().unwrap().starts_with("https://undertone.example/inbox?alert="));
     let follows = out.bench.get("/api/v1/events?types=alert.raised").await;
     assert_eq!(follows["events"][0]["id"], json!(full.taken()[0].header("webhook-id")), "one id everywhere");
 
@@ -180,6 +182,18 @@ async fn a_webhook_gets_what_it_asked_for_signed_and_says_no_more_than_it_should
     out.delivery(&delivery, is_delivered).await;
     let last = thin.taken().pop().unwrap();
     assert!(signed(&last, new).is_some() && signed(&last, &key).is_some(), "{last:?}");
+    // Whoever missed that one makes another; the receiver that has the first still has its day.
+    let rotated = out.ok("POST", "/api/v1/destinations/{id}/rotate-key", id(&made), None).await;
+    let newest = rotated["signing_key"].as_str().unwrap();
+    let delivery = out.test(&made).await;
+    out.delivery(&delivery, is_delivered).await;
+    let last = thin.taken().pop().unwrap();
+    assert!([newest, new, &key].iter().all(|key| signed(&last, key).is_some()), "{last:?}");
+    for status in [200, 200, 409] {
+        let told = out.call("POST", "/api/v1/destinations/{id}/rotate-key", id(&made), None).await;
+        assert_eq!(told.status, status, "{}", told.text);
+    }
+    let rotated = out.ok("GET", &format!("{ALL}/{{id}}"), id(&made), None).await;
 
     // Again, one and a range, under the ids they had.
     let listed = out.ok("GET", "/api/v1/destinations/{id}/deliveries?state=delivered", id(&made), None).await;
@@ -211,12 +225,12 @@ async fn a_webhook_gets_what_it_asked_for_signed_and_says_no_more_than_it_should
     let before = thin.count();
     let range = json!({"from": "2020-01-01T00:00:00Z", "to": "2999-01-01T00:00:00Z", "state": "delivered"});
     let replayed = out.ok("POST", "/api/v1/destinations/{id}/replay", id(&made), Some(range)).await;
-    assert_eq!(replayed, json!({"replayed": 4, "next_cursor": null}));
-    until("four once more", || thin.count() == before + 4).await;
+    assert_eq!(replayed, json!({"replayed": 5, "next_cursor": null}));
+    until("five once more", || thin.count() == before + 5).await;
     let mut ids: Vec<String> = thin.taken().iter().map(|one| one.header("webhook-id").to_owned()).collect();
     ids.sort();
     ids.dedup();
-    assert_eq!(ids.len(), 4, "a message keeps its id");
+    assert_eq!(ids.len(), 5, "a message keeps its id");
 
     // Whoever is not asked gets nothing any more.
     let off = json!({"active": false, "version": rotated["version"]});
@@ -228,7 +242,17 @@ async fn a_webhook_gets_what_it_asked_for_signed_and_says_no_more_than_it_should
         "an old version"
     );
     assert_eq!(out.call("POST", "/api/v1/destinations/{id}/test", id(&made), None).await.status, 409);
+    let range = json!({"from": "2020-01-01T00:00:00Z", "to": "2999-01-01T00:00:00Z"});
+    for (path, of, body) in [
+        ("/api/v1/deliveries/{id}/replay", id(&first), None),
+        ("/api/v1/destinations/{id}/replay", id(&made), Some(range)),
+    ] {
+        let told = out.call("POST", path, of, body).await;
+        assert!(told.status == 409 && told.text.contains("switched off"), "{path}: {}", told.text);
+    }
     out.ok("DELETE", &format!("{ALL}/{{id}}"), id(&made), None).await;
+    let told = out.call("POST", "/api/v1/deliveries/{id}/replay", id(&first), None).await;
+    assert!(told.status == 409 && told.text.contains("removed"), "{}", told.text);
     for (method, path) in [("GET", ALL), ("PUT", ALL), ("DELETE", ALL)] {
         let body = (method == "PUT").then(|| json!({}));
         assert_eq!(out.call(method, &format!("{path}/{{id}}"), id(&made), body).await.status, 404);
