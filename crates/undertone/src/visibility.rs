@@ -211,12 +211,12 @@ pub async fn sent(
     let eyes = Eyes::with(tenant, &settings, viewer);
     let ids: Vec<&str> = events.iter().filter_map(|(_, payload)| about(payload)).collect();
     let sights = eyes.on_interactions(store, &ids).await?;
-    let told = events.iter().map(|(event, payload)| match about(payload) {
-        Some(interaction) => of_interaction(sights.of(interaction), event, payload),
-        None => {
-            let of_feelings = OF_FEELINGS.iter().any(|of| event.starts_with(of));
-            (!of_feelings || eyes.see_everything()).then(|| (*payload).clone())
+    let told = events.iter().map(|(event, payload)| {
+        if let Some(interaction) = about(payload) {
+            return of_interaction(sights.of(interaction), event, payload);
         }
+        let of_feelings = OF_FEELINGS.iter().any(|of| event.starts_with(of));
+        (!of_feelings || eyes.see_everything()).then(|| (*payload).clone())
     });
     Ok(told.collect())
 }

@@ -194,7 +194,10 @@ fn the_doctor_says_why_nobody_was_told() {
     );
     let told = bench.doctor(&[]);
     assert!(told.contains("LOOK  acme: alerts go to specific users and none is selected"), "{told}");
-    assert!(told.contains("LOOK  acme: a destination asks for events, and all but customer.erased"), "{told}");
+    assert!(
+        told.contains("LOOK  acme: a destination asks for events, and all but customer.erased"),
+        "{told}"
+    );
     bench.apply(
         "version: 1\ndestinations:\n  - {name: Hook, active: false}\n  - {name: Bad, active: false}\n",
         &["--yes"],

@@ -85,7 +85,7 @@ pub struct Attempt {
 }
 
 /// Which deliveries of a destination are wanted.
-#[derive(Debug, Clone, Default)]
+#[derive(Copy, Debug, Clone, Default)]
 pub struct Which<'a> {
     /// Those in this state.
     pub state: Option<DeliveryState>,

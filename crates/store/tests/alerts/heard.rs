@@ -84,10 +84,14 @@ async fn who_heard_is_known(bench: &Bench) {
     let second = bench.alerts(&tenant, None).await.remove(0);
     bench.tell_by(&tenant, &writes, false, Some(When { at: bench.store.now(), together: false })).await;
     let both = [&alert, &second];
-    assert_eq!(bench.heard(&tenant, &reads, &both).await, [alert.id.clone()], "in the inbox it is there");
+    assert_eq!(
+        bench.heard(&tenant, &reads, &both).await,
+        std::slice::from_ref(&alert.id),
+        "in the inbox it is there"
+    );
     assert_eq!(bench.heard(&tenant, &writes, &both).await, Vec::<String>::new(), "not before it was sent");
     assert_eq!(bench.finish(&tenant, &writes, MailEnd::Sent).await, 1);
-    assert_eq!(bench.heard(&tenant, &writes, &both).await, [second.id.clone()]);
+    assert_eq!(bench.heard(&tenant, &writes, &both).await, std::slice::from_ref(&second.id));
     bench.send(&tenant, &to.id, |_| Sent::Delivered).await;
     bench.send(&tenant, &away.id, |_| Sent::Failed("it answers 500".to_owned())).await;
     assert_eq!(bench.heard(&tenant, &to.id, &both).await.len(), 2);
@@ -104,7 +108,11 @@ async fn who_heard_is_known(bench: &Bench) {
     assert_eq!(bench.heard(&tenant, &to.id, &both).await.len(), 2);
     while bench.store.tidy_notices(tenant.id, TimeDelta::days(30)).await.unwrap() {}
     tidy().await;
-    assert_eq!(bench.heard(&tenant, &to.id, &both).await, [alert.id.clone()], "that one is still open");
+    assert_eq!(
+        bench.heard(&tenant, &to.id, &both).await,
+        std::slice::from_ref(&alert.id),
+        "that one is still open"
+    );
 }
 
 async fn what_is_erased_is_withdrawn_for_who_heard_of_it(bench: &Bench) {
@@ -201,7 +209,15 @@ async fn preferences_of_a_newer_version_silence_nobody(bench: &Bench) {
     let tenant = bench.tenant("newer").await;
     let (ana, ben) = (bench.user(&tenant, "ana").await, bench.user(&tenant, "ben").await);
     for user in [&ana, &ben] {
-        bench.store.choose_notifications(&act(&tenant), (user, None), &undertone_core::notification::Preferences::default()).await.unwrap();
+        bench
+            .store
+            .choose_notifications(
+                &act(&tenant),
+                (user, None),
+                &undertone_core::notification::Preferences::default(),
+            )
+            .await
+            .unwrap();
     }
     let raw = Database::connect(bench.url.clone()).await.unwrap();
     let newer = format!(

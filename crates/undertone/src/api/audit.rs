@@ -68,7 +68,8 @@ pub async fn list(
     // Before they are shown, so that nobody sees them unnoted.
     app.store.note(&caller.act(), ("audit_read", "audit_log"), &json!({"wanted": wanted})).await?;
     let next = entries.last().filter(|_| more).map(|entry| cursor_of(entry.at, &entry.id));
-    let hidden = hidden(&app.store, &Eyes::of(&app.store, &caller).await?, caller.tenant_id(), &entries).await?;
+    let hidden =
+        hidden(&app.store, &Eyes::of(&app.store, &caller).await?, caller.tenant_id(), &entries).await?;
     let items: Vec<Value> =
         entries.iter().map(|entry| told(entry, &names, hidden.get(&entry.id).copied())).collect();
     Ok(axum::Json(json!({"items": items, "next_cursor": next})))

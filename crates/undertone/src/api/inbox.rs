@@ -73,8 +73,7 @@ pub async fn list(
     let most = which.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
     let part = if which.unread == Some(true) { Part::Unread(before) } else { Part::Before(before) };
     let found = app.store.inbox(caller.tenant_id(), caller.person()?, part, most).await?;
-    let next =
-        found.last().filter(|_| found.len() == usize::from(most)).map(|last| ids.id(last.position));
+    let next = found.last().filter(|_| found.len() == usize::from(most)).map(|last| ids.id(last.position));
     let shown = shown(&app, &caller, found).await?;
     let (unread, more) = unread(&app, &caller).await?;
     let notices: Vec<Value> = shown.iter().map(|item| told(item, &ids)).collect();
@@ -143,7 +142,8 @@ pub async fn read_all(
     caller: Caller,
     Json(given): Json<UpTo>,
 ) -> Result<axum::Json<Value>, ApiError> {
-    let place = Ids::of(&app, &caller).await?.place(&given.up_to).ok_or_else(|| ApiError::not_found("notice"))?;
+    let place =
+        Ids::of(&app, &caller).await?.place(&given.up_to).ok_or_else(|| ApiError::not_found("notice"))?;
     let read = app.store.read_notices(caller.tenant_id(), caller.person()?, place).await?;
     let (unread, more) = unread(&app, &caller).await?;
     Ok(axum::Json(json!({"read": read, "unread": unread, "more_unread": more})))

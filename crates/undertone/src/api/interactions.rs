@@ -131,7 +131,8 @@ pub async fn accept(
     caller: &Caller,
     read: Result<Arrival, Vec<ItemError>>,
 ) -> Result<Accepted, ApiError> {
-    let mut accepted = app.gather.take((caller.tenant_id(), caller.reach_of_interactions()), vec![incoming(read?)]).await?;
+    let mut accepted =
+        app.gather.take((caller.tenant_id(), caller.reach_of_interactions()), vec![incoming(read?)]).await?;
     match accepted.pop() {
         Some(Accepted::AliasTaken { at, why }) => {
             let errors = vec![alias_taken(at, &why)];

@@ -99,11 +99,12 @@ impl Outward {
     }
 
     pub(super) fn trusting(allowed: &[IpNet], trusted: rustls::RootCertStore) -> Result<Self, CliError> {
-        Self::asking(allowed, trusted, Arc::new(|name| Box::pin(look_up(name))))
+        let lookup: Lookup = Arc::new(|name| Box::pin(look_up(name)));
+        Self::asking(allowed, trusted, &lookup)
     }
 
     /// The way out, where `lookup` says which addresses a name has.
-    fn asking(allowed: &[IpNet], trusted: rustls::RootCertStore, lookup: Lookup) -> Result<Self, CliError> {
+    fn asking(allowed: &[IpNet], trusted: rustls::RootCertStore, lookup: &Lookup) -> Result<Self, CliError> {
         let failed = |e: &dyn Error| CliError::Failed(format!("messages can not be sent from here: {e}"));
         let tls = tls(trusted).map_err(|e| failed(&e))?;
         let allowed: Arc<[IpNet]> = allowed.into();

@@ -60,7 +60,8 @@ async fn page(
     let before = place.before.as_deref().and_then(|id| ids.place(id));
     let part = Part::Before(before.unwrap_or(i64::MAX));
     let found = app.store.inbox(caller.tenant_id(), user, part, NOTICES).await?;
-    let older = found.last().filter(|_| found.len() == usize::from(NOTICES)).map(|last| ids.id(last.position));
+    let older =
+        found.last().filter(|_| found.len() == usize::from(NOTICES)).map(|last| ids.id(last.position));
     let notes: Vec<InboxNote> =
         inbox::shown(app, caller, found).await?.iter().map(|item| note(item, &ids, zone)).collect();
     let (unread, _) = inbox::unread(app, caller).await?;
@@ -137,7 +138,11 @@ fn note(item: &InboxItem, ids: &Ids, zone: Tz) -> InboxNote {
 }
 
 /// One was read.
-pub async fn read(State(app): State<App>, caller: Caller, Path(id): Path<String>) -> Result<Response, ApiError> {
+pub async fn read(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
     let place = Ids::of(&app, &caller).await?.place(&id);
     let place = place.ok_or_else(|| ApiError::not_found("notice"))?;
     app.store.read_notice(caller.tenant_id(), caller.person()?, place).await?;

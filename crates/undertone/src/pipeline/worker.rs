@@ -333,11 +333,7 @@ impl Worker {
     }
 
     /// Records a batch; where that fails for what is in it, one by one, so that nobody suffers for a neighbour.
-    async fn record(
-        &self,
-        tenant: TenantId,
-        finished: Vec<Finished>,
-    ) -> Result<Recorded, StoreError> {
+    async fn record(&self, tenant: TenantId, finished: Vec<Finished>) -> Result<Recorded, StoreError> {
         match self.record_patiently(tenant, &finished).await {
             Err(error) if !error.is_passing() => {
                 tracing::warn!(%error, tenant = tenant.0, "a batch could not be recorded, now one by one: {error}");

@@ -74,7 +74,7 @@ fn everybody_is_told_once(database: &[&str]) {
     let url = url(database);
     let untold = "SELECT 'untold', COUNT(*) FROM outbox o WHERE position IS NULL OR position > \
                   (SELECT COALESCE(MAX(position), 0) FROM notice_cursor)";
-    until("people are told of everything", Duration::from_secs(60), || counted(&url, untold)[0].1 == 0);
+    until("people are told of everything", Duration::from_mins(1), || counted(&url, untold)[0].1 == 0);
     let once = |what: &str, query: &str, count: usize| {
         let found = counted(&url, query);
         let often: Vec<_> = found.iter().filter(|(_, times)| *times != 1).collect();

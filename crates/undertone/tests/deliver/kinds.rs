@@ -96,7 +96,7 @@ fn nothing_is_lost_of_any_kind(mut site: Site, url: &str) {
         let page = site.get(&format!("/api/v1/destinations/{id}/deliveries?state=delivered"));
         page["deliveries"].as_array().unwrap().len() == ALERTS
     };
-    until("everything arrives", Duration::from_secs(60), || destinations.iter().all(delivered));
+    until("everything arrives", Duration::from_mins(1), || destinations.iter().all(delivered));
 
     let events = site.events();
     let alerts: Vec<&Value> = events.iter().filter(|event| event["type"] == "alert.raised").collect();

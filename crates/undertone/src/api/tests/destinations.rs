@@ -121,6 +121,45 @@ fn types(receiver: &Receiver) -> Vec<String> {
     receiver.taken().iter().map(|one| one.json()["type"].as_str().unwrap().to_owned()).collect()
 }
 
+/// While one key replaces another, all that were promised a day fit, and there are not endlessly many.
+async fn each_key_has_its_day(out: &Out, made: &Value, receiver: &Receiver, key: &str) {
+    let rotated = out.ok("POST", "/api/v1/destinations/{id}/rotate-key", id(made), None).await;
+    let new = rotated["signing_key"].as_str().unwrap();
+    assert!(new != key && rotated["previous_key_until"].is_string());
+    let delivery = out.test(made).await;
+    out.delivery(&delivery, is_delivered).await;
+    let last = receiver.taken().pop().unwrap();
+    assert!(signed(&last, new).is_some() && signed(&last, key).is_some(), "{last:?}");
+    // Whoever missed that one makes another; the receiver that has the first still has its day.
+    let rotated = out.ok("POST", "/api/v1/destinations/{id}/rotate-key", id(made), None).await;
+    let newest = rotated["signing_key"].as_str().unwrap();
+    let delivery = out.test(made).await;
+    out.delivery(&delivery, is_delivered).await;
+    let last = receiver.taken().pop().unwrap();
+    assert!([newest, new, key].iter().all(|key| signed(&last, key).is_some()), "{last:?}");
+    for status in [200, 200, 409] {
+        let told = out.call("POST", "/api/v1/destinations/{id}/rotate-key", id(made), None).await;
+        assert_eq!(told.status, status, "{}", told.text);
+    }
+}
+
+/// What was delivered, newest first; page by page it is the same list.
+async fn delivered(out: &Out, made: &Value) -> Vec<Value> {
+    let listed = out.ok("GET", "/api/v1/destinations/{id}/deliveries?state=delivered", id(made), None).await;
+    let listed = listed["deliveries"].as_array().unwrap();
+    let mut paged = Vec::new();
+    let mut query = "?state=delivered&limit=1".to_owned();
+    loop {
+        let path = format!("/api/v1/destinations/{{id}}/deliveries{query}");
+        let page = out.ok("GET", &path, id(made), None).await;
+        paged.extend(page["deliveries"].as_array().unwrap().clone());
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        query = format!("?state=delivered&limit=1&cursor={next}");
+    }
+    assert_eq!(&paged, listed, "page by page it is the same list");
+    paged
+}
+
 #[tokio::test]
 async fn a_webhook_gets_what_it_asked_for_signed_and_says_no_more_than_it_should() {
     let out = Out::open().await;
@@ -174,40 +213,11 @@ async fn a_webhook_gets_what_it_asked_for_signed_and_says_no_more_than_it_should
     let follows = out.bench.get("/api/v1/events?types=alert.raised").await;
     assert_eq!(follows["events"][0]["id"], json!(full.taken()[0].header("webhook-id")), "one id everywhere");
 
-    // While one key replaces another, both fit.
-    let rotated = out.ok("POST", "/api/v1/destinations/{id}/rotate-key", id(&made), None).await;
-    let new = rotated["signing_key"].as_str().unwrap();
-    assert!(new != key && rotated["previous_key_until"].is_string());
-    let delivery = out.test(&made).await;
-    out.delivery(&delivery, is_delivered).await;
-    let last = thin.taken().pop().unwrap();
-    assert!(signed(&last, new).is_some() && signed(&last, &key).is_some(), "{last:?}");
-    // Whoever missed that one makes another; the receiver that has the first still has its day.
-    let rotated = out.ok("POST", "/api/v1/destinations/{id}/rotate-key", id(&made), None).await;
-    let newest = rotated["signing_key"].as_str().unwrap();
-    let delivery = out.test(&made).await;
-    out.delivery(&delivery, is_delivered).await;
-    let last = thin.taken().pop().unwrap();
-    assert!([newest, new, &key].iter().all(|key| signed(&last, key).is_some()), "{last:?}");
-    for status in [200, 200, 409] {
-        let told = out.call("POST", "/api/v1/destinations/{id}/rotate-key", id(&made), None).await;
-        assert_eq!(told.status, status, "{}", told.text);
-    }
+    each_key_has_its_day(&out, &made, &thin, &key).await;
     let rotated = out.ok("GET", &format!("{ALL}/{{id}}"), id(&made), None).await;
 
     // Again, one and a range, under the ids they had.
-    let listed = out.ok("GET", "/api/v1/destinations/{id}/deliveries?state=delivered", id(&made), None).await;
-    let listed = listed["deliveries"].as_array().unwrap();
-    let mut paged = Vec::new();
-    let mut query = "?state=delivered&limit=1".to_owned();
-    loop {
-        let path = format!("/api/v1/destinations/{{id}}/deliveries{query}");
-        let page = out.ok("GET", &path, id(&made), None).await;
-        paged.extend(page["deliveries"].as_array().unwrap().clone());
-        let Some(next) = page["next_cursor"].as_str() else { break };
-        query = format!("?state=delivered&limit=1&cursor={next}");
-    }
-    assert_eq!(&paged, listed, "page by page it is the same list");
+    let listed = delivered(&out, &made).await;
     let first = listed.last().unwrap().clone();
     let again = out.ok("POST", "/api/v1/deliveries/{id}/replay", id(&first), None).await;
     let again = out.delivery(again["delivery_id"].as_str().unwrap(), is_delivered).await;

@@ -3,8 +3,8 @@
 use chrono::TimeDelta;
 use undertone_core::Settings;
 use undertone_core::event::EventKind;
-use undertone_store::destinations::Destination;
 use undertone_store::alerts::{Alert, AlertState, Wanted};
+use undertone_store::destinations::Destination;
 use undertone_store::interactions::{Filter, Listed};
 use undertone_store::{Store, Tenant};
 

@@ -5,8 +5,8 @@ use undertone_core::Settings;
 use undertone_core::event::EventKind;
 use undertone_core::notification::{Category, Happening, nobody_hears, told};
 use undertone_core::settings::Recipients;
-use undertone_store::notices::Recipient;
 use undertone_store::Tenant;
+use undertone_store::notices::Recipient;
 
 use super::Check;
 use super::examine::{Means, Told};

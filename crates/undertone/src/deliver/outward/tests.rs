@@ -71,7 +71,7 @@ fn named(allowed: &[&str], answers: Vec<Vec<&str>>) -> (Outward, Arc<AtomicUsize
             Box::pin(async move { Ok(answer) })
         }
     });
-    (Outward::asking(&allowed, rustls::RootCertStore::empty(), lookup).unwrap(), asked)
+    (Outward::asking(&allowed, rustls::RootCertStore::empty(), &lookup).unwrap(), asked)
 }
 
 /// A server on every address of this machine, which counts who comes.
