@@ -238,7 +238,7 @@ fn of_an_erased_customer_no_byte_is_left_on_the_machine_or_in_later_exports() {
     let id = erased["items"][0]["id"].as_str().unwrap().to_owned();
     let receipt = api
         .until(&format!("/api/v1/erasures/{id}"), "it is scrubbed", |told| told["scrubbed_at"].is_string());
-    assert_eq!((&receipt["stage"], &receipt["removed"]["interactions"]), (&json!("done"), &json!(2)));
+    assert_eq!((&receipt["stage"], &receipt["removed"]["interactions"]), (&json!("done"), &json!(4)));
     let heard = |request: &undertone_testkit::receiver::Request| {
         request.json()["type"] == "customer.erased" && canary_in(&request.body).is_none()
     };

@@ -161,7 +161,9 @@ async fn the_module_guides_address_writes_over_a_score() {
     let (agent, lead) = (bench.session("agent").await, bench.session("supervisor").await);
     let forged = (agent.0.clone(), "forged".to_owned());
     assert_eq!(form(&forged, "score=50".to_owned()).await.status, 403);
-    let mine = form(&agent, "score=50&label=".to_owned()).await;
+    assert_eq!(form(&agent, "score=50&label=".to_owned()).await.status, 409, "somebody else cleared it");
+    let cleared = sentiment(&bench, &id).await["version"].as_str().unwrap().to_owned();
+    let mine = form(&agent, format!("score=50&label=&version={cleared}")).await;
     assert_eq!((mine.status, &mine.json()["label"]), (200, &json!("positive")), "{}", mine.text);
     assert_eq!(form(&lead, "score=-50".to_owned()).await.status, 409);
     assert_eq!(form(&lead, String::new()).await.status, 409, "nor is it cleared");

@@ -3,7 +3,7 @@
 use super::*;
 
 pub(super) const GRATEFUL: &str = "Thank you so much, your support was wonderful and quick!";
-pub(super) const FURIOUS: &str = "I am furious. Nobody answers and I want my money back.";
+pub(super) const CROSS: &str = "I am cross. Nobody answers and I want my money back.";
 pub(super) const GERMAN: &str = "Ich warte seit drei Wochen auf mein Paket und niemand meldet sich bei mir.";
 
 /// A server that finds everything bad.
@@ -24,7 +24,7 @@ fn gloomy() -> Script {
 #[tokio::test(flavor = "multi_thread")]
 pub(super) async fn both_verdicts_show_and_what_the_cascade_did_adds_up() {
     let bench = LlmBench::with(gloomy(), json!({"scorer": "cascade", "cascade_threshold": 100})).await;
-    bench.hand_in("ut_mine", [GRATEFUL, FURIOUS, GERMAN].map(str::to_owned)).await;
+    bench.hand_in("ut_mine", [GRATEFUL, CROSS, GERMAN].map(str::to_owned)).await;
     let all = bench.scored().await;
     let shown =
         async |n: usize| bench.get(&format!("/api/v1/interactions/{}", all[n].id)).await["sentiment"].clone();
@@ -57,7 +57,7 @@ pub(super) async fn both_verdicts_show_and_what_the_cascade_did_adds_up() {
     assert_eq!(away["cascade"]["unanswered"]["reason"], "llm_unavailable");
     bench.set(json!({"scorer": "local"})).await;
     bench
-        .call("POST", "/api/v1/interactions", "ut_mine", Some(&json!({"external_id": 4, "text": FURIOUS})))
+        .call("POST", "/api/v1/interactions", "ut_mine", Some(&json!({"external_id": 4, "text": CROSS})))
         .await;
     let plain = &bench.scored().await[4];
     let plain = bench.get(&format!("/api/v1/interactions/{}", plain.id)).await["sentiment"].clone();
@@ -105,7 +105,7 @@ async fn who_is_asked_follows_from_the_model() {
             .enumerate()
     {
         bench.set(json!({"model": model})).await;
-        let item = json!({"external_id": n, "text": FURIOUS});
+        let item = json!({"external_id": n, "text": CROSS});
         bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&item)).await;
         let one = bench.scored().await.remove(n);
         assert_eq!((bench.scorer_of(&one).await.0.as_str(), &one.reason), (scorer, &None), "{model}");
@@ -115,7 +115,7 @@ async fn who_is_asked_follows_from_the_model() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_threshold_is_advised_from_what_was_read_and_what_it_took() {
     let bench = LlmBench::with(gloomy(), json!({})).await;
-    bench.hand_in("ut_mine", [GRATEFUL, FURIOUS].map(str::to_owned)).await;
+    bench.hand_in("ut_mine", [GRATEFUL, CROSS].map(str::to_owned)).await;
     bench.scored().await;
     let german = json!({"external_id": 2, "text": GERMAN});
     bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&german)).await;
@@ -148,7 +148,7 @@ async fn a_threshold_is_advised_from_what_was_read_and_what_it_took() {
     // Once an LLM scored, what that took is what counts.
     bench.set(json!({"scorer": "claude"})).await;
     bench
-        .call("POST", "/api/v1/interactions", "ut_mine", Some(&json!({"external_id": 3, "text": FURIOUS})))
+        .call("POST", "/api/v1/interactions", "ut_mine", Some(&json!({"external_id": 3, "text": CROSS})))
         .await;
     bench.until("scored", |all| all.get(3).is_some_and(|one| one.state == "scored")).await;
     let advised = bench.get("/api/v1/cascade/advice?daily_tokens=1000000").await;

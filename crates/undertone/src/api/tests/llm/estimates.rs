@@ -1,6 +1,6 @@
 //! What a run is expected to take, where nothing was measured yet.
 
-use super::cascade::{FURIOUS, GERMAN, GRATEFUL};
+use super::cascade::{CROSS, GERMAN, GRATEFUL};
 use super::*;
 
 impl LlmBench {
@@ -14,7 +14,7 @@ impl LlmBench {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_cascade_only_what_it_would_ask_about_is_expected() {
     let bench = LlmBench::open(json!({"daily_token_cap": 0})).await;
-    bench.hand_in("ut_mine", [GRATEFUL, FURIOUS].map(str::to_owned)).await;
+    bench.hand_in("ut_mine", [GRATEFUL, CROSS].map(str::to_owned)).await;
     bench.scored().await;
     let german = json!({"external_id": 2, "text": GERMAN});
     bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&german)).await;

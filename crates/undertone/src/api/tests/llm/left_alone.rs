@@ -26,7 +26,7 @@ async fn who_objected_and_what_agents_write_is_put_to_no_llm() {
     send("PUT", "/api/v1/customers/objector", json!({"name": "Ana"})).await;
     let talk = json!({"external_id": "first", "text": "Hello there", "customer": "objector", "conversation": "objected"});
     send("POST", "/api/v1/interactions", talk).await;
-    llm.scored().await;
+    llm.until("decided", |all| all.iter().all(|one| one.state != "pending")).await;
     for customer in ["late", "objector"] {
         send("PUT", &format!("/api/v1/customers/{customer}/opt-out"), json!({})).await;
     }
