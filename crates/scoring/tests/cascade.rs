@@ -24,7 +24,7 @@ use undertone_scoring::{Batch, NoVerdict, Scorer, Utterance};
 
 static LOCAL: LazyLock<Arc<LocalScorer>> = LazyLock::new(|| Arc::new(LocalScorer::embedded().unwrap()));
 
-const FURIOUS: &str = "I am furious. Nobody answers and I want my money back.";
+const CROSS: &str = "I am cross. Nobody answers and I want my money back.";
 const GRATEFUL: &str = "Thank you so much, your support was wonderful and quick!";
 const GERMAN: &str = "Ich warte seit drei Wochen auf mein Paket und niemand meldet sich.";
 const DIGITS: &str = "4417-22 0091 8/8";
@@ -91,7 +91,7 @@ fn whose(answer: &Result<Verdict, NoVerdict>) -> Option<(ScorerKind, Option<WhyA
 #[test]
 fn only_what_the_embedded_model_can_not_tell_leaves() {
     let bench = Bench::at(60);
-    let answers = bench.score(&[FURIOUS, GERMAN, DIGITS, GRATEFUL]);
+    let answers = bench.score(&[CROSS, GERMAN, DIGITS, GRATEFUL]);
     assert_eq!(bench.left(), [[GERMAN]]);
     assert_eq!(whose(&answers[0]), Some((ScorerKind::Local, None)));
     assert_eq!(whose(&answers[1]), Some((ScorerKind::Claude, Some(WhyAsked::Language))));
@@ -106,7 +106,7 @@ fn only_what_the_embedded_model_can_not_tell_leaves() {
 #[test]
 fn several_go_together_and_come_back_in_order_with_both_verdicts() {
     let bench = Bench::at(100);
-    let texts = [FURIOUS, GRATEFUL, DIGITS, GERMAN, FURIOUS, GRATEFUL, FURIOUS];
+    let texts = [CROSS, GRATEFUL, DIGITS, GERMAN, CROSS, GRATEFUL, CROSS];
     let answers = bench.score(&texts);
     let sizes: Vec<usize> = bench.left().iter().map(Vec::len).collect();
     assert_eq!(sizes, [4, 2], "six were asked about, four together at most");
@@ -134,7 +134,7 @@ fn several_go_together_and_come_back_in_order_with_both_verdicts() {
 fn the_llm_away_costs_nothing_but_its_opinion() {
     let bench = Bench::at(100);
     bench.server.unplug().unwrap();
-    let answers = bench.score(&[FURIOUS, GERMAN, GRATEFUL]);
+    let answers = bench.score(&[CROSS, GERMAN, GRATEFUL]);
     assert!(!bench.world.pauses.lock().unwrap().is_empty(), "it was tried again");
     for answer in [&answers[0], &answers[2]] {
         assert_eq!(whose(answer), Some((ScorerKind::Local, Some(WhyAsked::Unsure))));
@@ -148,7 +148,7 @@ fn the_llm_away_costs_nothing_but_its_opinion() {
         "{german:?}"
     );
     bench.server.plug_in().unwrap();
-    let answers = bench.score(&[FURIOUS, GERMAN]);
+    let answers = bench.score(&[CROSS, GERMAN]);
     assert_eq!(whose(&answers[0]), Some((ScorerKind::Claude, Some(WhyAsked::Unsure))));
     assert_eq!(whose(&answers[1]), Some((ScorerKind::Claude, Some(WhyAsked::Language))));
 }
@@ -157,13 +157,13 @@ fn the_llm_away_costs_nothing_but_its_opinion() {
 fn a_refusal_leaves_the_first_verdict() {
     let bench = Bench::at(100);
     bench.server.set(Fault::next(1, Failure::Refusal { category: Some("general_harms") }));
-    let answers = bench.score(&[FURIOUS]);
+    let answers = bench.score(&[CROSS]);
     let verdict = answers[0].as_ref().unwrap();
     assert_eq!(verdict.provenance.scorer, ScorerKind::Local);
     let unanswered = verdict.cascade.as_ref().unwrap().unanswered.as_ref().unwrap();
     assert_eq!(unanswered.reason, NoAnswer::Refused);
 
     bench.server.set(Fault::always(Failure::Error(Problem::internal())));
-    let answers = bench.score(&[FURIOUS, GRATEFUL]);
+    let answers = bench.score(&[CROSS, GRATEFUL]);
     assert!(answers.iter().all(|a| whose(a) == Some((ScorerKind::Local, Some(WhyAsked::Unsure)))));
 }
