@@ -4,7 +4,8 @@
 //! `{"texts", "reading_us", "redacting_us"}`, both per text on one thread. Each text has a redactor of its own, which knows a customer and an
 //! agent, as where verdicts are recorded.
 
-use std::io::BufRead;
+mod shared;
+
 use std::num::NonZeroUsize;
 use std::time::Instant;
 
@@ -12,21 +13,12 @@ use futures::executor::block_on;
 use undertone_core::Verdict;
 use undertone_core::verdict::Span;
 use undertone_scoring::local::{Artifact, Capacity, LocalScorer};
-use undertone_scoring::redact::{Known, Redactor};
+use undertone_scoring::redact::Redactor;
 use undertone_scoring::{Batch, Scorer, Utterance};
-
-#[derive(serde::Deserialize)]
-struct Row {
-    text: String,
-}
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let rounds: u32 = std::env::args().nth(1).ok_or("usage: outside ROUNDS < texts.jsonl")?.parse()?;
-    let mut texts = Vec::new();
-    for line in std::io::stdin().lock().lines() {
-        let row: Row = serde_json::from_str(&line?)?;
-        texts.push(row.text);
-    }
+    let texts = shared::texts()?;
     let scorer = LocalScorer::new(
         Artifact::embedded()?,
         Capacity { threads: NonZeroUsize::MIN, waiting: texts.len() },
@@ -37,11 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let reading = began.elapsed();
     let scored: Vec<(&String, Verdict)> =
         texts.iter().zip(answers).filter_map(|(text, answer)| Some((text, answer.ok()?))).collect();
-    let known = Known {
-        names: vec!["Bernadette Crowhurst".to_owned(), "Jolanta Wrzesniewska".to_owned()],
-        emails: vec!["b.crowhurst@example.com".to_owned()],
-        phones: vec!["+44 20 7946 0958".to_owned()],
-    };
+    let known = shared::known();
     let began = Instant::now();
     let mut left = 0;
     for _ in 0..rounds {

@@ -101,13 +101,7 @@ impl Bench {
     /// Claims everything due and scores it with what `score` says of each text.
     async fn score_all(&self, tenant: &Tenant, score: impl Fn(&str) -> i64) -> Recorded {
         let claimed = self.claim(tenant, "worker").await;
-        let finished = claimed
-            .into_iter()
-            .map(|claimed| {
-                let verdict = verdict(score(&claimed.interaction.text), &claimed.interaction.text);
-                Finished { claimed, outcome: Outcome::Scored(Box::new(verdict)) }
-            })
-            .collect::<Vec<_>>();
+        let finished = finished(claimed, |text| verdict(score(text), text));
         self.store.record(tenant.id, "worker", &finished).await.unwrap()
     }
 
@@ -123,6 +117,23 @@ impl Bench {
 
 fn act(tenant: &Tenant) -> Act<'_> {
     Act::new(tenant.id, "test")
+}
+
+/// What was claimed, each with what `verdict_of` says of its text.
+fn finished(
+    claimed: impl IntoIterator<Item = Claimed>,
+    verdict_of: impl Fn(&str) -> Verdict,
+) -> Vec<Finished> {
+    let scored = |claimed: Claimed| {
+        let verdict = verdict_of(&claimed.interaction.text);
+        Finished { claimed, outcome: Outcome::Scored(Box::new(verdict)) }
+    };
+    claimed.into_iter().map(scored).collect()
+}
+
+/// The score that a text ends with.
+fn score_of(text: &str) -> i64 {
+    text.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
 fn verdict(score: i64, text: &str) -> Verdict {

@@ -18,6 +18,11 @@ pub(super) struct Noted {
     names: Vec<(&'static str, Option<String>)>,
 }
 
+const CUSTOMER: &str = "SELECT a.external_id AS account, p.segment, p.name, p.email, p.phone FROM customer p \
+    LEFT JOIN account a ON a.tenant_id = p.tenant_id AND a.id = p.account_id";
+const AGENT: &str = "SELECT t.external_id AS team, p.name, p.email FROM agent p \
+    LEFT JOIN team t ON t.tenant_id = p.tenant_id AND t.id = p.team_id";
+
 #[derive(FromQueryResult)]
 struct Customer {
     account: Option<String>,
@@ -44,30 +49,29 @@ impl Noted {
         if !act.is_by_person() {
             return Ok(None);
         }
-        let is_postgres = tx.get_database_backend() == DbBackend::Postgres;
         Ok(match person {
-            Person::Customer(..) => {
-                let row = sql("SELECT a.external_id AS account, c.segment, c.name, c.email, c.phone FROM customer c \
-                     LEFT JOIN account a ON a.tenant_id = c.tenant_id AND a.id = c.account_id WHERE c.tenant_id = ? AND c.external_id = ?")
-                    .bind(act.tenant.0)
-                    .bind(external)
-                    .then(if is_postgres { " FOR NO KEY UPDATE OF c" } else { "" })
-                    .one::<Customer>(tx)
-                    .await?;
-                Some(row.map(Self::from).unwrap_or_default())
-            }
-            Person::Agent(_) => {
-                let row = sql("SELECT t.external_id AS team, g.name, g.email FROM agent g \
-                     LEFT JOIN team t ON t.tenant_id = g.tenant_id AND t.id = g.team_id WHERE g.tenant_id = ? AND g.external_id = ?")
-                    .bind(act.tenant.0)
-                    .bind(external)
-                    .then(if is_postgres { " FOR NO KEY UPDATE OF g" } else { "" })
-                    .one::<Agent>(tx)
-                    .await?;
-                Some(row.map(Self::from).unwrap_or_default())
-            }
+            Person::Customer(..) => Some(Self::read::<Customer>(tx, act, external, CUSTOMER).await?),
+            Person::Agent(_) => Some(Self::read::<Agent>(tx, act, external, AGENT).await?),
             Person::Account(_) | Person::Team(_) | Person::Conversation(..) => None,
         })
+    }
+
+    /// What stands in the row of the person, whom the statement calls `p`.
+    async fn read<Row: FromQueryResult + Into<Self>>(
+        tx: &DatabaseTransaction,
+        act: &Act<'_>,
+        external: &str,
+        statement: &'static str,
+    ) -> Result<Self> {
+        let is_postgres = tx.get_database_backend() == DbBackend::Postgres;
+        let row = sql(statement)
+            .then(" WHERE p.tenant_id = ? AND p.external_id = ?")
+            .bind(act.tenant.0)
+            .bind(external)
+            .then(if is_postgres { " FOR NO KEY UPDATE OF p" } else { "" })
+            .one::<Row>(tx)
+            .await?;
+        Ok(row.map(Into::into).unwrap_or_default())
     }
 
     /// Notes what is otherwise now, if something is.

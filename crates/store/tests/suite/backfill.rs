@@ -1,7 +1,7 @@
 //! Runs over what was not scored, and over what is scored again.
 
+use undertone_core::Settings;
 use undertone_core::backfill::{Asked, Mode};
-use undertone_core::{Settings, Verdict};
 use undertone_store::backfill::{Again, BatchState, NewBatch, NewRequest, RequestResult, Run, RunState};
 
 use super::*;
@@ -67,11 +67,7 @@ async fn next(bench: &Bench, tenant: &Tenant, run: &Run, size: u16) -> Vec<Claim
 }
 
 fn scored(claimed: Vec<Claimed>, score: impl Fn(&str) -> i64) -> Vec<Finished> {
-    let verdict_of = |c: &Claimed| -> Verdict { verdict(score(&c.interaction.text), &c.interaction.text) };
-    claimed
-        .into_iter()
-        .map(|claimed| Finished { outcome: Outcome::Scored(Box::new(verdict_of(&claimed))), claimed })
-        .collect()
+    finished(claimed, |text| verdict(score(text), text))
 }
 
 async fn record(bench: &Bench, tenant: &Tenant, run: &Run, finished: &[Finished]) -> Recorded {

@@ -173,14 +173,7 @@ pub(crate) async fn writers_at_once_neither_lose_nor_double(bench: &Bench) {
             if claimed.is_empty() {
                 return scored;
             }
-            let finished: Vec<Finished> = claimed
-                .into_iter()
-                .map(|claimed| {
-                    let verdict =
-                        verdict(claimed.interaction.text.parse().unwrap(), &claimed.interaction.text);
-                    Finished { claimed, outcome: Outcome::Scored(Box::new(verdict)) }
-                })
-                .collect();
+            let finished = finished(claimed, |text| verdict(text.parse().unwrap(), text));
             scored += bench.store.record(tenant.id, &owner, &finished).await.unwrap().scored;
         }
     })

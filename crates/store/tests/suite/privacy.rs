@@ -130,10 +130,6 @@ fn planted(id: &str, customer: &str, score: i64, word: &str) -> Incoming {
     item
 }
 
-fn score_of(text: &str) -> i64 {
-    text.rsplit(' ').next().unwrap().parse().unwrap()
-}
-
 async fn run_sql(bench: &Bench, text: &str) {
     let db = Database::connect(&bench.url).await.unwrap();
     db.execute_unprepared(text).await.unwrap();
@@ -339,13 +335,7 @@ pub async fn what_is_under_way_is_not_kept(bench: &Bench) {
     let (ana, bo) = (customer("ana").await, customer("bo").await);
     assert!(bench.store.set_opted_out(&act(&tenant), &ana, true).await.unwrap());
     bench.store.erase(&act(&tenant), &Whom::Id(&bo)).await.unwrap();
-    let finished: Vec<Finished> = claimed
-        .into_iter()
-        .map(|claimed| {
-            let verdict = verdict(-80, &claimed.interaction.text);
-            Finished { claimed, outcome: Outcome::Scored(Box::new(verdict)) }
-        })
-        .collect();
+    let finished = finished(claimed, |text| verdict(-80, text));
     let recorded = bench.store.record(tenant.id, "worker", &finished).await.unwrap();
     assert_eq!((recorded.scored, recorded.skipped), (1, 2));
     let filter = Filter { customer_id: Some(&ana), limit: 10, ..Filter::default() };

@@ -54,10 +54,6 @@ async fn erase(bench: &Bench, tenant: &Tenant, id: &str) -> undertone_store::pri
     }
 }
 
-fn score_of(text: &str) -> i64 {
-    text.rsplit(' ').next().unwrap().parse().unwrap()
-}
-
 pub async fn what_names_nobody_is_the_conversations_customers(bench: &Bench) {
     let tenant = bench.tenant("whose").await;
     let store = &bench.store;
@@ -91,13 +87,7 @@ pub async fn what_names_nobody_is_the_conversations_customers(bench: &Bench) {
     let people = store.people_of(tenant.id, &claimed).await.unwrap();
     assert!(people.of(one).any(|traces| traces.names == ["Ana Lopez"]));
     store.set_opted_out(&act(&tenant), &ana, true).await.unwrap();
-    let finished: Vec<Finished> = claimed
-        .into_iter()
-        .map(|claimed| {
-            let verdict = verdict(score_of(&claimed.interaction.text), &claimed.interaction.text);
-            Finished { claimed, outcome: Outcome::Scored(Box::new(verdict)) }
-        })
-        .collect();
+    let finished = finished(claimed, |text| verdict(score_of(text), text));
     let recorded = store.record(tenant.id, "w", &finished).await.unwrap();
     assert_eq!((recorded.scored, recorded.skipped), (1, 3), "only Cy's: {recorded:?}");
     let after = take(bench, &tenant, &[note("n4", "t1", "and now: 5")]).await;
@@ -131,13 +121,7 @@ pub async fn what_is_being_read_meanwhile_is_theirs(bench: &Bench) {
         .await;
     let (ana, cy) = (customer(bench, &tenant, "ana").await, customer(bench, &tenant, "cy").await);
     bench.store.set_opted_out(&act(&tenant), &cy, true).await.unwrap();
-    let finished: Vec<Finished> = claimed
-        .into_iter()
-        .map(|claimed| {
-            let verdict = verdict(score_of(&claimed.interaction.text), &claimed.interaction.text);
-            Finished { claimed, outcome: Outcome::Scored(Box::new(verdict)) }
-        })
-        .collect();
+    let finished = finished(claimed, |text| verdict(score_of(text), text));
     let recorded = bench.store.record(tenant.id, "w", &finished).await.unwrap();
     assert_eq!((recorded.scored, recorded.skipped), (1, 1), "not Cy's");
     bench.assert_verified(&tenant).await;

@@ -17,16 +17,16 @@ fn to_noon(bench: &Bench) {
     bench.clock.advance(noon - bench.store.now());
 }
 
+/// A verdict whose summary quotes the text.
+fn quoting(score: i64, text: &str) -> Verdict {
+    let summary = format!("Strongest phrase: {text}");
+    Verdict { outside: Some(summary.clone()), summary, ..verdict(score, text) }
+}
+
 /// Scores everything due at -60, with a summary that quotes the text's first word, and tells one person of all that came of it.
 async fn score_and_tell(bench: &Bench, tenant: &Tenant) {
     let claimed = bench.claim(tenant, "worker").await;
-    let finished = claimed.into_iter().map(|claimed| {
-        let text = claimed.interaction.text.clone();
-        let summary = format!("Strongest phrase: {text}");
-        let verdict = Verdict { outside: Some(summary.clone()), summary, ..verdict(-60, &text) };
-        Finished { claimed, outcome: Outcome::Scored(Box::new(verdict)) }
-    });
-    let finished: Vec<Finished> = finished.collect();
+    let finished = finished(claimed, |text| quoting(-60, text));
     bench.store.record(tenant.id, "worker", &finished).await.unwrap();
     bench.store.place_events(tenant.id, 100).await.unwrap();
     let untold = bench.store.untold(tenant.id).await.unwrap();
@@ -142,15 +142,7 @@ pub async fn a_run_keeps_nothing_of_a_text_that_went_meanwhile(bench: &Bench) {
     let begun = bench.store.begin_items(tenant.id, &run.id, "driver", 10).await.unwrap();
     assert!(begun.len() == 2 && begun.iter().any(|one| one.interaction.text.contains(word)));
     purge(bench, &tenant, &settings).await;
-    let finished: Vec<Finished> = begun
-        .into_iter()
-        .map(|claimed| {
-            let text = claimed.interaction.text.clone();
-            let summary = format!("Strongest phrase: {text}");
-            let verdict = Verdict { outside: Some(summary.clone()), summary, ..verdict(-90, &text) };
-            Finished { claimed, outcome: Outcome::Scored(Box::new(verdict)) }
-        })
-        .collect();
+    let finished = finished(begun, |text| quoting(-90, text));
     let recorded = bench.store.record_items(tenant.id, (&run.id, "driver"), &finished).await.unwrap();
     assert_eq!((recorded.scored, recorded.lost), (1, 1));
     assert_eq!(told_in(bench, word).await, BTreeSet::new());
@@ -465,12 +457,12 @@ pub async fn what_waits_goes_with_its_text(bench: &Bench) {
     // There is no key, and nobody gives one.
     let until = bench.store.now() + TimeDelta::days(60);
     let reason = SkipReason::NoKey;
-    let finished = bench.claim(&tenant, "worker").await.into_iter().map(|claimed| Finished {
+    let deferred = bench.claim(&tenant, "worker").await.into_iter().map(|claimed| Finished {
         claimed,
         outcome: Outcome::Deferred { reason, detail: Some("no key".to_owned()), until },
     });
-    let finished: Vec<Finished> = finished.collect();
-    assert_eq!(bench.store.record(tenant.id, "worker", &finished).await.unwrap().deferred, 3);
+    let deferred: Vec<Finished> = deferred.collect();
+    assert_eq!(bench.store.record(tenant.id, "worker", &deferred).await.unwrap().deferred, 3);
     let (leased, left) = (
         accept(item("4", "dot", "read just now: 20")).await,
         accept(item("5", "eve", "its reader died: 10")).await,
@@ -494,11 +486,7 @@ pub async fn what_waits_goes_with_its_text(bench: &Bench) {
     let removed = purge(bench, &tenant, &settings).await;
     assert_eq!(removed.of("texts"), 1, "{removed:?}");
     assert_eq!(state(&leased).await, is("skipped", "text_expired", false));
-    let late = dead.into_iter().map(|claimed| {
-        let verdict = verdict(20, &claimed.interaction.text);
-        Finished { claimed, outcome: Outcome::Scored(Box::new(verdict)) }
-    });
-    let late: Vec<Finished> = late.collect();
+    let late = finished(dead, |text| verdict(20, text));
     assert_eq!(bench.store.record(tenant.id, "dead", &late).await.unwrap().lost, 1);
     assert_eq!(bench.store.sentiment(tenant.id, &leased).await.unwrap(), None);
     assert!(purge(bench, &tenant, &settings).await.is_empty(), "a second time there is nothing");
