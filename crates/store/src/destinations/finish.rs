@@ -240,7 +240,9 @@ impl Store {
             away_since: destination.away_since.or_else(|| resume_at.is_some().then_some(told.began_at)),
             refused: if resume_at.is_none() { failures } else { 0 },
         };
-        if spell.lasts(now, SWITCHED_OFF_AFTER, SWITCHED_OFF_AFTER) {
+        // Where it answers again, a refusal or two are about the messages.
+        let is_about_it = resume_at.is_some() || failures >= REFUSED_OFTEN;
+        if is_about_it && spell.lasts(now, SWITCHED_OFF_AFTER, SWITCHED_OFF_AFTER) {
             let why = format!("nothing reached it for five days; the last try said: {}", told.said());
             return self.switch_off(tx, tenant, destination, &why).await;
         }

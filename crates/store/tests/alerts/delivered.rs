@@ -12,6 +12,7 @@ async fn suite(url: String) {
     administrators_hear_of_a_run_of_failures_or_refusals_once(&bench).await;
     who_is_away_in_turns_of_every_kind_is_told_of_once(&bench).await;
     a_refusal_of_long_ago_makes_no_failure_a_long_one(&bench).await;
+    a_failure_of_long_ago_makes_no_refusal_a_long_one(&bench).await;
     what_is_kept_twice_is_judged_once(&bench).await;
     what_was_not_sent_says_nothing_of_the_receiver(&bench).await;
     what_was_under_way_when_it_failed_counts_once(&bench).await;
@@ -196,6 +197,21 @@ async fn a_refusal_of_long_ago_makes_no_failure_a_long_one(bench: &Bench) {
     bench.more(&tenant, 1).await;
     bench.send(&tenant, &to.id, failed).await;
     assert!(!bench.now(&to, &tenant).await.active);
+}
+
+async fn a_failure_of_long_ago_makes_no_refusal_a_long_one(bench: &Bench) {
+    let (tenant, to) = bench.with_scores("failed-long-ago").await;
+    bench.more(&tenant, 1).await;
+    bench.send(&tenant, &to.id, failed).await;
+    bench.advance(1);
+    bench.send(&tenant, &to.id, refused).await;
+    for (refusals, active) in [(2, true), (3, false)] {
+        bench.advance(3 * 24 * 60);
+        bench.more(&tenant, 1).await;
+        bench.send(&tenant, &to.id, refused).await;
+        let now = bench.now(&to, &tenant).await;
+        assert_eq!(now.active, active, "after {refusals} refusals in {} days", 3 * (refusals - 1));
+    }
 }
 
 async fn what_is_kept_twice_is_judged_once(bench: &Bench) {

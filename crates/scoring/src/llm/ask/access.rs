@@ -23,12 +23,18 @@ impl Access {
         Self { pace: Pace::new(at_once.max(1)), breaker: Arc::default() }
     }
 
-    /// Whether to ask `model` at `now`. Whoever is told to go ahead after a rest is the one who finds out, and has to.
+    /// Whether to ask `model` at `now`. Whoever is told to go ahead after a rest is the one who finds out, as the answer says, and has to ask,
+    /// or say that it did not ([`Access::not_asked`]).
     ///
     /// # Errors
     /// Why not, and for how long.
-    pub fn may_ask(&self, model: &str, now: DateTime<Utc>) -> Result<(), Rest> {
-        self.breaker.may_ask(model, now).map(drop)
+    pub fn may_ask(&self, model: &str, now: DateTime<Utc>) -> Result<bool, Rest> {
+        self.breaker.may_ask(model, now)
+    }
+
+    /// Whoever was to find out did not ask after all: the next one may.
+    pub fn not_asked(&self, model: &str, now: DateTime<Utc>) {
+        self.breaker.not_asked(model, now);
     }
 
     /// Something that was sent in another way than by [`super::LlmScorer`] was refused with `failure`: nobody asks again while that stands.

@@ -102,6 +102,13 @@ struct MayGo {
     turn: Option<Turn>,
 }
 
+/// Whether there is a place.
+enum Place {
+    Free(MayGo),
+    /// The provider said that its window is full until then.
+    Full(DateTime<Utc>),
+}
+
 /// What one try came to.
 enum Tried {
     Answered(Answered),
@@ -176,43 +183,46 @@ impl LlmScorer {
     /// Waits for both: a place among the requests under way, which others ask for too, and the money. While the one is waited for, the other is
     /// not held: who has to wait for money gives its place back, and money is only set aside by who has a place.
     async fn turn_and_money(&self, model: &str, planned: Planned<'_>) -> Result<(MayGo, Hold), Lost> {
-        let mut line = self.purse.line(planned.scorer).await;
-        loop {
-            let turn = self.turn(model).await?;
-            let decided = line.ask(planned).await;
-            if let Some(Ok(hold)) = decided {
-                return Ok((turn, hold));
-            }
-            if turn.finds_out {
-                self.access.breaker.not_asked(model, self.outside.now());
-            }
-            drop(turn);
-            if let Some(Err(refused)) = decided {
-                return Err(refused.into());
-            }
-            line.wait().await;
+        for _ in 0..PATIENCE {
+            let mut line = self.purse.line(planned.scorer).await;
+            let full = loop {
+                let turn = match self.turn(model).await? {
+                    Place::Free(turn) => turn,
+                    Place::Full(until) => break until,
+                };
+                let decided = line.ask(planned).await;
+                if let Some(Ok(hold)) = decided {
+                    return Ok((turn, hold));
+                }
+                if turn.finds_out {
+                    self.access.breaker.not_asked(model, self.outside.now());
+                }
+                drop(turn);
+                if let Some(Err(refused)) = decided {
+                    return Err(refused.into());
+                }
+                line.wait().await;
+            };
+            // Nobody stands in line while the provider's window is full.
+            drop(line);
+            let wait = (full - self.outside.now()).to_std().unwrap_or_default().min(LONGEST_PAUSE);
+            self.outside.sleep(wait).await;
         }
+        let until = self.access.pace.full_until(self.outside.now());
+        Err(Lost::unavailable("the provider's rate limit leaves no room", until))
     }
 
-    /// Waits for a place among the requests under way, and for the provider's window if it said that it is full.
-    async fn turn(&self, model: &str) -> Result<MayGo, Lost> {
-        let pace = &self.access.pace;
-        for _ in 0..PATIENCE {
-            let turn = pace.turn().await;
-            let now = self.outside.now();
-            if let Some(full) = pace.full_until(now) {
-                drop(turn);
-                let wait = (full - now).to_std().unwrap_or_default().min(LONGEST_PAUSE);
-                self.outside.sleep(wait).await;
-                continue;
-            }
-            return match self.access.breaker.may_ask(model, now) {
-                Ok(finds_out) => Ok(MayGo { finds_out, turn }),
-                Err(Rest { wait, why }) => Err(Lost::unavailable(why, now.checked_add_signed(wait))),
-            };
+    /// Waits for a place among the requests under way.
+    async fn turn(&self, model: &str) -> Result<Place, Lost> {
+        let turn = self.access.pace.turn().await;
+        let now = self.outside.now();
+        if let Some(full) = self.access.pace.full_until(now) {
+            return Ok(Place::Full(full));
         }
-        let until = pace.full_until(self.outside.now());
-        Err(Lost::unavailable("the provider's rate limit leaves no room", until))
+        match self.access.breaker.may_ask(model, now) {
+            Ok(finds_out) => Ok(Place::Free(MayGo { finds_out, turn })),
+            Err(Rest { wait, why }) => Err(Lost::unavailable(why, now.checked_add_signed(wait))),
+        }
     }
 
     fn learn_from(&self, came: &Came, model: &str, turn: &MayGo, now: DateTime<Utc>) {

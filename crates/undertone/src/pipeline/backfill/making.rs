@@ -101,14 +101,23 @@ impl Driver {
         let model = settings.model.clone().unwrap_or_else(|| CLAUDE_MODEL.to_owned());
         let access = self.tools.llms.access(Provider::Claude, &key);
         self.tools.llms.heed(tenant.id, &basis);
-        if let Err(Rest { wait, why }) = access.may_ask(&model, store.now()) {
-            let until = store.now() + wait.clamp(LEAST_WAIT, MOST_WAIT);
-            self.defer(tenant, run, (SkipReason::LlmUnavailable, &why), until, &basis).await?;
-            return Ok(None);
-        }
-        let texts = self.texts(tenant, run, &settings, &knowledge).await?;
+        let finds_out = match access.may_ask(&model, store.now()) {
+            Ok(finds_out) => finds_out,
+            Err(Rest { wait, why }) => {
+                let until = store.now() + wait.clamp(LEAST_WAIT, MOST_WAIT);
+                self.defer(tenant, run, (SkipReason::LlmUnavailable, &why), until, &basis).await?;
+                return Ok(None);
+            }
+        };
         let making = Making { tenant, run, settings: &settings, knowledge: &knowledge, model: &model };
-        let (paid, refused) = self.pay(&making, &texts).await?;
+        let paid = match self.texts(tenant, run, &settings, &knowledge).await {
+            Ok(texts) => self.pay(&making, &texts).await,
+            Err(error) => Err(error),
+        };
+        if finds_out && !paid.as_ref().is_ok_and(|(paid, _)| !paid.is_empty()) {
+            access.not_asked(&model, store.now());
+        }
+        let (paid, refused) = paid?;
         if !paid.is_empty() {
             self.send(&making, &key, paid).await?;
         }
