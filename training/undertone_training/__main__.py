@@ -25,7 +25,8 @@ PUBLIC_FIRST, PUBLIC_PARTS, PUBLIC_BESIDE, ROUNDS, RATE = 60_000, 3, 12_000, 4, 
 # they begin and end.
 LAST_PARTS, SHARE, LAST_BESIDE, LAST_RATE = 3, 1 / 3, 2_000, 1e-4
 # These files were written for where the encoder still erred after the rounds: each of the last parts sees all of them, the rounds none.
-LATE = ("dry-voices", "false-friends", "matters-and-moods", "ordinary-post", "plain-praise", "plain-words", "thanks-meant", "turning-points")
+LATE = ("dry-voices", "false-friends", "matters-and-moods", "ordinary-post", "plain-praise", "plain-words", "short-and-turning", "thanks-meant",
+        "turning-points", "which-matter")
 # The encoder never sees these files of our own messages, nor one in so many of the others and of the public texts: on them the message
 # head and the calibrator are fitted, and thresholds chosen, because on what it has learnt by heart a model is surer than it should be.
 HELD_OUT, ONE_IN = ("apps", "notes-chats", "in-the-end", "plain-inbox"), 16
