@@ -6,7 +6,7 @@ mod link;
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, SubsecRound, Utc};
-use sea_orm::{ConnectionTrait, Value};
+use sea_orm::{DatabaseTransaction, Value};
 use undertone_core::{Arrival, SkipReason};
 
 pub(crate) use self::known::existing;
@@ -14,6 +14,7 @@ use self::known::foreseen;
 use self::link::{Linked, Whose, id_of, mentioned};
 use crate::people::TOGETHER;
 use crate::people::aliases::{self, Telling, Told};
+use crate::privacy::reach::{self, Counters};
 use crate::rows::as_word;
 use crate::statement::{pieces, sql};
 use crate::{Reach, Result, Store, StoreError, TenantId};
@@ -150,8 +151,8 @@ impl Store {
                 interaction.external_id.is_empty()
                     || seen.insert((&interaction.source, &interaction.external_id))
             });
-            self.accept_wave(&tx, (tenant, at), items, &linked, &wave, &mut answers).await?;
-            open = later;
+            open = self.accept_wave(&tx, (tenant, at), items, &linked, &wave, &mut answers).await?;
+            open.extend(later);
         }
         let otherwise = telling_items.iter().filter_map(|(i, _)| {
             let is_taken_in = match answers[*i].as_ref()? {
@@ -174,19 +175,21 @@ impl Store {
         })
     }
 
+    /// Answers those that are to be taken in again, under the ids they were answered with, because what was there of them is gone.
     async fn accept_wave(
         &self,
-        tx: &impl ConnectionTrait,
+        tx: &DatabaseTransaction,
         (tenant, at): (TenantId, DateTime<Utc>),
         items: &[Incoming],
         linked: &Linked,
         wave: &[usize],
         answers: &mut [Option<Accepted>],
-    ) -> Result<()> {
+    ) -> Result<Vec<usize>> {
         let mut by_id = HashMap::with_capacity(wave.len());
         let mut rows = Vec::with_capacity(wave.len());
         for &i in wave {
-            let (interaction, id) = (&items[i].arrival.interaction, self.new_id(at));
+            let interaction = &items[i].arrival.interaction;
+            let id = answers[i].as_ref().map_or_else(|| self.new_id(at), |again| again.id().to_owned());
             let whose = linked.whose(interaction);
             let (state, reason) = begins(&whose);
             let external = if interaction.external_id.is_empty() { &id } else { &interaction.external_id };
@@ -215,7 +218,7 @@ impl Store {
                 0_i64.into(),
                 at.into(),
             ]);
-            by_id.insert(id, i);
+            by_id.insert(id, (i, whose.is_erased));
         }
         // Rows are locked in the order of their keys, so that two writers of the same ones do not wait for each other in a circle.
         rows.sort_by(|a, b| key_of(a).cmp(&key_of(b)));
@@ -239,13 +242,12 @@ impl Store {
                     .await?
             };
             for id in inserted {
-                let Some(i) = by_id.remove(&id) else { continue };
-                let interaction = &items[i].arrival.interaction;
-                if !linked.whose(interaction).is_erased {
-                    let text = interaction.text.as_str().into();
+                let Some((i, is_erased)) = by_id.remove(&id) else { continue };
+                if !is_erased {
+                    let text = items[i].arrival.interaction.text.as_str().into();
                     texts.push([tenant.0.into(), id.as_str().into(), 1_i64.into(), text]);
                 }
-                answers[i] = Some(Accepted::Created { id });
+                answers[i].get_or_insert(Accepted::Created { id });
             }
         }
         for piece in pieces(&texts) {
@@ -254,22 +256,22 @@ impl Store {
                 .run(tx)
                 .await?;
         }
-        let mut known: Vec<usize> = by_id.into_values().collect();
+        let mut known: Vec<usize> = by_id.into_values().map(|(i, _)| i).collect();
         known.sort_unstable();
         self.accept_known(tx, (tenant, at), items, linked, &known, answers).await
     }
 
-    /// Those whose `(source, external_id)` was taken in before.
+    /// Those whose `(source, external_id)` was taken in before; answers as [`Self::accept_wave`] does.
     async fn accept_known(
         &self,
-        tx: &impl ConnectionTrait,
+        tx: &DatabaseTransaction,
         (tenant, at): (TenantId, DateTime<Utc>),
         items: &[Incoming],
         linked: &Linked,
         known: &[usize],
         answers: &mut [Option<Accepted>],
-    ) -> Result<()> {
-        let mut revised = Vec::new();
+    ) -> Result<Vec<usize>> {
+        let (mut revised, mut erased, mut again) = (Vec::new(), Vec::new(), Vec::new());
         for piece in pieces(known) {
             let of = |i: &usize| &items[*i].arrival.interaction;
             let existing = existing(tx, tenant, piece.iter().map(of)).await?;
@@ -280,25 +282,32 @@ impl Store {
                 answers[*i] = Some(if row.digest == items[*i].digest {
                     Accepted::Duplicate { id }
                 } else if items[*i].arrival.update {
-                    revised.push((id.clone(), *i));
+                    if linked.whose(of(i)).is_erased {
+                        erased.push(id.clone());
+                        again.push(*i);
+                    } else {
+                        revised.push((id.clone(), *i));
+                    }
                     Accepted::Updated { id }
                 } else {
                     Accepted::Conflict { id }
                 });
             }
         }
+        // What is now told to be of somebody who was erased was theirs before: it goes with all it left behind, and comes back without words.
+        reach::forget(self, tx, tenant, &erased, Counters::Move).await?;
         // In the order of their ids, for the same reason as above.
         revised.sort_unstable();
         for (id, i) in revised {
             self.revise(tx, (tenant, at), &items[i], linked, &id).await?;
         }
-        Ok(())
+        Ok(again)
     }
 
     /// Gives an interaction other content; it is decided about anew, and until then the earlier verdict stands.
     async fn revise(
         &self,
-        tx: &impl ConnectionTrait,
+        tx: &DatabaseTransaction,
         (tenant, at): (TenantId, DateTime<Utc>),
         item: &Incoming,
         linked: &Linked,
@@ -306,10 +315,9 @@ impl Store {
     ) -> Result<()> {
         let interaction = &item.arrival.interaction;
         let whose = linked.whose(interaction);
-        let (state, reason) = begins(&whose);
         let revision = sql("UPDATE interaction SET digest = ?, revision = revision + 1, kind = ?, author_kind = ?, direction = ?, visibility = ?, \
              channel = ?, channel_name = ?, customer_id = ?, agent_id = ?, conversation_id = ?, segment = ?, occurred_at = COALESCE(?, occurred_at), \
-             score_state = ?, reason = ?, detail = NULL, attempts = 0, next_attempt_at = ?, lease_owner = NULL \
+             score_state = 'pending', reason = NULL, detail = NULL, attempts = 0, next_attempt_at = ?, lease_owner = NULL \
              WHERE tenant_id = ? AND id = ? RETURNING revision")
         .bind(&item.digest)
         .bind(as_word(&interaction.kind))
@@ -323,17 +331,12 @@ impl Store {
         .bind(id_of(&linked.conversations, interaction.conversation.as_ref()))
         .bind(whose.segment)
         .bind(interaction.occurred_at.map(|occurred| occurred.trunc_subsecs(6)))
-        .bind(state)
-        .bind(reason)
         .bind(at)
         .bind(tenant.0)
         .bind(id)
         .value::<i64>(tx)
         .await?
         .unwrap_or(1);
-        if whose.is_erased {
-            return Ok(());
-        }
         sql("INSERT INTO interaction_text (tenant_id, interaction_id, revision, body) VALUES ?")
             .rows([[tenant.0.into(), id.into(), revision.into(), interaction.text.as_str().into()]])
             .run(tx)

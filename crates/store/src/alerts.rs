@@ -98,6 +98,16 @@ impl Rules {
         (minutes > 0).then(|| self.settings.business_hours.after(self.zone, at, minutes))
     }
 
+    /// The same of an alert that was escalated so many times: people are told three times at most.
+    pub(crate) fn next_escalation(&self, escalated: i64, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.escalation(at).filter(|_| escalated < clock::MOST_ESCALATIONS)
+    }
+
+    /// For how long people are told of a customer once.
+    fn cooldown(&self) -> TimeDelta {
+        TimeDelta::minutes(self.settings.cooldown_minutes.into())
+    }
+
     /// The alert that is raised of `low`: held back where its category has an incident.
     fn raised(
         &self,
@@ -191,7 +201,7 @@ pub(crate) async fn raise(
             None => keep_lowest(&mut telling, low.key(), low),
         }
     }
-    let over = at - TimeDelta::minutes(rules.settings.cooldown_minutes.into());
+    let over = at - rules.cooldown();
     let cooling = cooling(tx, tenant, over, holding.keys().map(|(_, key)| key)).await?;
     let held = held(tx, tenant, holding.keys()).await?;
     let won = win(tx, tenant, at, over, telling.keys().map(String::as_str)).await?;

@@ -6,7 +6,7 @@
 pub mod copy;
 pub mod erase;
 pub mod hold;
-mod reach;
+pub(crate) mod reach;
 pub mod retention;
 mod scrub;
 pub mod tombstone;

@@ -180,19 +180,18 @@ impl Store {
     /// # Errors
     /// [`StoreError::Invalid`] for what is no model's name: it has 1 to 200 bytes.
     pub async fn set_default_model(&self, act: &Act<'_>, model: Option<&str>) -> Result<()> {
-        let fits =
-            |model: &str| (1..=200).contains(&model.trim().len()) && !model.chars().any(char::is_control);
+        let fits = |model: &str| (1..=200).contains(&model.trim().len()) && !model.contains(char::is_control);
         if !model.is_none_or(fits) {
             return Err(StoreError::Invalid("a model's name has 1 to 200 bytes".to_owned()));
         }
         let model = model.map(str::trim);
         let tx = self.begin().await?;
-        let before = sql("SELECT COALESCE(llm_model, '') FROM tenant WHERE id = ?")
+        let before = sql("SELECT llm_model FROM tenant WHERE id = ?")
             .bind(act.tenant.0)
             .then(for_update(self.backend()))
-            .value::<String>(&tx)
-            .await?;
-        let before = before.filter(|before| !before.is_empty());
+            .value::<Option<String>>(&tx)
+            .await?
+            .flatten();
         if before.as_deref() == model {
             return Ok(());
         }

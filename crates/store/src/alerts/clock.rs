@@ -44,7 +44,7 @@ impl Store {
         for row in &rows {
             let is_over = row.state == "snoozed" && !list::is_still_low(&tx, tenant, row).await?;
             let escalated = row.escalated + i64::from(row.state == "open");
-            let next_at = if escalated < MOST_ESCALATIONS { rules.escalation(at) } else { None };
+            let next_at = rules.next_escalation(escalated, at);
             let (state, next_at, event, word) = match row.state.as_str() {
                 "snoozed" if is_over => (AlertState::Resolved, None, EventKind::AlertResolved, "resolved"),
                 // What somebody acknowledged before is still theirs.

@@ -161,10 +161,10 @@ async fn other_low(
     alert: &list::Row,
 ) -> Result<Option<Other>> {
     let Some(customer) = &alert.customer_id else { return Ok(None) };
-    let cooldown = TimeDelta::minutes(rules.settings.cooldown_minutes.into());
     // One that an older program wrote does not say when people were told.
     let told_at = alert.told_at.or((alert.state != "held").then_some(alert.raised_at));
-    let (cooling, cooled) = told_at.map_or((alert.raised_at, alert.raised_at), |at| (at, at + cooldown));
+    let (cooling, cooled) =
+        told_at.map_or((alert.raised_at, alert.raised_at), |at| (at, at + rules.cooldown()));
     // A clock may be a little ahead of ours.
     let held_until = match alert.incident_id {
         Some(_) => told_at.unwrap_or(now + TimeDelta::hours(1)),

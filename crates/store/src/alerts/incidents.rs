@@ -133,22 +133,25 @@ impl Store {
         let released = release(self, &tx, &rules, (id, ender.name())).await?;
         let (still_low, no_longer_low) =
             (ending.still_low + released.told, ending.no_longer_low + released.withdrawn);
-        sql("UPDATE incident SET still_low = ?, no_longer_low = ? WHERE tenant_id = ? AND id = ?")
-            .bind(still_low)
-            .bind(no_longer_low)
-            .bind(tenant.0)
-            .bind(id)
-            .run(&tx)
-            .await?;
         if released.told + released.withdrawn == AT_ONCE {
+            sql("UPDATE incident SET still_low = ?, no_longer_low = ? WHERE tenant_id = ? AND id = ?")
+                .bind(still_low)
+                .bind(no_longer_low)
+                .bind(tenant.0)
+                .bind(id)
+                .run(&tx)
+                .await?;
             tx.commit().await?;
             return Ok(Slice::More);
         }
         let at = self.now();
         wind_up(&tx, &rules, at, (id, &ending.category)).await?;
-        sql("UPDATE incident SET state = 'closed', closed_at = ?, closed_by = ?, version = version + 1 WHERE tenant_id = ? AND id = ?")
+        sql("UPDATE incident SET state = 'closed', closed_at = ?, closed_by = ?, still_low = ?, no_longer_low = ?, version = version + 1 \
+             WHERE tenant_id = ? AND id = ?")
             .bind(at)
             .bind(ender.name())
+            .bind(still_low)
+            .bind(no_longer_low)
             .bind(tenant.0)
             .bind(id)
             .run(&tx)
@@ -279,7 +282,7 @@ async fn release(
     // Of a customer of whom they were told about something else a moment ago, people are not told again.
     let keys: BTreeSet<&str> =
         held.iter().filter(|row| low.contains(row.id.as_str())).filter_map(key).collect();
-    let over = at - TimeDelta::minutes(rules.settings.cooldown_minutes.into());
+    let over = at - rules.cooldown();
     let won = win(tx, tenant, at, over, keys.into_iter()).await?;
     let mut released = Released::default();
     let mut still_low = Vec::new();

@@ -5,7 +5,6 @@ use sea_orm::ConnectionTrait;
 use serde_json::json;
 use undertone_core::event::EventKind;
 
-use super::clock::MOST_ESCALATIONS;
 use super::{Alert, AlertState, Rules, list};
 use crate::audit::{self, Act};
 use crate::outbox::{self, Caused};
@@ -195,7 +194,7 @@ pub(crate) async fn leave(store: &Store, tx: &impl ConnectionTrait, act: &Act<'_
         let (state, next_at) = if is_quiet {
             (AlertState::Snoozed, row.snoozed_until)
         } else {
-            (AlertState::Open, rules.escalation(at).filter(|_| row.escalated < MOST_ESCALATIONS))
+            (AlertState::Open, rules.next_escalation(row.escalated, at))
         };
         sql("UPDATE alert SET state = ?, next_at = ?, acknowledged_at = NULL, acknowledged_by = NULL, assigned_to = NULL, version = version + 1 \
              WHERE tenant_id = ? AND id = ?")

@@ -249,29 +249,27 @@ impl Store {
         deltas.apply(tx, tenant).await?;
         Ok(ids.len().cast_signed() as i64)
     }
+}
 
-    /// Keeps by which conversations those of an erased customer are known, so that what comes late into one of them is kept without its words.
-    pub(crate) async fn remember_erased(
-        &self,
-        tx: &DatabaseTransaction,
-        tenant: TenantId,
-        conversations: &[String],
-    ) -> Result<()> {
-        let external: Vec<String> =
-            sql("SELECT external_id FROM conversation WHERE tenant_id = ? AND id IN ?")
-                .bind(tenant.0)
-                .list(conversations.iter().map(String::as_str))
-                .column(tx)
-                .await?;
-        let key = Key::of(tx, tenant).await?;
-        for piece in pieces(&external) {
-            sql("INSERT INTO erased_conversation (tenant_id, digest) VALUES ? ON CONFLICT DO NOTHING")
-                .rows(piece.iter().map(|external| [tenant.0.into(), key.conversation(external).into()]))
-                .run(tx)
-                .await?;
-        }
-        Ok(())
+/// Keeps by which conversations those of an erased customer are known, so that what comes late into one of them is kept without its words.
+pub(crate) async fn remember_erased(
+    tx: &DatabaseTransaction,
+    tenant: TenantId,
+    conversations: &[String],
+) -> Result<()> {
+    let external: Vec<String> = sql("SELECT external_id FROM conversation WHERE tenant_id = ? AND id IN ?")
+        .bind(tenant.0)
+        .list(conversations.iter().map(String::as_str))
+        .column(tx)
+        .await?;
+    let key = Key::of(tx, tenant).await?;
+    for piece in pieces(&external) {
+        sql("INSERT INTO erased_conversation (tenant_id, digest) VALUES ? ON CONFLICT DO NOTHING")
+            .rows(piece.iter().map(|external| [tenant.0.into(), key.conversation(external).into()]))
+            .run(tx)
+            .await?;
     }
+    Ok(())
 }
 
 /// Those of `conversations`, by our id and the source's, whose customer was erased, by our ids.

@@ -1,7 +1,7 @@
 //! What was sent, what became of it, and sending it again.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{DatabaseTransaction, FromQueryResult};
+use sea_orm::FromQueryResult;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use undertone_core::event::{EventKind, payload};
@@ -137,12 +137,9 @@ const OLD: &str = "SELECT d.id, d.event_id, d.created_at, (SELECT MAX(x.replay) 
 pub(super) fn listed(begin: Sql, (tenant, destination): (TenantId, &str), which: Which<'_>) -> Sql {
     let mut statement =
         begin.then("WHERE tenant_id = ? AND destination_id = ?").bind(tenant.0).bind(destination);
-    statement = match which.state {
-        None => statement,
-        Some(DeliveryState::Pending) => statement.then(" AND state = 'pending'"),
-        Some(DeliveryState::Delivered) => statement.then(" AND state = 'delivered'"),
-        Some(DeliveryState::Failed) => statement.then(" AND state = 'failed'"),
-    };
+    if let Some(state) = which.state {
+        statement = statement.then(" AND state = '").then(state.as_str()).then("'");
+    }
     if let Some(before) = which.before {
         statement = statement.then(" AND id < ?").bind(before);
     }
@@ -150,8 +147,8 @@ pub(super) fn listed(begin: Sql, (tenant, destination): (TenantId, &str), which:
 }
 
 /// The destination, if messages are sent to it.
-async fn taking(tx: &DatabaseTransaction, tenant: TenantId, id: &str) -> Result<Destination> {
-    match one(tx, tenant, id, "").await? {
+fn taking(found: Option<Destination>) -> Result<Destination> {
+    match found {
         None => Err(StoreError::Conflict(
             "the destination was removed, and nothing is sent to it any more".to_owned(),
         )),
@@ -210,7 +207,7 @@ impl Store {
         else {
             return Ok(None);
         };
-        taking(&tx, act.tenant, &found.destination_id).await?;
+        taking(one(&tx, act.tenant, &found.destination_id, "").await?)?;
         if found.state == "pending" {
             return Err(StoreError::Conflict(
                 "it is still on its way; nothing is to be sent again".to_owned(),
@@ -252,7 +249,7 @@ impl Store {
         const MOST: usize = 1000;
         let Stretch { from, to, state, after } = *stretch;
         let tx = self.begin().await?;
-        taking(&tx, act.tenant, destination).await?;
+        taking(one(&tx, act.tenant, destination, "").await?)?;
         let mut statement = sql(OLD)
             .then("WHERE d.tenant_id = ? AND d.destination_id = ? AND d.created_at >= ? AND d.created_at < ? AND d.state = ? AND d.replay = 0")
             .bind(act.tenant.0)
@@ -302,10 +299,11 @@ impl Store {
     /// [`StoreError::Conflict`] where the destination is switched off.
     pub async fn test_destination(&self, act: &Act<'_>, id: &str) -> Result<Option<String>> {
         let tx = self.begin().await?;
-        if one(&tx, act.tenant, id, "").await?.is_none() {
+        let found = one(&tx, act.tenant, id, "").await?;
+        if found.is_none() {
             return Ok(None);
         }
-        let destination = taking(&tx, act.tenant, id).await?;
+        let destination = taking(found)?;
         let at = self.now();
         let payload = json!(payload::Test {
             tenant_id: act.tenant.0,

@@ -49,8 +49,8 @@ async fn what_arrived_is_not_looked_at(url: String) {
         [(DeliveryState::Failed, "delivery_failed"), (DeliveryState::Pending, "delivery_pending")]
     {
         for before in [None, Some("d121500")] {
-            let which = || Which { state: Some(state), before, most: 50 };
-            let told = plan(&store, |begin| listed(begin.then(COLUMNS), (TENANT, "to"), which())).await;
+            let which = Which { state: Some(state), before, most: 50 };
+            let told = plan(&store, |begin| listed(begin.then(COLUMNS), (TENANT, "to"), which)).await;
             assert!(told.contains(index) && !told.to_uppercase().contains("SORT"), "{told}");
             assert!(!told.contains("TEMP B-TREE"), "{told}");
         }

@@ -10,14 +10,14 @@ use crate::lessons::{LabelledText, digest};
 use crate::rollups::{COUNTED, Counted, Deltas, hold_days};
 use crate::rows::word;
 use crate::statement::{for_update, sql};
-use crate::{Result, Store, TenantId};
+use crate::{Result, Store, TenantId, agents};
 
 /// So many interactions go in one transaction: nobody waits long for it.
 pub(super) const AT_ONCE: i64 = 128;
 
 /// What becomes of the counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Counters {
+pub(crate) enum Counters {
     /// They move as if the interactions had never been.
     Move,
     /// Those of days stand, which are sealed; those of customers move.
@@ -199,7 +199,7 @@ struct Text {
 }
 
 /// Removes interactions and what they left behind; at most [`AT_ONCE`]. Answers how much that was.
-pub(super) async fn forget(
+pub(crate) async fn forget(
     store: &Store,
     tx: &DatabaseTransaction,
     tenant: TenantId,
@@ -235,6 +235,7 @@ pub(super) async fn forget(
         }
     }
     if counters == Counters::Move {
+        agents::mark_beside(tx, tenant, &[]).await?;
         removed.count("labels", forget_labels(tx, tenant, ids).await?);
         let payloads =
             sql("UPDATE audit_log SET payload = NULL WHERE tenant_id = ? AND subject IN ? AND payload IS NOT NULL")

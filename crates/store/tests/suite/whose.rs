@@ -7,6 +7,7 @@ use undertone_core::{AuthorKind, Direction};
 use undertone_store::privacy::erase::Whom;
 use undertone_store::privacy::retention::Clocks;
 
+use super::backfill::count;
 use super::*;
 
 /// A note about whoever the conversation is with.
@@ -177,20 +178,51 @@ pub async fn what_comes_late_is_kept_without_words(bench: &Bench) {
     }
     let told = ConversationDetails { subject: Some("About Ana".to_owned()), ..Default::default() };
     store.save_person(&act(&tenant), "T1", &Person::Conversation(told, None)).await.unwrap();
-    let db = Database::connect(&bench.url).await.unwrap();
     let titles = format!(
         "SELECT COUNT(*) FROM conversation WHERE tenant_id = {} AND subject IS NOT NULL",
         tenant.id.0
     );
-    let titles = sea_orm::Statement::from_string(db.get_database_backend(), titles);
-    let titles: i64 = db.query_one_raw(titles).await.unwrap().unwrap().try_get_by_index(0).unwrap();
-    db.close().await.unwrap();
-    assert_eq!(titles, 0);
+    assert_eq!(count(bench, &titles).await, 0);
     // Whoever is named in it from then on is somebody, and what names nobody is theirs.
     take(bench, &tenant, &[line("4", "ana", "T1", "Back again: 20")]).await;
     let after = take(bench, &tenant, &[note("n5", "T1", "Dear Ana: 5")]).await;
     assert_eq!(whose(bench, &tenant, &after[0]).await, Some(customer(bench, &tenant, "ana").await));
     assert!(store.text(tenant.id, &after[0]).await.unwrap().is_some());
+}
+
+pub async fn what_turns_out_to_be_of_somebody_erased_leaves_nothing(bench: &Bench) {
+    let tenant = bench.tenant("whose-turned").await;
+    let store = &bench.store;
+    take(bench, &tenant, &[line("1", "ana", "t1", "It broke: -40")]).await;
+    let ids =
+        take(bench, &tenant, &[note("n1", "t2", "she shouted: -90"), line("2", "cy", "t3", "Bad: -50")])
+            .await;
+    bench.score_all(&tenant, score_of).await;
+    erase(bench, &tenant, "ana").await;
+    // Both were hers: so it is told once she is gone, for the second time with another that stays.
+    let mut turned =
+        [note("n1", "t1", "Ana shouted: -80"), note("2", "t1", "Ana: -50"), note("n3", "t2", "calm: 5")];
+    turned.iter_mut().for_each(|item| item.arrival.update = true);
+    let answers = store.accept(tenant.id, &turned).await.unwrap();
+    for (answer, id) in answers.iter().zip(&ids) {
+        assert_eq!(*answer, Accepted::Updated { id: id.clone() });
+        let kept = store.interaction(tenant.id, id).await.unwrap().unwrap();
+        assert_eq!((kept.state.as_str(), kept.reason.as_deref()), ("skipped", Some("opted_out")));
+        assert_eq!((kept.score, kept.customer_id), (None, None));
+        assert_eq!(store.text(tenant.id, id).await.unwrap(), None);
+    }
+    assert!(matches!(answers[2], Accepted::Created { .. }));
+    let alerts =
+        store.alerts(tenant.id, &undertone_store::alerts::Wanted { most: 10, ..Default::default() }).await;
+    assert!(alerts.unwrap().is_empty());
+    for table in ["verdict", "interaction_sentiment"] {
+        let left =
+            count(bench, &format!("SELECT COUNT(*) FROM {table} WHERE tenant_id = {}", tenant.id.0)).await;
+        assert_eq!(left, 0, "{table}");
+    }
+    bench.assert_verified(&tenant).await;
+    let all = store.overview(&tenant, 30).await.unwrap().all_time.totals;
+    assert_eq!(all.scored, 0);
 }
 
 pub async fn many_follow_in_slices(bench: &Bench) {

@@ -8,6 +8,7 @@ use undertone_core::event::payload::CustomerErased;
 use super::super::reach::{self, AT_ONCE, Counters};
 use super::{ERASURE, Erasure, Identifiers, Row};
 use crate::audit::{self, Act};
+use crate::conversations::whose;
 use crate::outbox::{self, Caused};
 use crate::privacy::Removed;
 use crate::statement::{for_update, sql};
@@ -66,7 +67,7 @@ impl Store {
         let customer = erasure.customer_id.as_str();
         let next = match erasure.stage.as_str() {
             "interactions" => self.interactions_go(&tx, tenant, customer).await?,
-            "conversations" => self.conversations_go(&tx, tenant, customer).await?,
+            "conversations" => conversations_go(&tx, tenant, customer).await?,
             "person" => person_goes(&tx, tenant, customer).await?,
             _ => mentions_go(&tx, tenant, &cursor, identifiers).await?,
         };
@@ -111,42 +112,6 @@ impl Store {
         Ok(Next::stage("interactions", removed))
     }
 
-    /// Conversations go, except those that others take part in: these lose what they say of the customer.
-    async fn conversations_go(
-        &self,
-        tx: &DatabaseTransaction,
-        tenant: TenantId,
-        customer: &str,
-    ) -> Result<Next> {
-        let ids: Vec<String> =
-            sql("SELECT id FROM conversation WHERE tenant_id = ? AND customer_id = ? ORDER BY id LIMIT ?")
-                .bind(tenant.0)
-                .bind(customer)
-                .bind(AT_ONCE)
-                .column(tx)
-                .await?;
-        let mut removed = Removed::default();
-        if ids.is_empty() {
-            return Ok(Next::stage("person", removed));
-        }
-        // Replies may still come.
-        self.remember_erased(tx, tenant, &ids).await?;
-        let list = || ids.iter().map(String::as_str);
-        let gone = sql("DELETE FROM conversation WHERE tenant_id = ? AND id IN ? AND NOT EXISTS (SELECT 1 FROM interaction i \
-         WHERE i.tenant_id = conversation.tenant_id AND i.conversation_id = conversation.id)")
-        .bind(tenant.0)
-        .list(list())
-        .run(tx)
-        .await?;
-        let kept = sql("UPDATE conversation SET customer_id = NULL, subject = NULL, tags = NULL WHERE tenant_id = ? AND id IN ?")
-        .bind(tenant.0)
-        .list(list())
-        .run(tx)
-        .await?;
-        removed.count("conversations", gone + kept);
-        Ok(Next::stage("conversations", removed))
-    }
-
     /// Nothing is left but the receipt, and subscribers are told.
     async fn end_erasure(
         &self,
@@ -176,6 +141,37 @@ impl Store {
         let told = json!({"erasure": erasure.id, "removed": erasure.removed});
         audit::note(self, tx, &act, ("customer_erased", &erasure.customer_id), &told).await
     }
+}
+
+/// Conversations go, except those that others take part in: these lose what they say of the customer.
+async fn conversations_go(tx: &DatabaseTransaction, tenant: TenantId, customer: &str) -> Result<Next> {
+    let ids: Vec<String> =
+        sql("SELECT id FROM conversation WHERE tenant_id = ? AND customer_id = ? ORDER BY id LIMIT ?")
+            .bind(tenant.0)
+            .bind(customer)
+            .bind(AT_ONCE)
+            .column(tx)
+            .await?;
+    let mut removed = Removed::default();
+    if ids.is_empty() {
+        return Ok(Next::stage("person", removed));
+    }
+    // Replies may still come.
+    whose::remember_erased(tx, tenant, &ids).await?;
+    let list = || ids.iter().map(String::as_str);
+    let gone = sql("DELETE FROM conversation WHERE tenant_id = ? AND id IN ? AND NOT EXISTS (SELECT 1 FROM interaction i \
+     WHERE i.tenant_id = conversation.tenant_id AND i.conversation_id = conversation.id)")
+    .bind(tenant.0)
+    .list(list())
+    .run(tx)
+    .await?;
+    let kept = sql("UPDATE conversation SET customer_id = NULL, subject = NULL, tags = NULL WHERE tenant_id = ? AND id IN ?")
+    .bind(tenant.0)
+    .list(list())
+    .run(tx)
+    .await?;
+    removed.count("conversations", gone + kept);
+    Ok(Next::stage("conversations", removed))
 }
 
 /// What is kept of the customer themselves goes.
