@@ -6,7 +6,7 @@ use crate::statement::sql;
 use crate::{Result, Store};
 
 /// Every step: its name, and its statements with the words of [`WORDS`].
-const STEPS: [(&str, &str); 29] = [
+const STEPS: [(&str, &str); 30] = [
     ("0001_initial", include_str!("../migrations/0001_initial.sql")),
     ("0002_lessons", include_str!("../migrations/0002_lessons.sql")),
     ("0003_provider_keys", include_str!("../migrations/0003_provider_keys.sql")),
@@ -36,6 +36,7 @@ const STEPS: [(&str, &str); 29] = [
     ("0027_model", include_str!("../migrations/0027_model.sql")),
     ("0028_heard", include_str!("../migrations/0028_heard.sql")),
     ("0029_whose", include_str!("../migrations/0029_whose.sql")),
+    ("0030_guests", include_str!("../migrations/0030_guests.sql")),
 ];
 
 /// Words that differ: in the step, for SQLite, for PostgreSQL. Text is compared byte by byte in both, so that order and cursors agree.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{DatabaseTransaction, FromQueryResult};
-use undertone_core::{SkipReason, Verdict};
+use undertone_core::{AuthorKind, SkipReason, Verdict};
 
 use crate::cascade::Moves;
 use crate::queue::Claimed;
@@ -157,15 +157,11 @@ impl Store {
                 }
             }
         }
-        // Agents' numbers rest on all of it; a reply that names no customer is about the conversation's.
-        let (mut customers, mut conversations): (Vec<&str>, Vec<&str>) = Default::default();
-        for Finished { claimed, .. } in finished {
-            match (&claimed.interaction.customer, &claimed.interaction.conversation) {
-                (Some(customer), _) => customers.push(customer),
-                (None, Some(conversation)) => conversations.push(conversation),
-                (None, None) => {}
-            }
-        }
+        // Agents' numbers rest on all of it, and on what agents wrote for everybody in the conversation.
+        let all = || finished.iter().map(|one| &one.claimed.interaction);
+        let customers = all().filter_map(|one| one.customer.as_deref());
+        let of_all = all().filter(|one| one.customer.is_none() || one.author_kind == AuthorKind::Agent);
+        let conversations = of_all.filter_map(|one| one.conversation.as_deref());
         agents::mark(&tx, tenant, customers, conversations).await?;
         deltas.apply(&tx, tenant).await?;
         moves.apply(&tx, tenant, day_in(zone(&batch.days.zone), batch.at)).await?;

@@ -302,6 +302,7 @@ async fn whose_it_is(url: String) {
     whose::what_names_nobody_is_the_conversations_customers(&bench).await;
     whose::what_is_being_read_meanwhile_is_theirs(&bench).await;
     whose::what_comes_late_is_kept_without_words(&bench).await;
+    whose::what_turns_out_to_be_of_somebody_erased_leaves_nothing(&bench).await;
     whose::many_follow_in_slices(&bench).await;
     whose::whoever_is_faster_nobody_is_left_out(&bench).await;
     whose::conversations_of_before_are_given(&bench).await;
@@ -315,6 +316,7 @@ async fn agents_of(url: String) {
     bench.store.migrate().await.unwrap();
     agents::numbers_of_agents_follow_the_rows(&bench).await;
     agents::counting_beside_recording_misses_nothing(&bench).await;
+    agents::what_an_agent_writes_counts_for_everybody_in_the_conversation(&bench).await;
 }
 
 // Corrections, and the review of verdicts.

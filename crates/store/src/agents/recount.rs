@@ -15,13 +15,13 @@ use crate::{Result, Store, TenantId};
 
 /// Customers counted in one transaction: whoever wants to mark one of them waits as long.
 const AT_ONCE: i64 = 25;
-/// Of a customer so many interactions are looked at, the latest; and as many replies that name no customer.
+/// Of a customer so many interactions are looked at, the latest; and as many replies that name no customer, or another whose conversation it is.
 const LATEST: i64 = 500;
 /// Rows that are removed at once.
 const REMOVED_AT_ONCE: i64 = 1000;
 
-/// Marks customers, and those of conversations, where the numbers are on: of replies that name no customer themselves. All in the order of
-/// their ids, so that nobody waits in a circle.
+/// Marks customers, and those of conversations, where the numbers are on: whoever takes part in one is concerned by what agents wrote in it.
+/// All in the order of their ids, so that nobody waits in a circle.
 pub(crate) async fn mark<'a>(
     on: &impl ConnectionTrait,
     tenant: TenantId,
@@ -37,11 +37,28 @@ pub(crate) async fn mark<'a>(
         let found = sql("SELECT customer_id FROM conversation WHERE tenant_id = ? AND id IN ? AND customer_id IS NOT NULL")
             .bind(tenant.0)
             .list(piece.iter().copied())
+            .then(" UNION SELECT customer_id FROM conversation_guest WHERE tenant_id = ? AND conversation_id IN ?")
+            .bind(tenant.0)
+            .list(piece.iter().copied())
             .column::<String>(on)
             .await?;
         customers.extend(found);
     }
     write_marks(on, tenant, &customers.into_iter().collect::<Vec<_>>()).await
+}
+
+/// Marks whoever takes part in the conversations in which agents wrote these interactions, before they go.
+pub(crate) async fn mark_beside(on: &impl ConnectionTrait, tenant: TenantId, ids: &[String]) -> Result<()> {
+    if !is_on(on, tenant).await? {
+        return Ok(());
+    }
+    let conversations = sql("SELECT DISTINCT conversation_id FROM interaction WHERE tenant_id = ? AND id IN ? AND author_kind = 'agent' \
+         AND conversation_id IS NOT NULL")
+    .bind(tenant.0)
+    .list(ids.iter().map(String::as_str))
+    .column::<String>(on)
+    .await?;
+    mark(on, tenant, [], conversations.iter().map(String::as_str)).await
 }
 
 /// Marks customers, who are in the order of their ids.
@@ -257,10 +274,15 @@ impl Count<'_> {
             .into_iter()
             .collect();
         for piece in pieces(&conversations) {
-            let replies = sql("SELECT id, conversation_id, agent_id, author_kind, occurred_at, CAST(NULL AS bigint) AS score FROM interaction \
-                 WHERE tenant_id = ? AND conversation_id IN ? AND customer_id IS NULL AND author_kind = 'agent' AND occurred_at >= ? LIMIT ?")
+            // A reply that names nobody has the id of the conversation's customer, and is read by whoever else writes there. One that names
+            // another of these is not.
+            let replies = sql("SELECT i.id, i.conversation_id, i.agent_id, i.author_kind, i.occurred_at, CAST(NULL AS bigint) AS score \
+                 FROM interaction i JOIN conversation v ON v.tenant_id = i.tenant_id AND v.id = i.conversation_id \
+                 WHERE i.tenant_id = ? AND i.conversation_id IN ? AND (i.customer_id IS NULL OR (i.customer_id = v.customer_id AND i.customer_id <> ?)) \
+                 AND i.author_kind = 'agent' AND i.occurred_at >= ? LIMIT ?")
             .bind(self.tenant.0)
             .list(piece.iter().map(String::as_str))
+            .bind(customer)
             .bind(self.since)
             .bind(LATEST)
             .all::<Row>(self.tx)

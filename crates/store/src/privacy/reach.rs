@@ -235,7 +235,7 @@ pub(crate) async fn forget(
         }
     }
     if counters == Counters::Move {
-        agents::mark_beside(tx, tenant, &[]).await?;
+        agents::mark_beside(tx, tenant, ids).await?;
         removed.count("labels", forget_labels(tx, tenant, ids).await?);
         let payloads =
             sql("UPDATE audit_log SET payload = NULL WHERE tenant_id = ? AND subject IN ? AND payload IS NOT NULL")

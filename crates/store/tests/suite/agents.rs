@@ -5,6 +5,7 @@ use undertone_core::agents::Sums;
 use undertone_core::{AuthorKind, Direction, SkipReason};
 use undertone_store::accept::Incoming;
 use undertone_store::agents::{AgentSums, NewSwitch};
+use undertone_store::privacy::erase::Whom;
 use undertone_store::record::{Finished, Outcome};
 use undertone_store::{Act, Tenant};
 
@@ -169,6 +170,78 @@ pub async fn counting_beside_recording_misses_nothing(bench: &Bench) {
     store.switch_agent_numbers(&act(&tenant), &ON).await.unwrap();
     count(bench, &tenant).await;
     assert_eq!(sums(bench, &tenant).await, followed, "as if counted once, at the end");
+    store.switch_agent_numbers(&act(&tenant), &OFF).await.unwrap();
+    count(bench, &tenant).await;
+}
+
+/// Contacts as they are added up: how many, of how many customers, what was felt after and before.
+fn told(sums: &[AgentSums]) -> (i64, i64, i64, i64) {
+    sums.first().map_or_else(Default::default, |one| {
+        (one.sums.contacts, one.customers, one.sums.after.0, one.sums.before.0)
+    })
+}
+
+pub async fn what_an_agent_writes_counts_for_everybody_in_the_conversation(bench: &Bench) {
+    let (tenant, store) = (bench.tenant("numbers-guests").await, &bench.store);
+    store.switch_agent_numbers(&act(&tenant), &ON).await.unwrap();
+    // The conversation is ana's, who is named first, and so are replies that name nobody; cy writes in it too.
+    let talk = [
+        line(bench, "t1", 60, "ana: -60"),
+        line(bench, "t1", 55, "cy: -40"),
+        line(bench, "t1", 50, "bo> sorry, both of you"),
+        line(bench, "t1", 40, "ana: 20"),
+        line(bench, "t1", 30, "cy: 10"),
+    ];
+    take(bench, &tenant, &talk).await;
+    count(bench, &tenant).await;
+    // Each with their own scores: after 20 and 10, before -60 and -40.
+    assert_eq!(told(&sums(bench, &tenant).await), (2, 2, 3000, -10_000));
+
+    // A reply that arrives last begins bo's part with whoever wrote there.
+    let late = [
+        line(bench, "t2", 60, "ana: -50"),
+        line(bench, "t2", 50, "cy: -30"),
+        line(bench, "t2", 20, "cy: 40"),
+        line(bench, "t2", 40, "bo> hello"),
+    ];
+    take(bench, &tenant, &late[..3]).await;
+    count(bench, &tenant).await;
+    assert_eq!(told(&sums(bench, &tenant).await), (2, 2, 3000, -10_000));
+    take(bench, &tenant, &late[3..]).await;
+    count(bench, &tenant).await;
+    assert_eq!(told(&sums(bench, &tenant).await), (3, 2, 7000, -13_000));
+
+    // One that names another of them is to that one.
+    let mut to_di = line(bench, "t3", 40, "bo> to you, di");
+    to_di.arrival.interaction.customer = Some("di".to_owned());
+    let named = [
+        line(bench, "t3", 60, "ana: 1"),
+        line(bench, "t3", 55, "di: 2"),
+        to_di,
+        line(bench, "t3", 30, "ana: 3"),
+        line(bench, "t3", 20, "di: 5"),
+    ];
+    take(bench, &tenant, &named).await;
+    count(bench, &tenant).await;
+    let all = sums(bench, &tenant).await;
+    assert_eq!(told(&all), (4, 3, 7500, -12_800));
+
+    // As if counted once, at the end.
+    let anew = async || {
+        store.switch_agent_numbers(&act(&tenant), &OFF).await.unwrap();
+        count(bench, &tenant).await;
+        store.switch_agent_numbers(&act(&tenant), &ON).await.unwrap();
+        count(bench, &tenant).await;
+        sums(bench, &tenant).await
+    };
+    assert_eq!(anew().await, all);
+    // With ana the replies go that were hers, and with those what cy had of them: when bo began is not known any more.
+    let erasure = store.erase(&act(&tenant), &Whom::Id("ana")).await.unwrap().remove(0);
+    while store.continue_erasure(tenant.id, &erasure.id).await.unwrap().unwrap().done_at.is_none() {}
+    count(bench, &tenant).await;
+    let left = sums(bench, &tenant).await;
+    assert_eq!(told(&left), (1, 1, 500, 200));
+    assert_eq!(anew().await, left);
     store.switch_agent_numbers(&act(&tenant), &OFF).await.unwrap();
     count(bench, &tenant).await;
 }
