@@ -1,5 +1,6 @@
 //! Destinations through the API, and what arrives at receivers that answer as the real ones document.
 
+mod again;
 mod answers;
 mod echo;
 mod ends;
