@@ -8,6 +8,7 @@ mod calibrate;
 mod cascade;
 mod configuration;
 mod customer;
+mod default_model;
 mod demo;
 mod destinations;
 pub mod doctor;

@@ -352,3 +352,35 @@ async fn which_model_is_asked_for_and_who_chose_it_is_told() {
         text(&wrong.stderr)
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_default_that_the_scorers_provider_has_not_is_refused_or_told_to_be_unchecked() {
+    let bench = Bench::new();
+    bench.set(json!({"scorer": "claude"})).await;
+    let with_key = |arguments: &[&str], address: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_undertone"));
+        command.args(["tenant", "model", "acme"]).args(arguments);
+        command
+            .env("UNDERTONE_DATA_DIR", bench.folder.path())
+            .env("ANTHROPIC_API_KEY", "sk-a-key-0123456789");
+        command.env_remove("UNDERTONE_DATABASE_URL").env("ANTHROPIC_BASE_URL", address);
+        let output = command.output().unwrap();
+        (output.status.success(), text(&[output.stdout, output.stderr].concat()))
+    };
+    let (is_done, told) = with_key(&["gpt-6-mini"], "https://api.anthropic.com");
+    assert!(!is_done && told.contains("has no gpt-6-mini") && told.contains("as scorer"), "{told}");
+    assert_eq!(
+        bench.done(&["tenant", "model", "acme"]),
+        "An LLM is asked for claude-haiku-5-5, which is built in.\n"
+    );
+    // A gateway may have it.
+    let kept = "An LLM is asked for gpt-6-mini, the tenant's default.\n";
+    assert_eq!(with_key(&["gpt-6-mini"], "http://localhost:4000"), (true, kept.to_owned()));
+    // Whoever has no key does not know which address is asked.
+    let told = bench.done(&["tenant", "model", "acme", "gpt-6-mini"]);
+    assert!(told.starts_with(kept) && told.contains("Not checked whether claude has it"), "{told}");
+    assert!(!bench.done(&["tenant", "model", "acme", "claude-sonnet-5-5"]).contains("Not checked"));
+    // Nobody is asked for the default where the module has a model of its own.
+    bench.set(json!({"model": "claude-opus-5-5"})).await;
+    assert!(with_key(&["gpt-6-mini"], "https://api.anthropic.com").0);
+}

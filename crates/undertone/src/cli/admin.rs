@@ -11,6 +11,8 @@ use undertone_store::tenants::NewTenant;
 use undertone_store::users::{Authority, Change};
 use undertone_store::{Act, Store, Tenant};
 
+use super::default_model;
+use super::secrets::with_keys;
 use super::service::opened;
 use crate::api::secrets;
 use crate::config::{Config, ConfigArguments, DEFAULT};
@@ -223,12 +225,15 @@ pub fn run_tenant(arguments: TenantArguments) -> Result<Outcome, CliError> {
             say(&format!("Days of {slug} are those of {zone} now, and everything counted was moved."))?;
             Ok(Outcome::Done)
         }),
-        TenantAction::Model { slug, model, none, config } => with_store(&config, async |store| {
+        TenantAction::Model { slug, model, none, config } => with_keys(&config, async |store, keys| {
             let tenant = tenant(&store, &slug).await?;
+            let mut unchecked = None;
             if none || model.is_some() {
+                unchecked = default_model::check(&store, &keys, tenant.id, model.as_deref()).await?;
                 store.set_default_model(&Act::new(tenant.id, ACTOR), model.as_deref()).await?;
             }
             say(&told_model(&store.module(tenant.id).await?))?;
+            unchecked.iter().try_for_each(|told| say(told))?;
             Ok(Outcome::Done)
         }),
         TenantAction::User { slug, email, role, password_stdin, config } => {

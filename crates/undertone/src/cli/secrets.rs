@@ -127,7 +127,8 @@ pub fn run(arguments: SecretsArguments) -> Result<Outcome, CliError> {
     }
 }
 
-fn with_keys<F>(
+/// Runs `act` on the database of the configuration, with the keys that this process was given.
+pub fn with_keys<F>(
     flags: &ConfigArguments,
     act: impl FnOnce(Store, ProviderKeys) -> F,
 ) -> Result<Outcome, CliError>
