@@ -303,7 +303,7 @@ impl Store {
                 };
                 let mention = conversation(details, customers.values().next(), when.1);
                 let ids = self.resolve(&tx, &CONVERSATION, when, one(external_id, mention)).await?;
-                self.keep_whose(&tx, tenant, ids.get(external_id), customers.values().next()).await?;
+                self.keep_whose(&tx, act, ids.get(external_id), customers.values().next()).await?;
                 if let (Some(closed), Some(id)) = (details.closed, ids.get(external_id)) {
                     self.set_closed(&tx, act, id, closed).await?;
                 }
@@ -317,22 +317,45 @@ impl Store {
         Ok(ids.into_values().next().unwrap_or_default())
     }
 
-    /// Makes a conversation the customer's that was told, where it is nobody's; of one whose customer was erased nothing is kept that was told.
+    /// Makes a conversation the customer's that was told, where it is nobody's, which is noted where a person does it: it decides who sees what
+    /// stands in it. Of one whose customer was erased nothing is kept that was told.
     async fn keep_whose(
         &self,
         tx: &DatabaseTransaction,
-        tenant: TenantId,
+        act: &Act<'_>,
         conversation: Option<&String>,
         customer: Option<&String>,
     ) -> Result<()> {
-        let Some(conversation) = conversation else { return Ok(()) };
+        let (Some(conversation), tenant) = (conversation, act.tenant) else { return Ok(()) };
         if let Some(customer) = customer {
+            let is_noted = act.is_by_person() && self.is_nobodys(tx, tenant, conversation).await?;
             let mut left = whose::AT_ONCE;
             self.give(tx, tenant, (conversation, customer), &mut left).await?;
+            if is_noted {
+                let change = json!({"before": {"customer": null}, "after": {"customer": customer}});
+                audit::note(self, tx, act, ("conversation_given", conversation), &change).await?;
+            }
         } else if self.owners(tx, tenant, &[conversation]).await?.get(conversation) == Some(&Owner::Erased) {
             whose::forget_words(tx, tenant, &[conversation]).await?;
         }
         Ok(())
+    }
+
+    /// Whether a conversation is nobody's; so it stays until the transaction ends, unless that changes it.
+    async fn is_nobodys(
+        &self,
+        tx: &DatabaseTransaction,
+        tenant: TenantId,
+        conversation: &str,
+    ) -> Result<bool> {
+        let nobodys =
+            sql("SELECT id FROM conversation WHERE tenant_id = ? AND id = ? AND customer_id IS NULL")
+                .bind(tenant.0)
+                .bind(conversation)
+                .then(for_update(self.backend()))
+                .value::<String>(tx)
+                .await?;
+        Ok(nobodys.is_some())
     }
 
     /// The customer with this id, ours or the source's, or that of another source as `kind:value`.

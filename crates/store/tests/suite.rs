@@ -185,6 +185,7 @@ async fn reached(url: String) {
     bench.store.migrate().await.unwrap();
     reach::who_adds_changes_nothing_that_decides_who_sees_what(&bench).await;
     reach::what_people_change_is_noted(&bench).await;
+    reach::to_whom_people_give_a_conversation_is_noted(&bench).await;
 }
 
 // What waits for an LLM, and what changes that.

@@ -5,7 +5,7 @@ use undertone_store::accept::{Accepted, Incoming};
 use undertone_store::people::Person;
 use undertone_store::{Act, StoreError, Tenant};
 
-use super::{AgentDetails, Bench, CustomerDetails, act, futures_of, item, json};
+use super::{AgentDetails, Bench, ConversationDetails, CustomerDetails, act, futures_of, item, json};
 
 /// A text of a customer of an account and a segment, handled by an agent of a team.
 fn telling(
@@ -170,4 +170,54 @@ pub async fn what_people_change_is_noted(bench: &Bench) {
     );
     let moved = json!({"before": {"team": "north"}, "after": {"team": "south"}, "changed": []});
     assert_eq!(told("agent_changed", &bo).await, [moved]);
+}
+
+pub async fn to_whom_people_give_a_conversation_is_noted(bench: &Bench) {
+    let tenant = bench.tenant("given").await;
+    let store = &bench.store;
+    let lead = Act { from: Some("192.0.2.7"), ..Act::new(tenant.id, "user:lead") };
+    let key = Act::new(tenant.id, "key:crm");
+    let of = |customer: Option<&str>| {
+        Person::Conversation(ConversationDetails::default(), customer.map(str::to_owned))
+    };
+    let save = async |act: &Act<'_>, id: &str, whose: Option<&str>| {
+        store.save_person(act, id, &of(whose)).await.unwrap()
+    };
+    let noted = async || {
+        let filter =
+            undertone_store::audit::Filter { action: Some("conversation_given"), ..Default::default() };
+        store.audit(tenant.id, &filter, None, 10).await.unwrap()
+    };
+    // A note that names nobody stands in it.
+    let mut note = item("n1", "", "they sound cross: -60");
+    note.arrival.interaction.customer = None;
+    note.arrival.interaction.conversation = Some("t1".to_owned());
+    let id = store.accept(tenant.id, &[note]).await.unwrap()[0].id().to_owned();
+    let whose = async || store.interaction(tenant.id, &id).await.unwrap().unwrap().customer_id;
+    let talk = save(&lead, "t1", None).await;
+    assert_eq!(
+        (noted().await, whose().await),
+        (vec![], None),
+        "who says nothing of whose it is gives nothing"
+    );
+    save(&lead, "t1", Some("ana")).await;
+    let ana = store.customer(tenant.id, "ana").await.unwrap().unwrap().id;
+    assert_eq!(whose().await.as_ref(), Some(&ana));
+    // It is ana's from now on, whatever is said; that is no change.
+    for again in [Some("ana"), Some("cy"), None] {
+        assert_eq!(save(&lead, "t1", again).await, talk);
+    }
+    // A conversation that begins with its customer was nobody's never, and what a source says is not noted.
+    save(&lead, "t2", Some("ana")).await;
+    save(&key, "t3", None).await;
+    save(&key, "t3", Some("ana")).await;
+    let entries = noted().await;
+    assert_eq!(entries.len(), 1, "{entries:?}");
+    let entry = &entries[0];
+    assert_eq!(
+        (&entry.subject, entry.actor.as_str(), entry.from.as_deref()),
+        (&talk, "user:lead", Some("192.0.2.7"))
+    );
+    let change: serde_json::Value = serde_json::from_str(entry.payload.as_ref().unwrap()).unwrap();
+    assert_eq!(change, json!({"before": {"customer": null}, "after": {"customer": ana}}));
 }
