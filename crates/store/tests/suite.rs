@@ -292,6 +292,7 @@ async fn privacy_of(url: String) {
     privacy::retention::clocks_remove_what_is_due_and_nothing_else(&bench).await;
     privacy::retention::what_waits_goes_with_its_text(&bench).await;
     privacy::retention::upkeep_is_done_by_one(&bench).await;
+    privacy::retention::held::a_hold_stops_no_clock_of_what_is_not_kept_by_customer(&bench).await;
 }
 
 // What names nobody in a conversation: months pass here, so it has a database of its own.

@@ -11,6 +11,9 @@ use undertone_store::privacy::retention::{Clocks, Stage};
 
 use super::*;
 
+#[path = "retention/held.rs"]
+pub mod held;
+
 /// Noon of the next day, whatever the clock was, so that summer time changes no day.
 fn to_noon(bench: &Bench) {
     let noon = bench.store.now().date_naive().and_hms_opt(12, 0, 0).unwrap().and_utc() + TimeDelta::days(1);
