@@ -2,6 +2,7 @@
 
 mod deliveries;
 mod finish;
+mod health;
 mod log;
 #[cfg(test)]
 mod plans;
@@ -21,7 +22,8 @@ use crate::{Result, Store, StoreError, TenantId};
 
 pub use deliveries::{ClaimedDelivery, GIVEN_UP_AFTER};
 pub(crate) use deliveries::{NewDelivery, insert};
-pub use finish::{FinishedDelivery, REFUSED_OFTEN, Sent};
+pub use finish::{FinishedDelivery, Sent};
+pub use health::REFUSED_OFTEN;
 pub use log::{Attempt, Delivery, DeliveryState, Replayed, Stretch, Which};
 pub use reseal::bound_to;
 
