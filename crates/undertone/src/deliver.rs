@@ -34,7 +34,7 @@ use undertone_store::{Store, StoreError, TenantId};
 use crate::clock::rest;
 use crate::mail::{Mailer, Post};
 
-pub use draft::{Draft, Wished, Wrong};
+pub use draft::{Draft, Keys, Wished, Wrong};
 pub use message::Message;
 pub use note::Note;
 pub use outward::{NoReply, OutRequest, Outward, Reply};
@@ -185,13 +185,16 @@ impl Deliveries {
 /// pace holds from one lane to the next. Each process has its own pace.
 type Lanes = Arc<Mutex<HashMap<(TenantId, String), Option<Instant>>>>;
 
+/// Why a lane could not go on, by its destination: told when it is news, and not at every look.
+type Stuck = Arc<Mutex<HashMap<(TenantId, String), String>>>;
+
 /// Opens a lane for every destination that has something due, until the service ends.
 async fn serve(tools: Tools, mut ending: watch::Receiver<bool>) {
-    let lanes = Lanes::default();
+    let (lanes, stuck) = (Lanes::default(), Stuck::default());
     let mut open = JoinSet::new();
     while rest(&mut ending, LOOK_EVERY).await {
         while open.try_join_next().is_some() {}
-        if let Err(error) = open_lanes(&tools, &lanes, &mut open, &ending).await {
+        if let Err(error) = open_lanes(&tools, (&lanes, &stuck), &mut open, &ending).await {
             tracing::warn!(%error, "looking for messages to send failed: {error}");
         }
     }
@@ -200,17 +203,25 @@ async fn serve(tools: Tools, mut ending: watch::Receiver<bool>) {
 
 async fn open_lanes(
     tools: &Tools,
-    lanes: &Lanes,
+    (lanes, stuck): (&Lanes, &Stuck),
     open: &mut JoinSet<()>,
     ending: &watch::Receiver<bool>,
 ) -> Result<(), StoreError> {
     for (tenant, id) in tools.store.destinations_due().await? {
         let key = (tenant, id.clone());
         let Some(mut turn) = taken(lanes, &key) else { continue };
-        let (tools, lanes, mut ending) = (tools.clone(), lanes.clone(), ending.clone());
+        let (tools, lanes, stuck, mut ending) = (tools.clone(), lanes.clone(), stuck.clone(), ending.clone());
         open.spawn(async move {
-            if let Err(error) = caught(lane::serve(&tools, tenant, &id, &mut turn, &ending)).await {
-                tracing::warn!(%error, destination = id, "messages to the destination {id} wait: {error}");
+            let served = caught(lane::serve(&tools, tenant, &id, &mut turn, &ending)).await;
+            if is_news(&stuck, &key, served.as_ref().err()) {
+                match &served {
+                    Ok(()) => tracing::info!(destination = id, "messages to the destination {id} go on"),
+                    Err(error) => {
+                        tracing::warn!(%error, destination = id, "messages to the destination {id} wait: {error}");
+                    }
+                }
+            }
+            if served.is_err() {
                 // Whatever it is, it is not tried in a circle.
                 rest(&mut ending, AFTER_ERROR).await;
             }
@@ -228,6 +239,15 @@ async fn caught(serving: impl Future<Output = Result<(), StoreError>>) -> Result
     match AssertUnwindSafe(serving).catch_unwind().await {
         Ok(done) => done.map_err(|error| error.to_string()),
         Err(_) => Err("its task broke off, which is a fault of ours; what it says stands above".to_owned()),
+    }
+}
+
+/// Keeps why a lane can not go on, `None` where it can; answers whether that was not so before.
+fn is_news(stuck: &Stuck, key: &(TenantId, String), why: Option<&String>) -> bool {
+    let mut stuck = stuck.lock().unwrap_or_else(PoisonError::into_inner);
+    match why {
+        Some(why) => stuck.insert(key.clone(), why.clone()).as_ref() != Some(why),
+        None => stuck.remove(key).is_some(),
     }
 }
 
@@ -275,6 +295,14 @@ mod tests {
         assert_eq!(caught(async { Ok(()) }).await, Ok(()));
         let broken = caught(async { panic!("this one is wanted") }).await.unwrap_err();
         assert!(broken.contains("fault of ours"), "{broken}");
+    }
+
+    #[test]
+    fn why_a_lane_does_not_go_on_is_told_once() {
+        let (stuck, key) = (Stuck::default(), (TenantId(1), "d1".to_owned()));
+        let told = [None, Some("a"), Some("a"), Some("b"), None, None, Some("b")]
+            .map(|why| is_news(&stuck, &key, why.map(str::to_owned).as_ref()));
+        assert_eq!(told, [false, true, false, true, true, false, true]);
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 #[path = "deliver/kinds.rs"]
 mod kinds;
+#[path = "deliver/unopened.rs"]
+mod unopened;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -17,7 +17,7 @@ use super::caller::Caller;
 use super::interactions::place;
 use super::problem::{ApiError, CONFLICT, FieldError};
 use crate::app::App;
-use crate::deliver::{Draft, Secrets, Wrong, new_signing_key};
+use crate::deliver::{Draft, Keys, Secrets, Wrong, new_signing_key};
 use crate::visibility::{self, Eyes};
 
 /// Deliveries on a page, unless asked otherwise, and at most.
@@ -26,7 +26,16 @@ const LONGEST_PAGE: u16 = 200;
 
 /// All destinations.
 pub async fn list(State(app): State<App>, caller: Caller) -> Result<axum::Json<Value>, ApiError> {
-    Ok(axum::Json(json!({"destinations": app.store.destinations(caller.tenant_id()).await?})))
+    let all = app.store.destinations(caller.tenant_id()).await?;
+    let all: Vec<Value> = all.iter().map(|one| answer(&app, &caller, one)).collect();
+    Ok(axum::Json(json!({"destinations": all})))
+}
+
+/// A destination as it is told, and why nothing can be sent to it, where its address does not open here.
+fn answer(app: &App, caller: &Caller, destination: &Destination) -> Value {
+    let mut told = json!(destination);
+    told["problem"] = opened(app, caller, destination).err().into();
+    told
 }
 
 /// One destination.
@@ -34,8 +43,9 @@ pub async fn show(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<axum::Json<Destination>, ApiError> {
-    Ok(axum::Json(existing(&app, &caller, &id).await?))
+) -> Result<axum::Json<Value>, ApiError> {
+    let destination = existing(&app, &caller, &id).await?;
+    Ok(axum::Json(answer(&app, &caller, &destination)))
 }
 
 async fn existing(app: &App, caller: &Caller, id: &str) -> Result<Destination, ApiError> {
@@ -52,27 +62,28 @@ pub async fn create(
     let (wished, made) = draft.made(app.outward.allowed()).map_err(told)?;
     let new = wished.sealed(app.provider_keys.keyring(), caller.tenant_id())?;
     let destination = app.store.create_destination(&caller.act(), &new).await?;
-    let mut answer = json!(destination);
+    let mut told = answer(&app, &caller, &destination);
     if let Some(key) = made {
-        answer["signing_key"] = key.into();
+        told["signing_key"] = key.into();
     }
-    Ok((StatusCode::CREATED, axum::Json(answer)))
+    Ok((StatusCode::CREATED, axum::Json(told)))
 }
 
-/// Changes a destination. What is left out stays, address and key too.
+/// Changes a destination. What is left out stays, address and key too; where those do not open any more, both can be given anew.
 pub async fn change(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
     Json(body): Json<Value>,
-) -> Result<axum::Json<Destination>, ApiError> {
+) -> Result<axum::Json<Value>, ApiError> {
     let before = existing(&app, &caller, &id).await?;
     let (draft, version) = drafted(body, &app)?;
-    let secrets = opened(&app, &caller, &before)?;
-    let wished = draft.over(&before, secrets, app.store.now()).map_err(told)?;
+    let secrets = opened(&app, &caller, &before).ok();
+    let wished = draft.over(&before, secrets.as_ref(), app.store.now()).map_err(told)?;
     let new = wished.sealed(app.provider_keys.keyring(), caller.tenant_id())?;
     let changed = app.store.change_destination(&caller.act(), (&id, version), &new).await?;
-    changed.map(axum::Json).ok_or_else(|| ApiError::not_found("destination"))
+    let changed = changed.ok_or_else(|| ApiError::not_found("destination"))?;
+    Ok(axum::Json(answer(&app, &caller, &changed)))
 }
 
 /// Gives a webhook a new signing key, told this once; each one before it signs too until a day after it was replaced.
@@ -88,19 +99,23 @@ pub async fn rotate_key(
     }
     let (key, version) = (new_signing_key(), Some(before.version));
     let draft = Draft { key: Some(key.clone()), ..Draft::default() };
-    let secrets = opened(&app, &caller, &before)?;
+    let secrets = opened(&app, &caller, &before).map_err(|why| ApiError::new(CONFLICT, why))?;
     // Nothing but the key changes, so nothing else can be in the way.
     let in_the_way = |wrong: Vec<Wrong>| wrong.into_iter().map(|(_, why)| why).collect::<String>();
     let wished = draft
-        .over(&before, secrets, app.store.now())
+        .over(&before, Some(&secrets), app.store.now())
         .map_err(|wrong| ApiError::new(CONFLICT, in_the_way(wrong)))?;
-    let until = wished.secrets.replaced.first().map(|(_, until)| *until);
+    let until = match &wished.keys {
+        Keys::Anew(secrets) => secrets.replaced.first().map(|(_, until)| *until),
+        Keys::Kept(..) => None,
+    };
     let new = wished.sealed(app.provider_keys.keyring(), caller.tenant_id())?;
     let changed = app.store.change_destination(&caller.act(), (&id, version), &new).await?;
-    let mut answer = json!(changed.ok_or_else(|| ApiError::not_found("destination"))?);
-    answer["signing_key"] = key.into();
-    answer["previous_key_until"] = json!(until);
-    Ok(axum::Json(answer))
+    let changed = changed.ok_or_else(|| ApiError::not_found("destination"))?;
+    let mut told = answer(&app, &caller, &changed);
+    told["signing_key"] = key.into();
+    told["previous_key_until"] = json!(until);
+    Ok(axum::Json(told))
 }
 
 /// Removes a destination.
@@ -116,7 +131,7 @@ pub async fn remove(
     }
 }
 
-/// Sends a test message, switched off or not; its delivery says what became of it.
+/// Sends a test message to a destination that messages can be sent to; its delivery says what became of it.
 pub async fn test(
     State(app): State<App>,
     caller: Caller,
@@ -127,6 +142,7 @@ pub async fn test(
         let told = "it is switched off, and nothing is sent to it; switch it on first";
         return Err(ApiError::new(CONFLICT, told));
     }
+    opened(&app, &caller, &destination).map_err(|why| ApiError::new(CONFLICT, why))?;
     let delivery = app.store.test_destination(&caller.act(), &id).await?;
     let delivery = delivery.ok_or_else(|| ApiError::not_found("destination"))?;
     Ok((StatusCode::ACCEPTED, axum::Json(json!({"delivery_id": delivery}))))
@@ -267,9 +283,9 @@ pub async fn replay_range(
     Ok((StatusCode::ACCEPTED, axum::Json(json!({"replayed": replayed.count, "next_cursor": next}))))
 }
 
-fn opened(app: &App, caller: &Caller, destination: &Destination) -> Result<Secrets, ApiError> {
-    let keyring = app.provider_keys.keyring();
-    Secrets::open(keyring, caller.tenant_id(), destination).map_err(|why| ApiError::new(CONFLICT, why))
+/// Its address and keys, or why they do not open.
+fn opened(app: &App, caller: &Caller, destination: &Destination) -> Result<Secrets, String> {
+    Secrets::open(app.provider_keys.keyring(), caller.tenant_id(), destination)
 }
 
 fn told(wrong: Vec<Wrong>) -> ApiError {

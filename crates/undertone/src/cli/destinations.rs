@@ -7,11 +7,14 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use undertone_store::destinations::{Destination, REFUSED_OFTEN};
+use undertone_store::secrets::Keyring;
 use undertone_store::{Act, Store, TenantId};
 
 use super::admin::{ACTOR, say, tenant, with_store};
 use super::listing::{Format, Listing, as_json, moment};
+use super::secrets::with_keys;
 use crate::config::ConfigArguments;
+use crate::deliver::Secrets;
 use crate::error::{CliError, Outcome};
 use crate::output::clean;
 
@@ -93,25 +96,16 @@ enum DestinationsAction {
 /// Runs `undertone destinations`.
 pub fn run(arguments: &DestinationsArguments) -> Result<Outcome, CliError> {
     match &arguments.action {
-        DestinationsAction::List { slug, format, config } => with_store(config, async |store| {
+        DestinationsAction::List { slug, format, config } => with_keys(config, async |store, keys| {
             let tenant = tenant(&store, slug).await?;
             let found = store.destinations(tenant.id).await?;
-            if *format == Format::Json {
-                return as_json(&json!({"destinations": found}));
-            }
-            if found.is_empty() {
-                say(&format!("{slug} has no destination; people are told in the inbox and by e-mail"))?;
-            }
-            for destination in &found {
-                say(&line(destination))?;
-            }
-            Ok(Outcome::Done)
+            list(slug, tenant.id, &found, keys.keyring(), *format)
         }),
-        DestinationsAction::Test { slug, destination, config } => with_store(config, async |store| {
+        DestinationsAction::Test { slug, destination, config } => with_keys(config, async |store, keys| {
             let tenant = tenant(&store, slug).await?;
             let found = named(&store, (tenant.id, slug), destination).await?;
             is_on(&found)?;
-            test(&store, tenant.id, &found).await
+            test(&store, tenant.id, &found, keys.keyring()).await
         }),
         DestinationsAction::Log { slug, destination, delivery, state, page, config } => {
             with_store(config, async |store| {
@@ -187,15 +181,48 @@ pub fn standing(destination: &Destination) -> Result<String, String> {
     }
 }
 
-fn line(destination: &Destination) -> String {
-    let (Ok(standing) | Err(standing)) = standing(destination);
+fn list(
+    slug: &str,
+    tenant: TenantId,
+    found: &[Destination],
+    keyring: &Keyring,
+    format: Format,
+) -> Result<Outcome, CliError> {
+    let problem = |one: &Destination| Secrets::open(keyring, tenant, one).err();
+    if format == Format::Json {
+        let told = |one| {
+            let mut told = json!(one);
+            told["problem"] = problem(one).into();
+            told
+        };
+        return as_json(&json!({"destinations": found.iter().map(told).collect::<Vec<_>>()}));
+    }
+    if found.is_empty() {
+        say(&format!("{slug} has no destination; people are told in the inbox and by e-mail"))?;
+    }
+    for destination in found {
+        say(&line(destination, problem(destination)))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn line(destination: &Destination, problem: Option<String>) -> String {
+    let (Ok(mut standing) | Err(mut standing)) = standing(destination);
+    if let Some(why) = problem {
+        standing += &format!("; nothing can be sent to it: {why}");
+    }
     let events = destination.config.events.patterns().join(", ");
     let Destination { id, name, kind, shown_address, .. } = destination;
     clean(&format!("{id} “{name}”: {}, {shown_address}, {events}; {standing}", kind.as_str()))
 }
 
 /// Sends a test message and waits for what comes of it.
-async fn test(store: &Store, tenant: TenantId, destination: &Destination) -> Result<Outcome, CliError> {
+async fn test(
+    store: &Store,
+    tenant: TenantId,
+    destination: &Destination,
+    keyring: &Keyring,
+) -> Result<Outcome, CliError> {
     let gone = || CliError::Failed(format!("“{}” was removed meanwhile", destination.name));
     let act = Act::new(tenant, ACTOR);
     let id = store.test_destination(&act, &destination.id).await?.ok_or_else(gone)?;
@@ -221,8 +248,11 @@ async fn test(store: &Store, tenant: TenantId, destination: &Destination) -> Res
             _ => {}
         }
     }
+    // The service may have been given another key than this process.
+    let likely = Secrets::open(keyring, tenant, destination).err();
+    let likely = likely.unwrap_or_else(|| "is undertone serve running?".to_owned());
     Err(CliError::Failed(format!(
-        "nothing was sent within {} seconds; is undertone serve running? The message waits: {id}",
+        "nothing was sent within {} seconds, and the message waits ({id}): {likely}",
         PATIENCE.as_secs()
     )))
 }

@@ -12,7 +12,7 @@ use undertone_store::secrets::{KeyError, Keyring};
 use undertone_store::{Act, Store, StoreError, Tenant};
 
 use super::{Asked, SETTINGS, Wrong};
-use crate::deliver::{Secrets, Wished};
+use crate::deliver::{Keys, Secrets, Wished};
 
 /// A field, as it is and as it would be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -203,16 +203,15 @@ fn steps(asked: Asked, there: Vec<Destination>, ground: &Ground<'_>, wrong: &mut
             continue;
         };
         let before = left.remove(at);
-        let secrets = match Secrets::open(ground.keyring, ground.tenant.id, &before) {
-            Ok(secrets) => secrets,
-            Err(why) => {
-                wrong.push(one.wrong("url", &why));
-                continue;
-            }
-        };
-        match draft.over(&before, secrets.clone(), ground.store.now()) {
+        let secrets = Secrets::open(ground.keyring, ground.tenant.id, &before);
+        // Sealed here, it might open nowhere else: this command may lack a master key that the service has.
+        if let (Err(why), true) = (&secrets, draft.url.is_some() || draft.key.is_some()) {
+            wrong.push(one.wrong("url", why));
+            continue;
+        }
+        match draft.over(&before, secrets.as_ref().ok(), ground.store.now()) {
             Ok(wished) => {
-                let fields = differences(&before, &secrets, &wished);
+                let fields = differences(&before, secrets.as_ref().ok(), &wished);
                 if !fields.is_empty() {
                     steps.push(Step::Changed { before: Box::new(before), wished: Box::new(wished), fields });
                 }
@@ -225,7 +224,7 @@ fn steps(asked: Asked, there: Vec<Destination>, ground: &Ground<'_>, wrong: &mut
     steps
 }
 
-fn differences(before: &Destination, secrets: &Secrets, wished: &Wished) -> Vec<Field> {
+fn differences(before: &Destination, secrets: Option<&Secrets>, wished: &Wished) -> Vec<Field> {
     let open = [
         ("events", json!(before.config.events), json!(wished.config.events)),
         ("detail", json!(before.config.detail), json!(wished.config.detail)),
@@ -238,11 +237,12 @@ fn differences(before: &Destination, secrets: &Secrets, wished: &Wished) -> Vec<
     let mut fields: Vec<Field> = open
         .map(|(name, before, after)| Field { name: name.to_owned(), values: Some((before, after)) })
         .collect();
+    let (Some(secrets), Keys::Anew(after)) = (secrets, &wished.keys) else { return fields };
     let is_shown = fields.iter().any(|field| field.name == "address");
-    if secrets.url != wished.secrets.url && !is_shown {
+    if secrets.url != after.url && !is_shown {
         fields.push(Field { name: "url".to_owned(), values: None });
     }
-    if secrets.key != wished.secrets.key {
+    if secrets.key != after.key {
         fields.push(Field { name: "key".to_owned(), values: None });
     }
     fields

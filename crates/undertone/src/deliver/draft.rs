@@ -40,26 +40,33 @@ pub struct Draft {
     pub active: Option<bool>,
 }
 
-/// What a destination is to be, its secrets in the open.
+/// Address and keys as they are to be.
+pub enum Keys {
+    /// As they are sealed already: text and the master key's id. Nobody needs to read them for that.
+    Kept(String, String),
+    /// These.
+    Anew(Secrets),
+}
+
+/// What a destination is to be.
 pub struct Wished {
     pub kind: DestinationKind,
     pub name: String,
     pub config: DestinationConfig,
-    pub secrets: Secrets,
+    pub keys: Keys,
     pub shown_address: String,
     pub active: bool,
-    /// The secrets as they are sealed already, where they stay what they are: text and the master key's id.
-    kept: Option<(String, String)>,
 }
 
 impl Wished {
     /// The same, sealed.
     pub fn sealed(self, keyring: &Keyring, tenant: TenantId) -> Result<NewDestination, KeyError> {
-        let secrets = if let Some(kept) = self.kept {
-            kept
-        } else {
-            let sealed = self.secrets.seal(keyring, tenant, self.kind)?;
-            (sealed.text, sealed.key_id)
+        let secrets = match self.keys {
+            Keys::Kept(text, key_id) => (text, key_id),
+            Keys::Anew(secrets) => {
+                let sealed = secrets.seal(keyring, tenant, self.kind)?;
+                (sealed.text, sealed.key_id)
+            }
         };
         Ok(NewDestination {
             kind: self.kind,
@@ -160,19 +167,20 @@ impl Draft {
             audience: self.audience.unwrap_or(Role::Agent),
             options,
         };
-        let secrets = Secrets { url, key, replaced: Vec::new() };
+        let keys = Keys::Anew(Secrets { url, key, replaced: Vec::new() });
         let active = self.active.unwrap_or(true);
-        Ok((Wished { kind, name, config, secrets, shown_address, active, kept: None }, made))
+        Ok((Wished { kind, name, config, keys, shown_address, active }, made))
     }
 
-    /// What becomes of a destination: what is left out stays, address and key too. A signing key that is replaced signs on for a day.
+    /// What becomes of a destination: what is left out stays, address and key too. A signing key that is replaced signs on for a day. Where
+    /// `secrets` can not be read, either both are given anew or neither.
     ///
     /// # Errors
     /// Everything that does not fit together.
     pub fn over(
         self,
         before: &Destination,
-        secrets: Secrets,
+        secrets: Option<&Secrets>,
         now: DateTime<Utc>,
     ) -> Result<Wished, Vec<Wrong>> {
         let mut wrong = Vec::new();
@@ -180,23 +188,16 @@ impl Draft {
             let told = "it stays what it is; make another destination and remove this one";
             wrong.push(("kind", told.to_owned()));
         }
-        let was = secrets.clone();
-        let mut secrets = secrets;
-        if let Some(key) = self.key {
-            match check_key(before.kind, Some(&key)) {
-                Ok(()) if secrets.key.as_ref() == Some(&key) => {}
-                Ok(()) if before.kind == DestinationKind::Webhook => match secrets.with_key(key, now) {
-                    Ok(with_key) => secrets = with_key,
-                    Err(why) => return Err(vec![("key", why)]),
-                },
-                Ok(()) => secrets.key = Some(key),
-                Err(why) => wrong.push(("key", why)),
-            }
-        }
-        if let Some(url) = self.url {
-            wrong.extend(retired(before.kind, &url).map(|why| ("url", why)));
-            secrets.url = url;
-        }
+        let is_same = self.url.is_none() && self.key.is_none();
+        let after = match secrets {
+            _ if is_same => Ok(None),
+            Some(secrets) => self.changed(before.kind, secrets, now).map(Some),
+            None => self.anew(before.kind).map(Some),
+        };
+        let after = after.unwrap_or_else(|why| {
+            wrong.extend(why);
+            None
+        });
         let config = DestinationConfig {
             events: self.events.unwrap_or_else(|| before.config.events.clone()),
             detail: self.detail.unwrap_or(before.config.detail),
@@ -209,15 +210,67 @@ impl Draft {
         if !wrong.is_empty() {
             return Err(wrong);
         }
+        let keys = match after {
+            Some(after) if secrets != Some(&after) => Keys::Anew(after),
+            _ => Keys::Kept(before.secrets.clone(), before.key_id.clone()),
+        };
         Ok(Wished {
             kind: before.kind,
             name: self.name.unwrap_or_else(|| before.name.clone()),
             config,
-            kept: (secrets == was).then(|| (before.secrets.clone(), before.key_id.clone())),
-            secrets,
+            keys,
             shown_address: self.shown.unwrap_or_else(|| before.shown_address.clone()),
             active: self.active.unwrap_or(before.active),
         })
+    }
+
+    /// The secrets with what is said in place of what they were.
+    fn changed(
+        &self,
+        kind: DestinationKind,
+        secrets: &Secrets,
+        now: DateTime<Utc>,
+    ) -> Result<Secrets, Vec<Wrong>> {
+        let (mut secrets, mut wrong) = (secrets.clone(), Vec::new());
+        if let Some(key) = &self.key {
+            match check_key(kind, Some(key)) {
+                Ok(()) if secrets.key.as_ref() == Some(key) => {}
+                Ok(()) if kind == DestinationKind::Webhook => {
+                    match secrets.clone().with_key(key.clone(), now) {
+                        Ok(with_key) => secrets = with_key,
+                        Err(why) => wrong.push(("key", why)),
+                    }
+                }
+                Ok(()) => secrets.key = Some(key.clone()),
+                Err(why) => wrong.push(("key", why)),
+            }
+        }
+        if let Some(url) = &self.url {
+            wrong.extend(retired(kind, url).map(|why| ("url", why)));
+            secrets.url.clone_from(url);
+        }
+        if wrong.is_empty() { Ok(secrets) } else { Err(wrong) }
+    }
+
+    /// The secrets from what is said alone: those that were sealed can not be read any more.
+    fn anew(&self, kind: DestinationKind) -> Result<Secrets, Vec<Wrong>> {
+        let mut wrong = Vec::new();
+        let url = self.url.clone().unwrap_or_else(|| {
+            wrong.push(("url", "give it too: the address that is sealed can not be read".to_owned()));
+            String::new()
+        });
+        wrong.extend(retired(kind, &url).map(|why| ("url", why)));
+        if kind == DestinationKind::Webhook && self.key.is_none() {
+            let told = "give a new one too, since the one that is sealed can not be read: whsec_ and 24 to 64 random bytes in base64";
+            wrong.push(("key", told.to_owned()));
+        } else if let Err(why) = check_key(kind, self.key.as_deref()) {
+            wrong.push(("key", why));
+        }
+        if wrong.is_empty() {
+            Ok(Secrets { url, key: self.key.clone(), replaced: Vec::new() })
+        } else {
+            Err(wrong)
+        }
     }
 }
 
