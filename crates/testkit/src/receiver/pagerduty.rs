@@ -1,8 +1,55 @@
 //! Answers as the Events API v2 of `PagerDuty` does.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use serde_json::json;
 
 use super::{Reply, Request};
+
+/// What `PagerDuty` makes of the events it takes: incidents, of which each calls somebody when it begins, and never again.
+#[derive(Clone, Default)]
+pub struct Account(Arc<Mutex<Vec<Incident>>>);
+
+struct Incident {
+    key: String,
+    state: &'static str,
+}
+
+impl Account {
+    /// Takes an event, as [`answer`] does.
+    #[must_use]
+    pub fn take(&self, request: &Request) -> Reply {
+        let reply = answer(request);
+        let body = request.json();
+        let (action, key) = (body["event_action"].as_str(), body["dedup_key"].as_str().unwrap_or_default());
+        if let (Reply::Answer(202, ..), Some(action)) = (&reply, action) {
+            self.apply(action, key);
+        }
+        reply
+    }
+
+    /// Does as an event says, or as somebody says there.
+    pub fn apply(&self, action: &str, key: &str) {
+        let mut incidents = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = incidents.iter_mut().find(|one| one.key == key && one.state != "resolved");
+        match (open, action) {
+            // More triggers stand in the log of what is open, and change nothing.
+            (Some(_), "trigger") => {}
+            (Some(open), "acknowledge") => open.state = "acknowledged",
+            (Some(open), _) => open.state = "resolved",
+            (None, "trigger") => incidents.push(Incident { key: key.to_owned(), state: "triggered" }),
+            // What is about nothing open is dropped.
+            (None, _) => {}
+        }
+    }
+
+    /// How each incident of a key stands, in the order in which they called somebody.
+    #[must_use]
+    pub fn incidents(&self, key: &str) -> Vec<&'static str> {
+        let incidents = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        incidents.iter().filter(|one| one.key == key).map(|one| one.state).collect()
+    }
+}
 
 /// `PagerDuty`'s answer to an event.
 #[must_use]

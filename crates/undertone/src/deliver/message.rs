@@ -29,6 +29,15 @@ pub struct Message<'a> {
 impl Message<'_> {
     /// What is told of the event.
     pub fn data(&self) -> Value {
-        serde_json::from_str::<Value>(self.body).map(|mut body| body["data"].take()).unwrap_or_default()
+        self.part("data")
+    }
+
+    /// When it happened.
+    pub fn happened_at(&self) -> Value {
+        self.part("timestamp")
+    }
+
+    fn part(&self, key: &str) -> Value {
+        serde_json::from_str::<Value>(self.body).map(|mut body| body[key].take()).unwrap_or_default()
     }
 }

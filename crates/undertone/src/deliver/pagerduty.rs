@@ -1,5 +1,7 @@
 //! `PagerDuty`, Events API v2: an alert triggers, is acknowledged and resolved under one key of ours.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use undertone_core::event::EventKind;
 use undertone_store::destinations::Sent;
@@ -11,9 +13,20 @@ use super::{Message, Outcome, Outward, Reply, post};
 /// `PagerDuty`'s bounds, in characters.
 const SUMMARY: usize = 1024;
 const KEY: usize = 255;
+/// Between the end of what was acknowledged there and its new beginning. 202 says that an event is taken, not that it is done, and a beginning
+/// that is done first would go under with the end. With the calls themselves it keeps the pace, too.
+const ANEW_AFTER: Duration = Duration::from_secs(2);
 
 /// Sends a message.
 pub(super) async fn send(outward: &Outward, message: &Message<'_>) -> Outcome {
+    if message.event == EventKind::AlertReminded.as_str() {
+        // We acknowledged it there when it was taken care of or snoozed, and what is acknowledged calls nobody, however often it triggers.
+        let ended = post(outward, message, &event(message, &message.data(), "resolve"), judge).await;
+        if ended.sent != Sent::Delivered {
+            return ended;
+        }
+        tokio::time::sleep(ANEW_AFTER).await;
+    }
     let outcome = post(outward, message, &body(message), judge).await;
     if message.event != EventKind::Test.as_str() || outcome.sent != Sent::Delivered {
         return outcome;
@@ -80,15 +93,13 @@ fn body(message: &Message<'_>) -> Value {
         "source": source,
         "severity": severity(message),
         "class": message.event,
+        "timestamp": message.happened_at(),
         "custom_details": data,
     });
     for (from, to) in [("category", "component"), ("segment", "group")] {
         if let Some(word) = data[from].as_str() {
             body["payload"][to] = word.into();
         }
-    }
-    if let Some(at) = data["at"].as_str() {
-        body["payload"]["timestamp"] = at.into();
     }
     body["client"] = "Undertone".into();
     if let Some(link) = note.link {
@@ -162,7 +173,7 @@ mod tests {
 
     #[test]
     fn an_incident_calls_and_its_end_calls_off() {
-        let data = json!({"incident_id": "n1", "category": "billing", "customers": 42, "at": "2026-11-29T08:00:00Z"});
+        let data = json!({"incident_id": "n1", "category": "billing", "customers": 42});
         let opened = test_message("incident.opened", &data, body);
         assert_eq!(
             (&opened["event_action"], &opened["dedup_key"]),
@@ -170,7 +181,10 @@ mod tests {
         );
         let payload = &opened["payload"];
         assert!(payload["summary"].as_str().unwrap().contains("billing"), "{payload}");
-        assert_eq!((&payload["severity"], &payload["timestamp"]), (&json!("warning"), &data["at"]));
+        assert_eq!(
+            (&payload["severity"], &payload["timestamp"]),
+            (&json!("warning"), &json!("1970-01-01T00:00:00Z"))
+        );
         let closed = test_message("incident.closed", &data, body);
         assert_eq!(
             (&closed["event_action"], &closed["dedup_key"]),
