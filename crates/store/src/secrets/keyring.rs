@@ -19,7 +19,7 @@ const NONCE: usize = 24;
 pub enum KeyError {
     /// There is nothing to seal it with.
     #[error(
-        "without a master key no tenant's key can be kept here: the operator makes one with undertone secrets new-key and gives it as UNDERTONE_MASTER_KEY or in the file that master_key_file names"
+        "without a master key no tenant's key, and no address of a destination, can be kept here: the operator makes one with undertone secrets new-key and gives it as UNDERTONE_MASTER_KEY or in the file that master_key_file names"
     )]
     NoMasterKey,
     /// It was sealed with a master key that this process was not given.

@@ -192,7 +192,7 @@ fn new_key(file: Option<&Path>) -> Result<Outcome, CliError> {
         .and_then(|()| out.sync_all())
         .map_err(|e| CliError::Failed(format!("{shown} can not be written: {e}")))?;
     say(&format!(
-        "Master key {} is in {}, for its owner only. Keep a copy apart from the database and its backups: without it no tenant's key opens.\n\
+        "Master key {} is in {}, for its owner only. Keep a copy apart from the database and its backups: without it no tenant's key opens, and nothing can be sent to a destination.\n\
          Next: set master_key_file (UNDERTONE_MASTER_KEY_FILE) to its path and start the service again.",
         key.id(),
         clean(&shown.to_string())

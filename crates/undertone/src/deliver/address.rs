@@ -83,7 +83,9 @@ pub fn check_address(given: &str, allowed: &[IpNet]) -> Result<Checked, String> 
     })?;
     match url.scheme() {
         "http" if allowed.is_empty() => {
-            return Err("it must begin with https://: without TLS anybody on the way reads along".to_owned());
+            return Err("it must begin with https://: without TLS anybody on the way reads along. Only into a network that the operator opens with \
+                        allowed_networks it may be http://"
+                .to_owned());
         }
         "https" | "http" => {}
         other => return Err(format!("it begins with {other}:, and must begin with https://")),

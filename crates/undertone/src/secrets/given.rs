@@ -155,7 +155,7 @@ impl Given {
         let keys = Provider::ALL.map(of).join(", ");
         let master = match self.keyring.current() {
             Some(id) => format!("tenants' keys are sealed with master key {id}"),
-            None => "no master key, so tenants can not set keys of their own".to_owned(),
+            None => "no master key, so tenants can set no keys of their own and no destinations".to_owned(),
         };
         let previous = self.keyring.previous().map(|id| format!(", {id} still opens")).unwrap_or_default();
         format!("Keys of the installation: {keys}; {master}{previous}.")
@@ -291,7 +291,7 @@ mod tests {
         assert_eq!((given.keyring.current(), given.keyring.previous()), (None, None));
         assert_eq!(
             given.told(),
-            "Keys of the installation: none for claude, none for openai; no master key, so tenants can not set keys of their own."
+            "Keys of the installation: none for claude, none for openai; no master key, so tenants can set no keys of their own and no destinations."
         );
     }
 
