@@ -16,3 +16,6 @@ mod visible;
 
 pub use failure::{Failure, FailureKind, Headers, REFUSED, RateLimits, Refuses, Retry, Window, explanation};
 pub use reply::{Outcome, Reply, Unreadable};
+pub(crate) use visible::unseen;
+#[cfg(test)]
+pub(crate) use visible::visible;

@@ -60,6 +60,12 @@ fn look(c: char) -> Look {
     }
 }
 
+/// Whether `c` has no shape of its own and is no space. [`visible`] leaves most of them out, redaction looks past all of them: else what it
+/// does not know with one in the middle would be whole again once that is gone.
+pub(crate) fn unseen(c: char) -> bool {
+    look(c) != Look::Shown
+}
+
 /// `text` without what can not be seen. Joiners and selectors stay where scripts and emoji need them, at most two in a row.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     if text.chars().all(|c| look(c) == Look::Shown) {

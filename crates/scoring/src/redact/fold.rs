@@ -5,6 +5,7 @@
 use undertone_core::verdict::Span;
 
 use super::edits::Edits;
+use crate::llm::unseen;
 
 /// Stands for what a recogniser has found, for all recognisers after it: no letter, no digit, no space.
 pub(super) const BLANK: char = '\0';
@@ -67,22 +68,10 @@ impl Folded {
 }
 
 fn fate(c: char) -> Fate {
-    if c.is_ascii() {
-        return Fate::Kept;
-    }
     match c {
-        // Soft hyphens, joiners, direction marks, variation selectors, key caps around digits, tags.
-        '\u{ad}'
-        | '\u{34f}'
-        | '\u{180e}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{2064}'
-        | '\u{2066}'..='\u{206f}'
-        | '\u{20e3}'
-        | '\u{fe00}'..='\u{fe0f}'
-        | '\u{feff}'
-        | '\u{e0000}'..='\u{e007f}' => Fate::Gone,
+        ' '..='~' => Fate::Kept,
+        // What the prompt leaves out: joiners, marks of direction, selectors, tags, controls. And key caps, which stand around digits.
+        _ if unseen(c) || c == '\u{20e3}' => Fate::Gone,
         '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => Fate::Becomes(' '),
         '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' => Fate::Becomes('-'),
         '\u{2018}' | '\u{2019}' | '\u{201b}' | '\u{2bc}' | '\u{b4}' => Fate::Becomes('\''),
@@ -113,7 +102,25 @@ fn digit(c: char) -> Option<char> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::llm::visible;
+
+    proptest! {
+        #[test]
+        fn what_the_prompt_leaves_out_no_recogniser_sees(
+            chars in proptest::collection::vec(
+                prop_oneof![any::<char>(), proptest::char::range('\0', '\u{3200}'), proptest::char::range('a', 'z')],
+                0..60,
+            )
+        ) {
+            let text: String = chars.into_iter().collect();
+            let folded = Folded::of(&text).text;
+            prop_assert!(!folded.chars().any(unseen), "{folded:?}");
+            prop_assert_eq!(folded, Folded::of(&visible(&text)).text);
+        }
+    }
 
     #[test]
     fn what_only_looks_different_becomes_plain() {

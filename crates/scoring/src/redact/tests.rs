@@ -53,6 +53,35 @@ fn a_text_without_any_stays_as_it_is() {
 }
 
 #[test]
+fn nothing_hides_behind_a_character_that_nobody_sees() {
+    for c in [
+        '\0',
+        '\u{1}',
+        '\u{7f}',
+        '\u{9f}',
+        '\u{61c}',
+        '\u{115f}',
+        '\u{180b}',
+        '\u{2065}',
+        '\u{3164}',
+        '\u{ffa0}',
+        '\u{e0100}',
+    ] {
+        let texts =
+            [format!("john@exam{c}ple.com"), format!("{c}0171 39{c}20017"), format!("An{c}na Schmidt")];
+        for text in texts {
+            let redacted = redact(&format!("This is {text}."));
+            assert_eq!(redacted.entities().len(), 1, "{text:?}: {}", redacted.text);
+            assert!(
+                redacted.text.starts_with("This is ") && redacted.text.ends_with("]."),
+                "{}",
+                redacted.text
+            );
+        }
+    }
+}
+
+#[test]
 fn the_same_value_has_the_same_placeholder_in_all_texts() {
     let mut redactor = Redactor::new(&known());
     let texts = [
