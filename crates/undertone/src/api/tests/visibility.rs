@@ -3,6 +3,7 @@
 
 mod canaries;
 mod expected;
+mod figures;
 mod handed_in;
 mod letters;
 mod postgres;
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
+use undertone_core::cascade::{Cascaded, FirstReading, WhyAsked};
 use undertone_core::verdict::{Coverage, Evidence, Provenance, ScorerKind, Span};
 use undertone_core::visibility::Viewer;
 use undertone_core::{CategoryId, Confidence, Emotion, Scope, Score, Urgency, Verdict};
@@ -35,6 +37,12 @@ use expected::{Line, lines};
 /// What is planted: a customer, and the score of both of their interactions.
 const PLANTED: [(&str, i64); 4] = [("open", -83), ("closed", -79), ("mild", 34), ("apart", -81)];
 
+/// What the embedded model had said of both, before an LLM was asked.
+const FIRST: [(&str, i64); 4] = [("open", -23), ("closed", -27), ("mild", -37), ("apart", -29)];
+
+/// What a reviewer says of the first one, where they label it.
+const RATED: [(&str, i64); 4] = [("open", -71), ("closed", -73), ("mild", -67), ("apart", -78)];
+
 /// What of these is negative.
 const NEGATIVE: [&str; 3] = ["open", "closed", "apart"];
 
@@ -50,6 +58,15 @@ struct Planted {
 
 fn verdict(word: &str, score: i64) -> Verdict {
     let score = Score::new(score).unwrap();
+    let first = FIRST.iter().find(|(known, _)| *known == word).map(|(_, score)| Score::new(*score).unwrap());
+    let first = first.map(|score| FirstReading {
+        scorer: ScorerKind::Local,
+        model: "planted".to_owned(),
+        model_version: "1".to_owned(),
+        score,
+        label: score.label(),
+        confidence: Confidence::try_from(52).unwrap(),
+    });
     Verdict {
         score,
         label: score.label(),
@@ -64,7 +81,7 @@ fn verdict(word: &str, score: i64) -> Verdict {
         evidence: vec![Evidence::found(Span { start: 0, end: 4 }, format!("evidence-canary-{word}"), -7.25)],
         coverage: Coverage { truncated: false, unread_percent: 0 },
         provenance: Provenance {
-            scorer: ScorerKind::Local,
+            scorer: if first.is_some() { ScorerKind::Claude } else { ScorerKind::Local },
             model: "planted".to_owned(),
             model_version: "1".to_owned(),
             prompt_version: None,
@@ -74,7 +91,12 @@ fn verdict(word: &str, score: i64) -> Verdict {
             cost_micros: 0,
             duration_us: 1,
         },
-        cascade: None,
+        cascade: first.map(|first| Cascaded {
+            threshold: 70,
+            why: Some(WhyAsked::Unsure),
+            first: Some(first),
+            unanswered: None,
+        }),
         suspicions: vec![],
     }
 }
