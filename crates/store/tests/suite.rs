@@ -249,6 +249,8 @@ on_both_databases!(audit_on_sqlite, audit_on_postgres, audit_log);
 async fn a_long_audit_log() {
     let folder = tempfile::tempdir().unwrap();
     let server = Postgres::start();
+    visibility::a_small_day_is_not_made_large_later(&bench).await;
+    visibility::a_queue_that_one_agent_answers_is_theirs(&bench).await;
     for url in [format!("sqlite://{}/undertone.db", folder.path().display()), server.url()] {
         let bench = Bench::open(url).await;
         bench.store.migrate().await.unwrap();

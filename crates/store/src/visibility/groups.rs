@@ -1,8 +1,8 @@
 //! Figures of groups that nobody can be worked out from.
 //!
 //! A day is published once: when it is over and nothing of it was scored for a while. Its interactions are put into groups that do not
-//! overlap, by team and queue; a group that is too small, or says too much about one of its customers or agents, is pooled with its like,
-//! and what the pool can not hide stays out. Everything that is told is a sum of whole groups, so whatever is subtracted from whatever, a whole group
+//! overlap, by team and queue and by whether they name an agent; a group that is too small, or says too much about one of its customers or
+//! agents, is pooled with its like, and what the pool can not hide stays out. Everything that is told is a sum of whole groups, so whatever is subtracted from whatever, a whole group
 //! is left. What was published never changes: see the decision record on visibility.
 
 #[cfg(test)]
@@ -11,9 +11,10 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
-use sea_orm::{FromQueryResult, Value};
+use sea_orm::{DatabaseTransaction, FromQueryResult, Value};
 use undertone_core::Label;
 use undertone_core::overview::Totals;
+use undertone_core::usage::calendar::begins;
 
 use crate::rollups::Counts;
 use crate::rows::day_in;
@@ -27,7 +28,11 @@ const LOOK_AGAIN: TimeDelta = TimeDelta::hours(6);
 /// Nothing of a day was scored for this long when it is published, so that an import is not published by halves.
 const QUIET: TimeDelta = TimeDelta::hours(24);
 
-/// A team's figures are of so many of its agents at least: those of one are an agent's, and those of two tell each the other's.
+/// What came later than this after the day, or where all of it did, after the first of it, is in no published figure: whoever hands in could make a
+/// small group large enough with texts of their own, whenever they like.
+const LATE: TimeDelta = TimeDelta::days(7);
+
+/// Figures that name agents are of so many at least: those of one are an agent's, and those of two tell each the other's.
 const FEWEST_AGENTS: usize = 3;
 
 /// What was published of a day, over all groups that are large enough.
@@ -68,7 +73,7 @@ struct Gathered {
     customers: BTreeSet<String>,
     /// Interactions of each customer, to know whether one of them makes up most of it.
     each: BTreeMap<String, i64>,
-    /// The same of each agent.
+    /// The same of each agent; what none had to do with is not among it.
     agents: BTreeMap<String, i64>,
     totals: Totals,
 }
@@ -77,7 +82,9 @@ impl Gathered {
     fn add(&mut self, agent: &str, customer: &str, totals: Totals) {
         self.customers.insert(customer.to_owned());
         *self.each.entry(customer.to_owned()).or_default() += totals.scored;
-        *self.agents.entry(agent.to_owned()).or_default() += totals.scored;
+        if !agent.is_empty() {
+            *self.agents.entry(agent.to_owned()).or_default() += totals.scored;
+        }
         self.totals = self.totals.plus(totals);
     }
 
@@ -102,30 +109,40 @@ impl Gathered {
             && labels.iter().all(|label| self.totals.of(*label) < self.totals.scored)
     }
 
-    /// No agent of the team can be worked out from it: there are enough of them, and none of them makes up more than half.
+    /// No agent can be worked out from it: there are enough of them, and none of them makes up more than half; or there is none.
     fn hides_each_agent(&self) -> bool {
         let most = self.agents.values().copied().max().unwrap_or_default();
-        self.agents.len() >= FEWEST_AGENTS && 2 * most <= self.totals.scored
+        self.agents.is_empty() || self.agents.len() >= FEWEST_AGENTS && 2 * most <= self.totals.scored
+    }
+
+    fn is_publishable(&self, min_group: u16) -> bool {
+        self.hides_each(min_group) && self.hides_each_agent()
     }
 }
 
 /// The groups of a day that can be published, and the pool under `None`.
 fn groups(parts: Vec<Part>, min_group: u16) -> BTreeMap<Option<(String, String)>, Gathered> {
-    let mut all: BTreeMap<(String, String), Gathered> = BTreeMap::new();
+    // What no agent had to do with is a group of its own, so that it need not hide any.
+    let mut all: BTreeMap<((String, String), bool), Gathered> = BTreeMap::new();
     for part in parts {
-        let group = all.entry((part.team_id, part.queue)).or_default();
+        let names_agent = !part.agent_id.is_empty();
+        let group = all.entry(((part.team_id, part.queue), names_agent)).or_default();
         group.add(&part.agent_id, &part.customer_id, part.counts.totals());
     }
-    let (mut published, mut pool) = (BTreeMap::new(), Gathered::default());
-    for (key, group) in all {
-        // What belongs to no team names no agent.
-        if group.hides_each(min_group) && (key.0.is_empty() || group.hides_each_agent()) {
-            published.insert(Some(key), group);
-        } else {
-            pool.merge(group);
+    let mut published: BTreeMap<Option<(String, String)>, Gathered> = BTreeMap::new();
+    let (mut pool, mut without_agents) = (Gathered::default(), Gathered::default());
+    for ((key, names_agent), group) in all {
+        if group.is_publishable(min_group) {
+            published.entry(Some(key)).or_default().merge(group);
+            continue;
         }
+        if !names_agent {
+            without_agents.merge(group.clone());
+        }
+        pool.merge(group);
     }
-    if pool.hides_each(min_group) {
+    // Where the agents in the pool can be made out, it is published without what they had to do with.
+    if let Some(pool) = [pool, without_agents].into_iter().find(|pool| pool.is_publishable(min_group)) {
         published.insert(None, pool);
     }
     published
@@ -158,22 +175,7 @@ impl Store {
         if held.is_none() {
             return Ok(true);
         }
-        // The count of the day is asked again where the last one is long ago; one who is unknown counts as one customer with all others.
-        let parts = sql("SELECT COALESCE(a.team_id, '') AS team_id, COALESCE(v.queue, '') AS queue, COALESCE(a.id, '') AS agent_id, \
-             COALESCE(s.customer_id, '') AS customer_id, MAX(s.scored_at) AS last_scored_at, COUNT(*) AS scored, CAST(SUM(s.effective_score) AS bigint) AS sum_score, \
-             CAST(SUM(CASE WHEN s.effective_label = 'positive' THEN 1 ELSE 0 END) AS bigint) AS positive, \
-             CAST(SUM(CASE WHEN s.effective_label = 'neutral' THEN 1 ELSE 0 END) AS bigint) AS neutral, \
-             CAST(SUM(CASE WHEN s.effective_label = 'negative' THEN 1 ELSE 0 END) AS bigint) AS negative, \
-             CAST(SUM(CASE WHEN s.effective_label = 'mixed' THEN 1 ELSE 0 END) AS bigint) AS mixed FROM interaction_sentiment s \
-             JOIN interaction i ON i.tenant_id = s.tenant_id AND i.id = s.interaction_id \
-             LEFT JOIN agent a ON a.tenant_id = s.tenant_id AND a.id = s.agent_id \
-             LEFT JOIN conversation v ON v.tenant_id = i.tenant_id AND v.id = i.conversation_id \
-             WHERE s.tenant_id = ? AND s.occurred_on = ? \
-             GROUP BY COALESCE(a.team_id, ''), COALESCE(v.queue, ''), COALESCE(a.id, ''), COALESCE(s.customer_id, '')")
-        .bind(tenant.id.0)
-        .bind(day)
-        .all::<Part>(&tx)
-        .await?;
+        let parts = self.parts(&tx, tenant, day).await?;
         let is_quiet = parts.iter().all(|part| now - part.last_scored_at >= QUIET);
         let groups = if is_quiet { groups(parts, min_group) } else { BTreeMap::new() };
         let rows: Vec<Vec<Value>> =
@@ -195,6 +197,37 @@ impl Store {
         }
         tx.commit().await?;
         Ok(true)
+    }
+
+    /// What is put into groups of a day. One who is unknown counts as one customer with all others. What names no agent is theirs who was the last to
+    /// have to do with its conversation: a queue that one answers is about one, whether or not customers name them.
+    async fn parts(&self, tx: &DatabaseTransaction, tenant: &Tenant, day: NaiveDate) -> Result<Vec<Part>> {
+        let first = sql("SELECT MIN(i.received_at) FROM interaction_sentiment s \
+             JOIN interaction i ON i.tenant_id = s.tenant_id AND i.id = s.interaction_id WHERE s.tenant_id = ? AND s.occurred_on = ?")
+        .bind(tenant.id.0)
+        .bind(day)
+        .value::<Option<DateTime<Utc>>>(tx)
+        .await?
+        .flatten();
+        let over = begins(tenant.zone, day.succ_opt().unwrap_or(day));
+        let until = first.map_or(over, |first| first.max(over)) + LATE;
+        sql("SELECT COALESCE(a.team_id, '') AS team_id, COALESCE(v.queue, '') AS queue, COALESCE(a.id, (SELECT x.agent_id FROM interaction x \
+             WHERE x.tenant_id = i.tenant_id AND x.conversation_id = i.conversation_id AND x.agent_id IS NOT NULL ORDER BY x.id DESC LIMIT 1), '') \
+             AS agent_id, COALESCE(s.customer_id, '') AS customer_id, MAX(s.scored_at) AS last_scored_at, COUNT(*) AS scored, \
+             CAST(SUM(s.effective_score) AS bigint) AS sum_score, \
+             CAST(SUM(CASE WHEN s.effective_label = 'positive' THEN 1 ELSE 0 END) AS bigint) AS positive, \
+             CAST(SUM(CASE WHEN s.effective_label = 'neutral' THEN 1 ELSE 0 END) AS bigint) AS neutral, \
+             CAST(SUM(CASE WHEN s.effective_label = 'negative' THEN 1 ELSE 0 END) AS bigint) AS negative, \
+             CAST(SUM(CASE WHEN s.effective_label = 'mixed' THEN 1 ELSE 0 END) AS bigint) AS mixed FROM interaction_sentiment s \
+             JOIN interaction i ON i.tenant_id = s.tenant_id AND i.id = s.interaction_id \
+             LEFT JOIN agent a ON a.tenant_id = s.tenant_id AND a.id = s.agent_id \
+             LEFT JOIN conversation v ON v.tenant_id = i.tenant_id AND v.id = i.conversation_id \
+             WHERE s.tenant_id = ? AND s.occurred_on = ? AND i.received_at <= ? GROUP BY 1, 2, 3, 4")
+        .bind(tenant.id.0)
+        .bind(day)
+        .bind(until)
+        .all::<Part>(tx)
+        .await
     }
 
     /// What was published of each day from `from` to `to`, in order; days of which nothing was are left out.

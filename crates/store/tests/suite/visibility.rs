@@ -240,3 +240,78 @@ pub async fn groups_are_published_once_and_hide_each_customer(bench: &Bench) {
 fn items_day(bench: &Bench) -> chrono::DateTime<chrono::Utc> {
     bench.store.now() - TimeDelta::hours(36)
 }
+
+/// So many customers' texts that came now and are told to be of a moment.
+fn backdated(round: &str, many: usize, at: chrono::DateTime<chrono::Utc>) -> Vec<Incoming> {
+    let one = |n: usize| {
+        let (id, score) = (format!("{round}-{n}"), if n % 2 == 0 { -70 } else { 40 });
+        let mut one = handled(&id, &id, (&format!("ann-{}", n % 3), "eu"), &format!("It is so {score}"));
+        one.arrival.interaction.occurred_at = Some(at);
+        one
+    };
+    (0..many).map(one).collect()
+}
+
+pub async fn a_small_day_is_not_made_large_later(bench: &Bench) {
+    let tenant = bench.tenant("small-day").await;
+    let (store, min_group) = (&bench.store, 5);
+    let hand_in = async |items: Vec<Incoming>| {
+        store.accept(tenant.id, &items).await.unwrap();
+        bench.score_all(&tenant, |text| text.rsplit(' ').next().unwrap().parse().unwrap()).await;
+        bench.advance(25 * 3600);
+    };
+    let published = async || {
+        while store.publish_groups(&tenant, min_group).await.unwrap() {}
+        let days = store.published_days(tenant.id, EVER, min_group).await.unwrap();
+        days.iter().map(|day| day.totals.scored).collect::<Vec<_>>()
+    };
+    // Three customers' day is not published, then or later, whatever comes to it once it is over for a week.
+    let small = store.now();
+    hand_in(backdated("small", 3, small)).await;
+    bench.advance(24 * 3600);
+    assert!(published().await.is_empty());
+    bench.advance(8 * 24 * 3600);
+    hand_in(backdated("invented", 4, small)).await;
+    assert!(published().await.is_empty());
+    // What comes late within the week counts.
+    let other = store.now();
+    hand_in(backdated("begun", 3, other)).await;
+    hand_in(backdated("late", 4, other)).await;
+    assert_eq!(published().await, [7]);
+    // A day that is imported as a whole is published, and a small one is no more made large later than any other.
+    let (large, little) = (store.now() - TimeDelta::days(100), store.now() - TimeDelta::days(90));
+    hand_in(backdated("imported", 6, large)).await;
+    hand_in(backdated("little", 3, little)).await;
+    assert_eq!(published().await, [6, 7]);
+    bench.advance(8 * 24 * 3600);
+    hand_in(backdated("more", 4, little)).await;
+    assert_eq!(published().await, [6, 7]);
+}
+
+/// Customers do not name who answers them: who wrote in their conversation does.
+pub async fn a_queue_that_one_agent_answers_is_theirs(bench: &Bench) {
+    let tenant = bench.tenant("answered").await;
+    let (store, min_group) = (&bench.store, 5);
+    for (queue, agents) in [("alone", 1), ("shared", 3)] {
+        let mut items = Vec::new();
+        for n in 0..6 {
+            let id = format!("{queue}-{n}");
+            let mut asks = item(&id, &id, &format!("It is so {}", if n % 2 == 0 { -70 } else { 40 }));
+            asks.arrival.interaction.conversation = Some(format!("talk-{id}"));
+            asks.arrival.conversation.queue = Some(queue.to_owned());
+            let mut answers = item(&format!("{id}-answer"), &id, "Let me see");
+            answers.arrival.interaction.customer = None;
+            answers.arrival.interaction.author_kind = undertone_core::AuthorKind::Agent;
+            answers.arrival.interaction.conversation = Some(format!("talk-{id}"));
+            answers.arrival.interaction.agent = Some(format!("{queue}-agent-{}", n % agents));
+            items.extend([asks, answers]);
+        }
+        store.accept(tenant.id, &items).await.unwrap();
+    }
+    bench.score_all(&tenant, |text| text.rsplit(' ').next().unwrap().parse().unwrap_or(0)).await;
+    bench.advance(49 * 3600);
+    while store.publish_groups(&tenant, min_group).await.unwrap() {}
+    let queues = store.published_queues(tenant.id, EVER, min_group).await.unwrap();
+    let told: Vec<Option<&str>> = queues.iter().map(|group| group.id.as_deref()).collect();
+    assert_eq!(told, [Some("shared")]);
+}

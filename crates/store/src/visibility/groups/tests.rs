@@ -57,12 +57,12 @@ fn nobody_can_be_made_out() {
             assert!(labels.iter().filter(|label| group.totals.of(**label) > 0).count() > 1, "{key:?}");
             assert_eq!(group.each.values().sum::<i64>(), group.totals.scored);
             assert_eq!(group.agents.values().sum::<i64>(), group.totals.scored);
+            assert!(group.agents.len() >= 3, "{key:?}: {:?}", group.agents);
+            assert!(group.agents.values().all(|scored| 2 * scored <= group.totals.scored), "{key:?}");
             let Some((team, queue)) = key else {
                 pools += 1;
                 continue;
             };
-            assert!(group.agents.len() >= 3, "{key:?}: {:?}", group.agents);
-            assert!(group.agents.values().all(|scored| 2 * scored <= group.totals.scored), "{key:?}");
             let same = |(t, q, ..): &&(u8, u8, u8, u8, i64)| {
                 (format!("team-{t}"), format!("queue-{q}")) == (team.clone(), queue.clone())
             };
@@ -77,4 +77,58 @@ fn nobody_can_be_made_out() {
         published_at_all > 500 && pools > 100,
         "{published_at_all} groups and {pools} pools were looked at"
     );
+}
+
+/// So many texts of one customer each, of every label in turn, of a team and a queue, answered by an agent; empty: of none.
+fn texts((team, queue): (&str, &str), agent: &str, many: u8) -> Vec<Part> {
+    (0..many)
+        .map(|n| Part {
+            team_id: team.to_owned(),
+            queue: queue.to_owned(),
+            agent_id: agent.to_owned(),
+            customer_id: format!("{team}-{queue}-{agent}-{n}"),
+            ..part((0, 0), 0, n, n % 4, 1)
+        })
+        .collect()
+}
+
+/// What is published of these, by team and queue, and `pool`: how many texts.
+fn told(parts: Vec<Vec<Part>>) -> Vec<(String, i64)> {
+    let published = groups(parts.into_iter().flatten().collect(), 5);
+    let name = |key: Option<(String, String)>| {
+        key.map_or("pool".to_owned(), |(team, queue)| format!("{team}/{queue}"))
+    };
+    published.into_iter().map(|(key, group)| (name(key), group.totals.scored)).collect()
+}
+
+#[test]
+fn no_pool_and_no_queue_is_one_agent_s() {
+    let large = || (1..=3).map(|n| texts(("north", "q"), &format!("north-{n}"), 4)).collect::<Vec<_>>();
+    let with = |more: Vec<Vec<Part>>| told(large().into_iter().chain(more).collect());
+    let north = ("north/q".to_owned(), 12);
+    assert_eq!(with(vec![]), [north.clone()]);
+    // One team of one agent or two beside it: whoever knows that would know theirs.
+    assert_eq!(with(vec![texts(("south", "q"), "south-1", 8)]), [north.clone()]);
+    let two = |n| texts(("south", "q"), if n == 1 { "south-1" } else { "south-2" }, 8);
+    assert_eq!(with(vec![two(1), two(2)]), [north.clone()]);
+    // A queue of one who has no team, and one of those and a team of two.
+    let solo = || texts(("", "chat"), "solo", 8);
+    assert_eq!(with(vec![solo()]), [north.clone()]);
+    assert_eq!(with(vec![solo(), two(1), two(2)]), [("pool".to_owned(), 24), north.clone()]);
+    // One of three makes up more than half.
+    assert_eq!(with(vec![texts(("", "chat"), "solo", 17), two(1), two(2)]), [north.clone()]);
+}
+
+#[test]
+fn what_no_agent_had_to_do_with_is_published_without_those() {
+    let web = |many| texts(("", "web"), "", many);
+    let solo = || texts(("", "web"), "solo", 8);
+    assert_eq!(told(vec![web(6)]), [("/web".to_owned(), 6)]);
+    assert_eq!(told(vec![web(6), solo()]), [("/web".to_owned(), 6)]);
+    assert_eq!(told(vec![web(3), solo()]), []);
+    // What is too small by itself is pooled with its like, and the agent is left out.
+    assert_eq!(told(vec![web(3), texts(("", "mail"), "", 3), solo()]), [("pool".to_owned(), 6)]);
+    // Three who have no team are a group like a team's, told with what none of them had to do with.
+    let three: Vec<Vec<Part>> = (1..=3).map(|n| texts(("", "web"), &format!("w-{n}"), 2)).collect();
+    assert_eq!(told(three.into_iter().chain([web(6)]).collect()), [("/web".to_owned(), 12)]);
 }
