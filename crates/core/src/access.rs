@@ -85,7 +85,7 @@ words! {
         Account = "account",
         /// Hand in interactions, customers, accounts, agents and conversations; note that a customer objects to being scored.
         Ingest = "ingest",
-        /// Change what decides who sees what: another account or segment of a known customer, another team of a known agent; with a key also by interactions, other content of a known one, and the close of a conversation with one.
+        /// Change what decides who sees what: another account or segment of a known customer, another team of a known agent, another queue of a known conversation; with a key also by interactions, other content of a known one, and the close of a conversation with one.
         Revise = "revise",
         /// Read interactions, customers, overviews and settings, as far as the visibility policy shows them.
         Read = "read",

@@ -168,7 +168,7 @@ impl Store {
             tx.rollback().await?;
             return Ok(None);
         }
-        self.keep_standing(&tx, tenant, &mentioned(at, items, &linked, &answers)).await?;
+        self.keep_standing(&tx, (tenant, reach), &mentioned(at, items, &linked, &answers)).await?;
         tx.commit().await?;
         answers.into_iter().collect::<Option<Vec<_>>>().map(Some).ok_or_else(|| {
             StoreError::Conflict("an interaction vanished while it was taken in; send it again".into())

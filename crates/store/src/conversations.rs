@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::audit::{self, Act};
 use crate::statement::{pieces, sql};
-use crate::{Result, Store, TenantId};
+use crate::{Reach, Result, Store, TenantId};
 
 /// What an interaction that was taken in says about its conversation.
 #[derive(Debug, Clone)]
@@ -37,11 +37,11 @@ struct Known {
 impl Store {
     /// Keeps what was said about conversations, in the order in which it was said: a customer who writes after one was closed opens it again,
     /// and so does a source that says so; what a source closes is closed unless it was opened again later. One that was nobody's is the customer's
-    /// who wrote in it.
+    /// who wrote in it, where `reach` goes so far: what stands in it is seen by who sees theirs from then on. Else they are a guest there.
     pub(crate) async fn keep_standing(
         &self,
         tx: &DatabaseTransaction,
-        tenant: TenantId,
+        (tenant, reach): (TenantId, Reach),
         mentioned: &[Mentioned],
     ) -> Result<()> {
         let ids: BTreeSet<&str> = mentioned.iter().map(|one| one.conversation.as_str()).collect();
@@ -63,7 +63,7 @@ impl Store {
         let mut left = whose::AT_ONCE;
         for one in in_order {
             let Some(now) = known.get_mut(&one.conversation) else { continue };
-            if let (Some(customer), None) = (&one.customer, &now.customer_id) {
+            if let (Reach::Changes, Some(customer), None) = (reach, &one.customer, &now.customer_id) {
                 let pair = (one.conversation.as_str(), customer.as_str());
                 now.customer_id = self.give(tx, tenant, pair, &mut left).await?;
             }

@@ -21,7 +21,7 @@ use crate::statement::{for_key_share, for_update, pieces, sql};
 use crate::{Reach, Result, Store, StoreError, TenantId, reach};
 
 pub use known::{People, Traces};
-pub(crate) use tables::{ACCOUNT, CONVERSATION, TEAM, Table, agents, customers};
+pub(crate) use tables::{ACCOUNT, TEAM, Table, agents, conversations, customers};
 
 /// Told where several transactions give the same aliases at the same moment.
 pub(crate) const TOGETHER: &str =
@@ -221,7 +221,7 @@ pub enum Person {
 
 impl Store {
     /// Creates or fills in what `external_id` stands for; answers our id. What is not told stays as it was. Aliases of a customer, where told,
-    /// are all of them; what changed of them is in the audit log, and so is what a person changes of a customer or an agent.
+    /// are all of them; what changed of them is in the audit log, and so is what a person changes of a customer, an agent or a conversation's queue.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] where another customer goes by one of the aliases; nothing is saved.
@@ -302,7 +302,7 @@ impl Store {
                     None => Ids::new(),
                 };
                 let mention = conversation(details, customers.values().next(), when.1);
-                let ids = self.resolve(&tx, &CONVERSATION, when, one(external_id, mention)).await?;
+                let ids = self.resolve(&tx, conversations(reach), when, one(external_id, mention)).await?;
                 self.keep_whose(&tx, act, ids.get(external_id), customers.values().next()).await?;
                 if let (Some(closed), Some(id)) = (details.closed, ids.get(external_id)) {
                     self.set_closed(&tx, act, id, closed).await?;

@@ -1,6 +1,6 @@
-//! How far those go who tell of people and interactions. A customer's account and segment, an agent's team, whether a conversation is closed
-//! and what an interaction says of itself decide who sees what (see [`undertone_core::visibility`]): not everybody who adds to them changes
-//! them.
+//! How far those go who tell of people and interactions. A customer's account and segment, an agent's team, whose a conversation is, in which
+//! queue and whether it is closed, and what an interaction says of itself decide who sees what (see [`undertone_core::visibility`]): not
+//! everybody who adds to them changes them.
 
 use std::collections::HashMap;
 
@@ -34,6 +34,8 @@ const SEGMENT: Beyond =
     Beyond { field: "customer.segment", why: "the customer is known and in another segment, or in none" };
 const TEAM: Beyond =
     Beyond { field: "agent.team", why: "the agent is known and in another team, or in none" };
+const QUEUE: Beyond =
+    Beyond { field: "conversation.queue", why: "the conversation is known and in another queue, or in none" };
 const CLOSED: Beyond = Beyond {
     field: "conversation.state",
     why: "an interaction that you hand in does not close its conversation; send PUT /api/v1/conversations/{id}, \
@@ -97,7 +99,11 @@ pub(crate) async fn allow(
         Person::Agent(details) => {
             of_agents(on, tenant, &[Some(Agent { id, team: details.team.as_deref() })]).await?
         }
-        Person::Account(_) | Person::Team(_) | Person::Conversation(..) => return Ok(()),
+        Person::Conversation(details, _) => {
+            let told = Conversation { id, queue: details.queue.as_deref() };
+            of_conversations(on, tenant, &[Some(told)]).await?
+        }
+        Person::Account(_) | Person::Team(_) => return Ok(()),
     };
     match beyond.into_iter().flatten().next() {
         Some(beyond) => Err(StoreError::NotAllowed(beyond.why.to_owned())),
@@ -118,6 +124,13 @@ struct Customer<'a> {
 struct Agent<'a> {
     id: &'a str,
     team: Option<&'a str>,
+}
+
+/// What is told of a conversation: by the source's id.
+#[derive(Debug, Clone, Copy)]
+struct Conversation<'a> {
+    id: &'a str,
+    queue: Option<&'a str>,
 }
 
 /// What of each customer that is told is beyond [`Reach::Additions`].
@@ -190,6 +203,38 @@ async fn of_agents(
     Ok(beyond.collect())
 }
 
+/// What of each conversation that is told is beyond [`Reach::Additions`]: figures are published by queue, and whoever moved one next to others that
+/// they know would work it out.
+async fn of_conversations(
+    on: &impl ConnectionTrait,
+    tenant: TenantId,
+    told: &[Option<Conversation<'_>>],
+) -> Result<Vec<Option<Beyond>>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        external_id: String,
+        queue: Option<String>,
+    }
+    let asked: Vec<&str> =
+        told.iter().flatten().filter(|one| one.queue.is_some()).map(|one| one.id).collect();
+    let mut known = HashMap::new();
+    for piece in pieces(&asked) {
+        let rows =
+            sql("SELECT external_id, queue FROM conversation WHERE tenant_id = ? AND external_id IN ?")
+                .bind(tenant.0)
+                .list(piece.iter().copied())
+                .all::<Row>(on)
+                .await?;
+        known.extend(rows.into_iter().map(|row| (row.external_id, row.queue)));
+    }
+    let beyond = told.iter().map(|told| {
+        let told = (*told)?;
+        let queue = known.get(told.id)?;
+        (told.queue.is_some() && told.queue != queue.as_deref()).then_some(QUEUE)
+    });
+    Ok(beyond.collect())
+}
+
 /// What of each item is beyond [`Reach::Additions`].
 async fn of_items(
     on: &impl ConnectionTrait,
@@ -200,11 +245,13 @@ async fn of_items(
     let agents: Vec<Option<Agent<'_>>> = items.iter().map(agent_of).collect();
     let customers = of_customers(on, tenant, &customers).await?;
     let agents = of_agents(on, tenant, &agents).await?;
+    let conversations: Vec<Option<Conversation<'_>>> = items.iter().map(conversation_of).collect();
+    let conversations = of_conversations(on, tenant, &conversations).await?;
     let revised = revised(on, tenant, items).await?;
-    let each = items.iter().zip(customers).zip(agents).zip(revised);
-    let beyond = each.map(|(((item, customer), agent), revised)| {
+    let each = items.iter().zip(customers).zip(agents).zip(conversations).zip(revised);
+    let beyond = each.map(|((((item, customer), agent), conversation), revised)| {
         let closed = (item.arrival.conversation.closed == Some(true)).then_some(CLOSED);
-        customer.or(agent).or(closed).or(revised)
+        customer.or(agent).or(conversation).or(closed).or(revised)
     });
     Ok(beyond.collect())
 }
@@ -218,6 +265,11 @@ fn customer_of(item: &Incoming) -> Option<Customer<'_>> {
 fn agent_of(item: &Incoming) -> Option<Agent<'_>> {
     let Arrival { interaction, agent, .. } = &item.arrival;
     Some(Agent { id: interaction.agent.as_deref()?, team: agent.team.as_deref() })
+}
+
+fn conversation_of(item: &Incoming) -> Option<Conversation<'_>> {
+    let Arrival { interaction, conversation, .. } = &item.arrival;
+    Some(Conversation { id: interaction.conversation.as_deref()?, queue: conversation.queue.as_deref() })
 }
 
 /// Which items would give a known interaction other content.

@@ -114,7 +114,7 @@ impl Store {
                 people::merge(&mut conversations, external, mention);
             }
         }
-        let conversations = self.resolve(tx, &people::CONVERSATION, when, conversations).await?;
+        let conversations = self.resolve(tx, people::conversations(reach), when, conversations).await?;
         let nameless: Vec<&str> = nameless
             .into_iter()
             .filter_map(|external| conversations.get(external))

@@ -70,11 +70,26 @@ const CUSTOMER_ADDED: Table = Table {
 };
 
 /// Whose a known one is, is said by [`Store::give`](crate::Store), with what stands in it.
-pub(crate) const CONVERSATION: Table = table!(
+const CONVERSATION: Table = table!(
     "conversation",
     ["customer_id", "subject", "priority", "queue", "tags", "opened_at"],
     ["subject", "priority", "queue", "tags"]
 );
+
+/// [`CONVERSATION`] without its queue, by which figures of groups are published.
+const CONVERSATION_ADDED: Table = table!(
+    "conversation",
+    ["customer_id", "subject", "priority", "queue", "tags", "opened_at"],
+    ["subject", "priority", "tags"]
+);
+
+/// Conversations, and what of known ones is changed.
+pub(crate) fn conversations(reach: Reach) -> &'static Table {
+    match reach {
+        Reach::Changes => &CONVERSATION,
+        Reach::Additions => &CONVERSATION_ADDED,
+    }
+}
 
 /// Agents, and what of known ones is changed.
 pub(crate) fn agents(reach: Reach) -> &'static Table {

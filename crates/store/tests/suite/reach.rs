@@ -128,6 +128,54 @@ pub async fn who_adds_changes_nothing_that_decides_who_sees_what(bench: &Bench) 
 
 pub async fn what_people_change_is_noted(bench: &Bench) {
     let tenant = bench.tenant("reach-noted").await;
+/// Its queue says with whom it is counted, and whose it is who sees it.
+pub async fn who_adds_moves_no_conversation(bench: &Bench) {
+    let tenant = bench.tenant("reach-moved").await;
+    let store = &bench.store;
+    let of = |id: &str, customer: Option<&str>, (talk, queue): (&str, Option<&str>)| {
+        let mut one = item(id, "", "It broke");
+        one.arrival.interaction.customer = customer.map(str::to_owned);
+        one.arrival.interaction.conversation = Some(talk.to_owned());
+        one.arrival.conversation.queue = queue.map(str::to_owned);
+        one
+    };
+    let add = async |one: Incoming| {
+        store.accept_within(tenant.id, Reach::Additions, &[one]).await.unwrap().remove(0)
+    };
+    let is_new = |accepted: &Accepted| matches!(accepted, Accepted::Created { .. });
+    let is_beyond =
+        |accepted: &Accepted| matches!(accepted, Accepted::NotAllowed { field: "conversation.queue", .. });
+    let put = async |talk: &str, queue: &str| {
+        let details = ConversationDetails { queue: Some(queue.to_owned()), ..ConversationDetails::default() };
+        let told = Person::Conversation(details, None);
+        store.save_person_within(&act(&tenant), Reach::Additions, talk, &told).await
+    };
+    assert!(is_new(&add(of("1", None, ("with", Some("eu")))).await));
+    assert!(is_new(&add(of("2", None, ("without", None))).await));
+    for (n, (talk, queue)) in [("with", "us"), ("without", "us")].into_iter().enumerate() {
+        assert!(is_beyond(&add(of(&format!("moved-{n}"), None, (talk, Some(queue)))).await));
+        assert!(matches!(put(talk, queue).await, Err(StoreError::NotAllowed(_))));
+    }
+    assert!(is_new(&add(of("3", None, ("with", Some("eu")))).await));
+    put("with", "eu").await.unwrap();
+    put("new", "us").await.unwrap();
+
+    // What stands in one that is nobody's stays nobody's, until a source says whose it is.
+    let note = store.accept(tenant.id, &[of("note", None, ("nobodys", None))]).await.unwrap().remove(0);
+    let whose = async || store.interaction(tenant.id, note.id()).await.unwrap().unwrap().customer_id;
+    assert!(is_new(&add(of("4", Some("ana"), ("nobodys", None))).await));
+    assert_eq!(whose().await, None);
+    store.accept(tenant.id, &[of("5", Some("ana"), ("nobodys", None))]).await.unwrap();
+    let ana = store.customer(tenant.id, "ana").await.unwrap().unwrap();
+    assert_eq!(whose().await, Some(ana.id));
+    // One that begins with its customer is theirs, whoever hands that in.
+    let named = add(of("6", Some("ana"), ("begun", None))).await;
+    let reply = add(of("7", None, ("begun", None))).await;
+    assert!(is_new(&named) && is_new(&reply));
+    let reply = store.interaction(tenant.id, reply.id()).await.unwrap().unwrap();
+    assert!(reply.customer_id.is_some());
+}
+
     let customer = |account: Option<&str>, segment: Option<&str>, email: Option<&str>| {
         let details = CustomerDetails {
             segment: segment.map(str::to_owned),

@@ -149,3 +149,25 @@ async fn nobody_takes_an_agent_into_their_team() {
     let told = planted.bench.call("PUT", path, "ut_mine_ingest", Some(&json!({"team": "south"}))).await;
     assert_eq!((told.status, team().await.as_str()), (200, "south"), "{}", told.text);
 }
+
+#[tokio::test]
+async fn nobody_moves_a_conversation_to_another_queue() {
+    let planted = Planted::open().await;
+    let agent = planted.somebody("agent").await;
+    let of = |talk: &str, queue: &str| json!({"text": "It is broken.", "conversation": {"id": talk, "queue": queue}});
+    let bare = json!({"external_id": "bare", "text": "It is broken.", "conversation": {"id": "talk-bare"}});
+    assert_eq!(agent.call("POST", "/api/v1/interactions", Some(&bare)).await.status, 201);
+    for talk in ["talk-open", "talk-bare"] {
+        agent.may_not_hand_in("conversation.queue", &of(talk, "lonely")).await;
+        agent.refused("PUT", &format!("/api/v1/conversations/{talk}"), &json!({"queue": "lonely"})).await;
+    }
+    // What is so already, and what nobody knows.
+    for (talk, queue) in [("talk-open", "billing"), ("talk-new", "lonely")] {
+        let taken = agent.call("POST", "/api/v1/interactions", Some(&of(talk, queue))).await;
+        assert_eq!(taken.status, 201, "{}", taken.text);
+    }
+    let path = "/api/v1/conversations/talk-open";
+    let told = planted.bench.call("PUT", path, "ut_mine_ingest", Some(&json!({"queue": "lonely"}))).await;
+    assert_eq!(told.status, 200, "{}", told.text);
+    agent.may_not_hand_in("conversation.queue", &of("talk-open", "billing")).await;
+}
