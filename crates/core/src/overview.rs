@@ -137,11 +137,14 @@ pub struct CustomerAtRisk {
     /// The counts and the average.
     #[serde(flatten)]
     pub summary: Summary,
-    /// Effective score of the latest verdict.
-    pub last_score: i64,
+    /// The interaction that was scored last.
+    #[serde(skip)]
+    pub last_id: String,
+    /// Its effective score; `None` where it is not to be seen.
+    pub last_score: Option<i64>,
     /// When that one was scored.
     pub last_scored_at: DateTime<Utc>,
-    /// Beginning of its text, on one line; `None` where the text is gone.
+    /// Beginning of its text, on one line; `None` where the text is gone or not to be seen.
     pub last_said: Option<String>,
 }
 

@@ -216,12 +216,13 @@ impl Store {
             account: Option<String>,
             #[sea_orm(nested)]
             counts: Counts,
+            last_id: String,
             last_score: i64,
             last_scored_at: DateTime<Utc>,
             body: Option<String>,
         }
         let rows = sql("SELECT r.customer_id, c.external_id, c.name, COALESCE(a.name, a.external_id, c.segment) AS account, r.scored, r.sum_score, \
-             r.positive, r.neutral, r.negative, r.mixed, l.effective_score AS last_score, l.scored_at AS last_scored_at, \
+             r.positive, r.neutral, r.negative, r.mixed, r.last_id, l.effective_score AS last_score, l.scored_at AS last_scored_at, \
              (SELECT t.body FROM interaction_text t WHERE t.tenant_id = l.tenant_id AND t.interaction_id = l.interaction_id \
              ORDER BY t.revision DESC LIMIT 1) AS body FROM \
              (SELECT x.*, (SELECT s.interaction_id FROM interaction_sentiment s WHERE s.tenant_id = x.tenant_id \
@@ -242,7 +243,8 @@ impl Store {
                 external_id: row.external_id,
                 name: row.name,
                 account: row.account,
-                last_score: row.last_score,
+                last_id: row.last_id,
+                last_score: Some(row.last_score),
                 last_scored_at: row.last_scored_at,
                 last_said: row.body.map(|body| one_line(&body)),
             })

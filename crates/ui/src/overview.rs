@@ -420,7 +420,7 @@ fn risk(c: &CustomerAtRisk) -> Risk {
         bar_x: format!("{:.1}", 50.0 - width),
         bar_width: format!("{width:.1}"),
         verdicts: text::count(c.summary.totals.scored),
-        last: text::score(c.last_score as f64),
+        last: c.last_score.map_or_else(|| "–".to_owned(), |score| text::score(score as f64)),
         said: text::brief(c.last_said.as_deref().unwrap_or_default(), SENTENCES),
     }
 }

@@ -119,7 +119,8 @@ fn customers() -> Vec<CustomerAtRisk> {
         name: Some(name.into()),
         account: (!account.is_empty()).then(|| account.into()),
         summary: totals(scored, average).into(),
-        last_score: average - 5,
+        last_id: String::new(),
+        last_score: Some(average - 5),
         last_scored_at: now(),
         last_said: Some(said.into()),
     })

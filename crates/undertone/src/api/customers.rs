@@ -1,14 +1,14 @@
 //! Customers and what they feel, and who of them needs a person.
 
 use axum::extract::{Path, State};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use undertone_core::visibility::{Reason, Sight};
 use undertone_store::people::Customer;
 use undertone_store::sentiments::{CustomerSentiment, Escalation};
 
-use super::body::Query;
+use super::body::{Query, limited};
 use super::caller::Caller;
 use super::problem::{ApiError, INVALID_QUERY};
 use crate::app::App;
@@ -33,33 +33,55 @@ pub async fn show(
     Ok(axum::Json(find(&app, &caller, &id).await?))
 }
 
-/// A customer's sums and last verdict, without what the caller may not see, and what they see of it.
-pub async fn seen(app: &App, caller: &Caller, id: &str) -> Result<(CustomerSentiment, Sight), ApiError> {
-    let eyes = Eyes::of(&app.store, caller).await?;
-    let mut sentiment = app.store.customer_sentiment(caller.tenant_id(), id).await?;
-    let sight = eyes.on_customer(&app.store, id).await?;
-    if !sight.is_open() {
-        // The last verdict may be seen where all of them together may not.
-        let shown = match &sentiment.last {
-            Some(last) => eyes.on_interaction(&app.store, &last.interaction_id).await?.is_open(),
-            None => false,
-        };
-        let last = sentiment.last.filter(|_| shown);
-        sentiment = CustomerSentiment { last, ..CustomerSentiment::default() };
-    }
-    Ok((sentiment, sight))
+/// What somebody sees of what a customer feels.
+pub struct Seen {
+    /// The sums and the last verdict, without what they may not see.
+    sentiment: CustomerSentiment,
+    /// What they see of the sums.
+    sums: Sight,
+    /// When something was scored last, where they see the sums or that verdict.
+    last_scored_at: Option<DateTime<Utc>>,
+    /// What they see of all that is told here.
+    all: Sight,
 }
 
-/// The sums and the last verdict of a customer, with the keys of the module guide; `time` writes moments. Sums that are not
-/// to be seen are null.
-pub fn told(
-    (sentiment, sight): &(CustomerSentiment, Sight),
-    time: impl Fn(chrono::DateTime<chrono::Utc>) -> Value,
-) -> Value {
+impl Default for Seen {
+    /// Of whom nothing is known, everything is seen.
+    fn default() -> Self {
+        let sentiment = CustomerSentiment::default();
+        Self { sentiment, sums: Sight::ALL, last_scored_at: None, all: Sight::ALL }
+    }
+}
+
+/// A customer's sums and last verdict as the caller sees them. Either may be seen where the other may not.
+pub async fn seen(app: &App, caller: &Caller, id: &str) -> Result<Seen, ApiError> {
+    let eyes = Eyes::of(&app.store, caller).await?;
+    let CustomerSentiment { totals, first_scored_at, last } =
+        app.store.customer_sentiment(caller.tenant_id(), id).await?;
+    let sums = eyes.on_customer(&app.store, id).await?;
+    let of_last = match &last {
+        Some(last) => eyes.on_interaction(&app.store, &last.interaction_id).await?,
+        None => Sight::ALL,
+    };
+    let last_scored_at =
+        last.as_ref().filter(|_| sums.is_open() || of_last.is_open()).map(|last| last.scored_at);
+    let last = last.filter(|_| of_last.is_open());
+    let sentiment = if sums.is_open() {
+        CustomerSentiment { totals, first_scored_at, last }
+    } else {
+        CustomerSentiment { last, ..CustomerSentiment::default() }
+    };
+    let all = if sums.is_open() { of_last } else { sums };
+    Ok(Seen { sentiment, sums, last_scored_at, all })
+}
+
+/// The sums and the last verdict of a customer, with the keys of the module guide; `time` writes moments. What is not to be seen is null.
+pub fn told(seen: &Seen, time: impl Fn(DateTime<Utc>) -> Value) -> Value {
+    let Seen { sentiment, sums, last_scored_at, all } = seen;
     let totals = &sentiment.totals;
     let average = totals.average().map(|average| (average * 10.0).round() / 10.0);
     let last = sentiment.last.as_ref();
-    let shown = |figure: Value| if sight.is_open() { figure } else { Value::Null };
+    let shown = |figure: Value| if sums.is_open() { figure } else { Value::Null };
     json!({
         "rollup": {
             "total_scored": shown(json!(totals.scored)),
@@ -69,9 +91,9 @@ pub fn told(
             "count_neutral": shown(json!(totals.neutral)),
             "count_mixed": shown(json!(totals.mixed)),
             "first_scored_at": sentiment.first_scored_at.map(&time),
-            "last_scored_at": last.map(|last| time(last.scored_at)),
+            "last_scored_at": last_scored_at.map(&time),
         },
-        "hidden": visibility::told(*sight),
+        "hidden": visibility::told(*all),
         "last": last.map(|last| json!({
             "score": last.score,
             "label": last.label,
@@ -103,17 +125,11 @@ pub struct Window {
 
 /// A window of hours, and how many of it.
 pub fn window(hours: Option<i64>, limit: Option<i64>) -> Result<(TimeDelta, i64), ApiError> {
-    let (hours, limit) = (hours.unwrap_or(24), limit.unwrap_or(100));
+    let hours = hours.unwrap_or(24);
     if !(1..=720).contains(&hours) {
         return Err(ApiError::new(INVALID_QUERY, format!("hours is {hours}; it must be 1 to 720")));
     }
-    if !(1..=MOST_ESCALATIONS).contains(&limit) {
-        return Err(ApiError::new(
-            INVALID_QUERY,
-            format!("limit is {limit}; it must be 1 to {MOST_ESCALATIONS}"),
-        ));
-    }
-    Ok((TimeDelta::hours(hours), limit))
+    Ok((TimeDelta::hours(hours), limited(limit, 100, MOST_ESCALATIONS)?))
 }
 
 /// Negative interactions scored lately, lowest score first.

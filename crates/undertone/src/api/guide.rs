@@ -12,9 +12,7 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use undertone_core::Settings;
-use undertone_core::visibility::Sight;
 use undertone_store::accept::Accepted;
-use undertone_store::sentiments::CustomerSentiment;
 
 use super::body::Query;
 use super::caller::Caller;
@@ -103,7 +101,7 @@ pub async fn sentiment(
             // A customer nobody wrote about yet has no sums, which is no failure.
             let seen = match app.store.customer(caller.tenant_id(), &id).await? {
                 Some(customer) => customers::seen(&app, &caller, &customer.id).await?,
-                None => (CustomerSentiment::default(), Sight::ALL),
+                None => customers::Seen::default(),
             };
             let mut told = json!({"ok": true});
             if let (Some(told), Value::Object(sums)) = (told.as_object_mut(), customers::told(&seen, local)) {

@@ -36,6 +36,14 @@ pub async fn overview(
     let sights = eyes.on_customers(store, &ids).await?;
     at_risk.retain(|one| sights.of(&one.id).is_open());
     at_risk.truncate(count(AT_RISK));
+    // Of the last verdict may be hidden what all of them together come to.
+    let ids: Vec<&str> = at_risk.iter().map(|one| one.last_id.as_str()).collect();
+    let sights = eyes.on_interactions(store, &ids).await?;
+    for one in &mut at_risk {
+        let sight = sights.of(&one.last_id);
+        one.last_score = one.last_score.filter(|_| sight.is_open());
+        one.last_said = one.last_said.take().filter(|_| sight.shows_text());
+    }
     overview.latest = latest;
     overview.customers_at_risk = at_risk;
     Ok(overview)
