@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, watch};
 use undertone_core::usage::price::Prices;
 use undertone_scoring::local::LocalScorer;
+use undertone_store::secrets::Secret;
 use undertone_store::{Options, Store, StoreError};
 
 use crate::clock::{MachineClock, TimeOrderedIds};
@@ -36,6 +37,8 @@ pub struct App {
     pub llms: Llms,
     /// The way to providers of single sign-on.
     pub sign_on: SignOn,
+    /// What opens `/metrics`; `None`: nothing does.
+    pub metrics_token: Option<Secret>,
     /// What LLM calls cost.
     pub prices: Arc<Prices>,
     /// How much anybody may ask of this process.

@@ -17,7 +17,7 @@ use crate::mail::SmtpSecurity;
 pub const DEFAULT: &str = include_str!("default.toml");
 
 /// Every name, as in `default.toml`.
-pub const NAMES: [&str; 27] = [
+pub const NAMES: [&str; 28] = [
     "listen",
     "data_dir",
     "database_url",
@@ -30,6 +30,7 @@ pub const NAMES: [&str; 27] = [
     "requests_per_address",
     "attempts_per_address",
     "intake_queue",
+    "metrics_token_file",
     "log",
     "log_format",
     "master_key_file",
@@ -95,6 +96,8 @@ pub struct Config {
     pub attempts_per_address: u32,
     /// Requests taken in but not yet on disk.
     pub intake_queue: usize,
+    /// The file with the token that opens `/metrics`; empty: none.
+    pub metrics_token_file: PathBuf,
     /// What is logged.
     pub log: String,
     /// `text` or `json`.

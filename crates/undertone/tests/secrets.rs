@@ -218,7 +218,7 @@ fn a_key_is_set_listed_and_removed_and_never_seen_again() {
             ("POST", path, json!({"key": marker}), 405),
             ("PUT", "/api/v1/provider-keys/other", json!({"key": marker}), 404),
             ("GET", "/api/v1/provider-keys", json!(null), 200),
-            ("GET", "/metrics", json!(null), 200),
+            ("GET", "/metrics", json!(null), 401),
             ("DELETE", path, json!(null), 200),
         ] {
             let (got, answer) = service.call(method, path, &admin, &body);

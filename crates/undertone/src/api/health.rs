@@ -1,11 +1,12 @@
 //! For whoever watches over the service.
 
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
 use serde_json::json;
 
-use super::problem::{ApiError, UNAVAILABLE};
+use super::problem::{ApiError, UNAUTHENTICATED, UNAVAILABLE};
+use super::secrets::equal;
 use crate::app::App;
 use crate::telemetry;
 
@@ -28,7 +29,19 @@ pub async fn ready(State(app): State<App>) -> Result<impl IntoResponse, ApiError
     ))
 }
 
-/// Counters and timings, as Prometheus reads them.
-pub async fn metrics() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::rendered_metrics())
+/// Counters and timings, as Prometheus reads them: for who brings the token that the operator chose. They are of all tenants, and tell as it happens
+/// that a text was a bad one.
+pub async fn metrics(State(app): State<App>, headers: HeaderMap) -> Result<impl IntoResponse, ApiError> {
+    let refused = |told| Err(ApiError::new(UNAUTHENTICATED, told));
+    let Some(token) = &app.metrics_token else {
+        return refused(
+            "nobody reads this: the operator sets UNDERTONE_METRICS_TOKEN or metrics_token_file first",
+        );
+    };
+    let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let shown = shown.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    if !equal(shown.trim(), token.expose()) {
+        return refused("send the operator's token for this (metrics_token_file) as Authorization: Bearer");
+    }
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::rendered_metrics()))
 }

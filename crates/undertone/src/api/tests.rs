@@ -8,6 +8,7 @@ mod answers;
 mod audit;
 mod calibration;
 mod copy;
+mod counters;
 mod destinations;
 mod doctor;
 mod document;
@@ -142,6 +143,7 @@ impl Bench {
             llms,
             prices,
             store,
+            metrics_token: None,
             limits: Limits::new(&config),
             config: Arc::new(config),
             reader,

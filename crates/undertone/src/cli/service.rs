@@ -36,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(7);
 /// Writers of interactions, on a database that takes several at once.
 const WRITERS: usize = 4;
 
-/// Run the service: intake, scoring, API and pages.
+/// Run the service: intake, scoring, API and pages. Prometheus reads /metrics with a token: UNDERTONE_METRICS_TOKEN, or metrics_token_file
 #[derive(Debug, Args)]
 pub struct ServeArguments {
     #[command(flatten)]
@@ -125,6 +125,7 @@ impl Service {
         // One worker more than threads: while one records, the threads have something to read.
         let tasks = if workers == 0 { 0 } else { workers + 1 };
         let mailer = Mailer::new(&config, given.smtp_password.as_ref())?;
+        let metrics_token = given.metrics_token.clone();
         let provider_keys = ProviderKeys::new(&store, given);
         let web = Arc::new(Web::new()?);
         let sign_on = SignOn::new(web.clone());
@@ -153,6 +154,7 @@ impl Service {
             provider_keys,
             sign_on,
             llms,
+            metrics_token,
             prices,
             store,
             limits: Limits::new(&config),

@@ -28,6 +28,8 @@ pub struct Given {
     pub keyring: Keyring,
     /// What the SMTP server is shown.
     pub smtp_password: Option<Secret>,
+    /// What whoever reads `/metrics` shows; `None`: nobody reads it.
+    pub metrics_token: Option<Secret>,
     installation: Vec<InstallationKey>,
     /// Variables of a provider's own clients that can not be used, and why.
     passed_over: Vec<(Provider, String)>,
@@ -117,7 +119,8 @@ impl Given {
             file: &config.smtp_password_file,
         };
         let smtp_password = find(&smtp, environment)?.map(|(secret, _)| secret);
-        let mut given = Self { keyring, smtp_password, ..Self::default() };
+        let metrics_token = metrics_token(config, environment)?;
+        let mut given = Self { keyring, smtp_password, metrics_token, ..Self::default() };
         for provider in Provider::ALL {
             match installation_key(provider, &names(config, provider), environment)? {
                 Found::Nothing => {}
@@ -183,6 +186,24 @@ fn master_key(place: &Place<'_>, environment: Environment<'_>) -> Result<Option<
     let Some((text, from)) = find(place, environment)? else { return Ok(None) };
     let unusable = |error| CliError::Failed(format!("{from} can not be used: {error}"));
     MasterKey::from_text(&text).map(Some).map_err(unusable)
+}
+
+/// What opens `/metrics`. It is not guessed: long enough, and of signs that a header can hold.
+fn metrics_token(config: &Config, environment: Environment<'_>) -> Result<Option<Secret>, CliError> {
+    const SHORTEST: usize = 20;
+    let place = Place {
+        variable: "UNDERTONE_METRICS_TOKEN",
+        setting: "metrics_token_file",
+        file: &config.metrics_token_file,
+    };
+    let Some((token, from)) = find(&place, environment)? else { return Ok(None) };
+    let text = token.expose();
+    if text.len() < SHORTEST || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(CliError::Failed(format!(
+            "{from} can not be used: a token has {SHORTEST} letters, digits and signs or more and no spaces; make one with: openssl rand -hex 32"
+        )));
+    }
+    Ok(Some(token))
 }
 
 fn installation_key(
@@ -393,6 +414,26 @@ mod tests {
         let swapped =
             read(&[("UNDERTONE_PREVIOUS_MASTER_KEY", MASTER)], json!({"master_key_file": path})).unwrap();
         assert_eq!((swapped.keyring.previous(), swapped.keyring.current()), (Some(current), Some(previous)));
+    }
+
+    #[test]
+    fn a_token_for_the_counters_is_long_and_stands_in_no_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let token = "0123456789abcdef0123456789abcdef";
+        let path = file(&folder, "token", &format!("{token}\n"), 0o600);
+        let shown = |given: Given| given.metrics_token.map(|token| token.expose().to_owned());
+        assert_eq!(shown(read(&[], json!({})).unwrap()), None);
+        assert_eq!(
+            shown(read(&[("UNDERTONE_METRICS_TOKEN", token)], json!({})).unwrap()).as_deref(),
+            Some(token)
+        );
+        assert_eq!(shown(read(&[], json!({"metrics_token_file": path})).unwrap()).as_deref(), Some(token));
+        for marker in ["marker", "marker marker marker marker", "marker-märker-marker-marker"] {
+            let error = read(&[("UNDERTONE_METRICS_TOKEN", marker)], json!({})).unwrap_err();
+            assert!(error.contains("UNDERTONE_METRICS_TOKEN can not be used"), "{error}");
+            assert!(!error.contains("marker"), "{error}");
+        }
+        assert!(read(&[], json!({"metrics_token": token})).is_err());
     }
 
     #[test]

@@ -108,8 +108,8 @@ async fn an_address_may_ask_so_often_whoever_it_is() {
     let elsewhere = service.get("/api/v1/overview", &[KEY, ("x-forwarded-for", "192.0.2.77")]).await;
     assert_eq!(elsewhere.status, 429, "whoever is no proxy of ours serves nobody else");
     assert_eq!(service.get("/nowhere", &[]).await.status, 429);
-    for path in ["/healthz", "/readyz", "/metrics"] {
-        assert_eq!(service.get(path, &[]).await.status, 200, "{path} is for orchestrators");
+    for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/metrics", 401)] {
+        assert_eq!(service.get(path, &[]).await.status, status, "{path} is for orchestrators");
     }
 
     let behind = Bounded::new(&bench, &bounds, "10.1.2.3:1");

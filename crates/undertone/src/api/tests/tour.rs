@@ -38,6 +38,7 @@ const PUBLIC: &[(&str, &str)] = &[
     ("GET", "/login/second-factor"),
     ("GET", "/login/sign-on"),
     ("GET", "/login/sign-on/callback"),
+    // With the operator's token: `answers.rs`.
     ("GET", "/metrics"),
     ("GET", "/readyz"),
     ("GET", "/set-password"),
