@@ -5,20 +5,30 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
 use serde_json::{Value, json};
 use undertone_core::Permission;
+use undertone_scoring::local::lesson::LEAST_PER_LABEL;
 
 use super::caller::Caller;
 use super::problem::{ApiError, CONFLICT, INTERNAL, TOO_LARGE, UNSUPPORTED};
 use crate::app::App;
 use crate::calibrate::{self, CalibrationError, MOST_BYTES};
 use crate::error::CliError;
+use crate::visibility::{self, Eyes};
 
-/// How many labels there are, how many are missing, and every lesson. The labels are told to who may teach: they are counted over
-/// corrections and reviewed verdicts too.
+/// How many labels there are, how many are missing, and every lesson. The labels are told to who may teach. Corrections and reviewed verdicts are
+/// among them, and one more of them is what somebody said of one text: they are counted for who sees each verdict, and for nobody else.
 pub async fn show(State(app): State<App>, caller: Caller) -> Result<axum::Json<Value>, ApiError> {
     let standing = calibrate::standing(&app.store, &app.reader, caller.tenant_id()).await?;
     let mut told = json!(standing);
     if !caller.may(Permission::Calibrate) {
         told["labels"] = Value::Null;
+    } else if let Some(reason) = Eyes::of(&app.store, &caller).await?.reserve() {
+        let labels = told["labels"].as_object_mut().into_iter().flatten();
+        for count in labels.filter_map(|(_, count)| count.as_object_mut()) {
+            for hidden in ["texts", "reviewed", "corrected", "missing"] {
+                count.insert(hidden.to_owned(), Value::Null);
+            }
+        }
+        told["hidden"] = visibility::why(reason);
     }
     Ok(axum::Json(told))
 }
@@ -56,6 +66,7 @@ pub async fn forget(State(app): State<App>, caller: Caller) -> Result<axum::Json
 
 /// Learns from the labels; the lesson comes into force where it helps.
 pub async fn learn(State(app): State<App>, caller: Caller) -> Result<axum::Json<Value>, ApiError> {
+    let sees_counts = Eyes::of(&app.store, &caller).await?.see_everything();
     // Learning keeps a core busy for a while: one at a time. It goes on when the caller goes away, and the lesson is there later.
     let Ok(turn) = app.learning.clone().try_lock_owned() else {
         return Err(ApiError::new(CONFLICT, "a lesson is being made; try again when it is done"));
@@ -67,7 +78,15 @@ pub async fn learn(State(app): State<App>, caller: Caller) -> Result<axum::Json<
     });
     match learning.await.unwrap_or_else(|e| Err(CalibrationError::Broke(e.to_string()))) {
         Ok(made) => Ok(axum::Json(json!(made))),
-        Err(CalibrationError::TooFew(told)) => Err(ApiError::invalid_field("", told.to_string())),
+        Err(CalibrationError::TooFew(told)) if sees_counts => {
+            Err(ApiError::invalid_field("", told.to_string()))
+        }
+        Err(CalibrationError::TooFew(_)) => {
+            let told = format!(
+                "there are too few labelled texts to learn from: {LEAST_PER_LABEL} of each label are needed; hand in more"
+            );
+            Err(ApiError::invalid_field("", told))
+        }
         Err(CalibrationError::Store(error)) => Err(error.into()),
         Err(CalibrationError::Broke(cause)) => {
             Err(ApiError { cause: Some(cause), ..ApiError::new(INTERNAL, "the lesson could not be made") })

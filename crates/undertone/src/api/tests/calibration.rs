@@ -127,3 +127,33 @@ async fn a_tenants_phrases_hold_at_once_and_are_named() {
             .contains("Your phrase “not performing as expected”: score -80, urgency high.")
     );
 }
+
+/// One more label that came of a correction or the review is what somebody said of one text.
+#[tokio::test]
+async fn what_people_said_of_verdicts_is_counted_for_who_sees_them() {
+    let bench = Bench::open().await;
+    let id = bench.score(&super::furious("ana")).await;
+    let counts = async || bench.get("/api/v1/calibration").await;
+    let hiding = ["post_conversation", "aggregate_only", "threshold_rules"];
+    let mut before = Vec::new();
+    for policy in hiding {
+        bench.set(json!({"visibility": policy})).await;
+        let told = counts().await;
+        let negative =
+            json!({"texts": null, "handed_in": 0, "reviewed": null, "corrected": null, "missing": null});
+        assert_eq!(told["labels"]["negative"], negative, "{policy}");
+        assert!(told["hidden"]["reason"].is_string(), "{told}");
+        before.push(told);
+    }
+    bench.set(json!({"visibility": "full_transparency"})).await;
+    super::events::correct(&bench, &id, "neutral").await;
+    let told = counts().await;
+    assert_eq!((&told["labels"]["neutral"]["corrected"], told.get("hidden")), (&json!(1), None));
+    for (policy, before) in hiding.iter().zip(before) {
+        bench.set(json!({"visibility": policy})).await;
+        assert_eq!(counts().await, before, "{policy}");
+        let refused = bench.post("/api/v1/calibration", "application/json", "").await;
+        let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+        assert!(refused.status == 422 && detail.contains("too few") && !detail.contains("299"), "{detail}");
+    }
+}
