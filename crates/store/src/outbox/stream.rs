@@ -40,6 +40,15 @@ pub struct Following<'a> {
     pub most: u16,
 }
 
+/// How far somebody's next look goes, see [`Store::events_stretch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// The last place of it.
+    pub to: i64,
+    /// An event of those by which it is measured follows.
+    pub more: bool,
+}
+
 /// How far a tenant's events have come.
 #[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
 pub struct Sequence {
@@ -110,6 +119,32 @@ impl Store {
         let is_full = found.len() == usize::from(what.most);
         let looked_to = found.last().filter(|_| is_full).map_or(until, |last| last.position);
         Ok((found, looked_to))
+    }
+
+    /// The stretch behind a place that has at most so many events of these kinds, and ends where the next of them follows, or else with the
+    /// youngest event. Whoever looks through one stretch after the other learns by where they end of events of these kinds only.
+    pub async fn events_stretch(
+        &self,
+        tenant: TenantId,
+        position: i64,
+        kinds: &[EventKind],
+        most: u16,
+    ) -> Result<Stretch> {
+        let last = self.event_sequence(tenant).await?.map_or(position, |sequence| sequence.last);
+        if last <= position {
+            return Ok(Stretch { to: position, more: false });
+        }
+        let next = sql("SELECT position FROM outbox WHERE tenant_id = ? AND position > ? AND position <= ? AND to_workflow = ? AND event IN ? \
+             ORDER BY position LIMIT 1 OFFSET ?")
+        .bind(tenant.0)
+        .bind(position)
+        .bind(last)
+        .bind(true)
+        .list(kinds.iter().map(|kind| kind.as_str()))
+        .bind(i64::from(most))
+        .value::<i64>(&self.reader)
+        .await?;
+        Ok(next.map_or(Stretch { to: last, more: false }, |next| Stretch { to: next - 1, more: true }))
     }
 
     /// How far a tenant's events have come; `None` before the first has its place.

@@ -25,6 +25,20 @@ use cursor::Places;
 const PAGE: u16 = 100;
 const LONGEST_PAGE: u16 = 500;
 
+/// Events read at once.
+const AT_ONCE: u16 = 500;
+/// Events of [`ANYWAY`] that one look goes over at most.
+const STRETCH: u16 = 1000;
+/// What happens whatever customers feel, and is told to everybody who reads: how far a look goes is measured by these. One that a reader does not
+/// see is not counted, or where a page ends would tell of it.
+const ANYWAY: [EventKind; 5] = [
+    EventKind::SentimentScored,
+    EventKind::CustomerErased,
+    EventKind::ModuleActivated,
+    EventKind::ModuleDeactivated,
+    EventKind::Test,
+];
+
 /// What is wanted.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,13 +70,52 @@ pub async fn follow(
         let after = after.unwrap_or(places.last());
         return Ok(live::stream(app, caller, kinds, after).into_response());
     }
-    let following = Following { kinds: kinds.as_deref(), most };
     // What is not kept any more is not walked over: nobody finds anything there.
     let after = after.unwrap_or(places.removed());
-    let (events, looked_to) = app.store.events_after(caller.tenant_id(), after, &following).await?;
-    let events = shown(&app, &caller, events).await?.unwrap_or_default();
-    let more = looked_to < places.last();
-    Ok(axum::Json(json!({"events": events, "next": places.cursor(looked_to), "more": more})).into_response())
+    let seen = seen(&app, &caller, kinds.as_deref(), (after, most)).await?;
+    let Seen { events, to, more } = seen.unwrap_or(Seen { events: Vec::new(), to: after, more: false });
+    let events: Vec<Told> = events.into_iter().map(|(told, _)| told).collect();
+    Ok(axum::Json(json!({"events": events, "next": places.cursor(to), "more": more})).into_response())
+}
+
+/// Events that somebody sees.
+struct Seen {
+    /// Each with the place before the next one that they see: whoever goes on there misses nothing.
+    events: Vec<(Told, i64)>,
+    /// The place up to which they have seen everything.
+    to: i64,
+    /// There is more behind it.
+    more: bool,
+}
+
+/// What of the events behind a place the caller sees, at most so many; `None` where they may not look at all any more. How many there are, where they
+/// end and whether there is more hangs on nothing that they do not see: an empty page would tell that there was something, and so which text was
+/// a bad one.
+async fn seen(
+    app: &App,
+    caller: &Caller,
+    kinds: Option<&[EventKind]>,
+    (after, most): (i64, u16),
+) -> Result<Option<Seen>, ApiError> {
+    let (tenant, most) = (caller.tenant_id(), usize::from(most));
+    if caller.viewer(&app.store).await?.role.is_none() {
+        return Ok(None);
+    }
+    let stretch = app.store.events_stretch(tenant, after, &ANYWAY, STRETCH).await?;
+    let following = Following { kinds, most: AT_ONCE };
+    let (mut found, mut place) = (Vec::new(), after);
+    while place < stretch.to && found.len() <= most {
+        let (events, looked_to) = app.store.events_after(tenant, place, &following).await?;
+        let Some(shown) = shown(app, caller, events).await? else { return Ok(None) };
+        found.extend(shown.into_iter().filter(|told| told.position <= stretch.to));
+        place = looked_to.max(place + 1);
+    }
+    let next = found.get(most).map(|told| told.position - 1);
+    found.truncate(most);
+    let to = next.unwrap_or(stretch.to);
+    let ends: Vec<i64> = found.iter().skip(1).map(|told| told.position - 1).chain([to]).collect();
+    let more = next.is_some() || stretch.more;
+    Ok(Some(Seen { events: found.into_iter().zip(ends).collect(), to, more }))
 }
 
 /// The place that a cursor stands for, if everything behind it is still there.

@@ -22,7 +22,9 @@ pub use live::follow;
 const PAGE: u16 = 50;
 const LONGEST_PAGE: u16 = 200;
 /// Nobody counts further.
-pub const MOST_UNREAD: u16 = 100;
+const MOST_UNREAD: usize = 100;
+/// So many are looked through for one page at most.
+const LOOKED_AT: usize = 1000;
 
 /// Which notices.
 #[derive(Debug, Default, Deserialize)]
@@ -71,20 +73,46 @@ pub async fn list(
     let ids = Ids::of(&app, &caller).await?;
     let before = which.before.as_deref().map_or(Some(i64::MAX), |id| ids.place(id)).ok_or_else(wrong)?;
     let most = which.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
-    let part = if which.unread == Some(true) { Part::Unread(before) } else { Part::Before(before) };
-    let found = app.store.inbox(caller.tenant_id(), caller.person()?, part, most).await?;
-    let next = found.last().filter(|_| found.len() == usize::from(most)).map(|last| ids.id(last.position));
-    let shown = shown(&app, &caller, found).await?;
+    let part = if which.unread == Some(true) { Part::Unread } else { Part::Before };
+    let (shown, next) = page(&app, &caller, part, (before, most.into())).await?;
+    let next = next.map(|place| ids.id(place));
     let (unread, more) = unread(&app, &caller).await?;
     let notices: Vec<Value> = shown.iter().map(|item| told(item, &ids)).collect();
     Ok(axum::Json(json!({"notices": notices, "next": next, "unread": unread, "more_unread": more})))
 }
 
 /// What of these the caller may see now, with what they may see of it.
-pub async fn shown(app: &App, caller: &Caller, items: Vec<InboxItem>) -> Result<Vec<InboxItem>, StoreError> {
+async fn shown(app: &App, caller: &Caller, items: Vec<InboxItem>) -> Result<Vec<InboxItem>, StoreError> {
     let By::Session { user, .. } = &caller.by else { return Ok(Vec::new()) };
     let asked = items.iter().map(|item| (item.event.as_str(), &item.payload)).collect();
     let seen = tell::seen_by(&app.store, caller.tenant_id(), user, asked).await?;
+/// Those before a place, or the unread ones, that the caller may see now, at most so many, and the place before which the next page begins. It is filled
+/// with what they may see as far as [`LOOKED_AT`] reaches: gaps, or a next page with nothing in it, would tell that something happened.
+pub async fn page(
+    app: &App,
+    caller: &Caller,
+    part: impl Fn(i64) -> Part,
+    (mut before, most): (i64, usize),
+) -> Result<(Vec<InboxItem>, Option<i64>), ApiError> {
+    let (mut seen, mut looked) = (Vec::new(), 0);
+    loop {
+        let found = app.store.inbox(caller.tenant_id(), caller.person()?, part(before), LONGEST_PAGE).await?;
+        let (count, end) = (found.len(), found.last().map(|last| last.position));
+        looked += count;
+        seen.extend(shown(app, caller, found).await?);
+        if seen.len() > most {
+            seen.truncate(most);
+            let next = seen.last().map(|last| last.position);
+            return Ok((seen, next));
+        }
+        let Some(end) = end.filter(|_| count == usize::from(LONGEST_PAGE)) else { return Ok((seen, None)) };
+        if looked >= LOOKED_AT {
+            return Ok((seen, Some(end)));
+        }
+        before = end;
+    }
+}
+
     let with = |(item, payload): (InboxItem, Option<Value>)| Some(InboxItem { payload: payload?, ..item });
     Ok(items.into_iter().zip(seen).filter_map(with).collect())
 }
@@ -107,10 +135,8 @@ fn told(item: &InboxItem, ids: &Ids) -> Value {
 
 /// How many notices are unread that the caller may see, up to [`MOST_UNREAD`], and whether there are more.
 pub async fn unread(app: &App, caller: &Caller) -> Result<(usize, bool), ApiError> {
-    let part = Part::Unread(i64::MAX);
-    let found = app.store.inbox(caller.tenant_id(), caller.person()?, part, MOST_UNREAD).await?;
-    let more = found.len() == usize::from(MOST_UNREAD);
-    Ok((shown(app, caller, found).await?.len(), more))
+    let (found, next) = page(app, caller, Part::Unread, (i64::MAX, MOST_UNREAD)).await?;
+    Ok((found.len(), next.is_some()))
 }
 
 /// One was read.
@@ -142,9 +168,11 @@ pub async fn read_all(
     caller: Caller,
     Json(given): Json<UpTo>,
 ) -> Result<axum::Json<Value>, ApiError> {
-    let place =
-        Ids::of(&app, &caller).await?.place(&given.up_to).ok_or_else(|| ApiError::not_found("notice"))?;
-    let read = app.store.read_notices(caller.tenant_id(), caller.person()?, place).await?;
+    let place = place_of(&app, &caller, &given.up_to).await?;
+    let (seen, _) = page(&app, &caller, Part::Unread, (place.saturating_add(1), LOOKED_AT)).await?;
+    app.store.read_notices(caller.tenant_id(), caller.person()?, place).await?;
+    // Those that they do not see are read as well, and not counted.
+    let read = seen.len();
     let (unread, more) = unread(&app, &caller).await?;
     Ok(axum::Json(json!({"read": read, "unread": unread, "more_unread": more})))
 }

@@ -24,7 +24,7 @@ use crate::tell;
 /// Alerts of each state on the page.
 const ALERTS: u16 = 50;
 /// Notices on the page.
-const NOTICES: u16 = 50;
+const NOTICES: usize = 50;
 /// How long an alert is snoozed from here.
 const SNOOZE: TimeDelta = TimeDelta::hours(1);
 
@@ -58,12 +58,10 @@ async fn page(
     let zone = preferences.zone.unwrap_or(caller.tenant.zone);
     let ids = Ids::of(app, caller).await?;
     let before = place.before.as_deref().and_then(|id| ids.place(id));
-    let part = Part::Before(before.unwrap_or(i64::MAX));
-    let found = app.store.inbox(caller.tenant_id(), user, part, NOTICES).await?;
-    let older =
-        found.last().filter(|_| found.len() == usize::from(NOTICES)).map(|last| ids.id(last.position));
-    let notes: Vec<InboxNote> =
-        inbox::shown(app, caller, found).await?.iter().map(|item| note(item, &ids, zone)).collect();
+    let wanted = (before.unwrap_or(i64::MAX), NOTICES);
+    let (found, next) = inbox::page(app, caller, Part::Before, wanted).await?;
+    let older = next.map(|place| ids.id(place));
+    let notes: Vec<InboxNote> = found.iter().map(|item| note(item, &ids, zone)).collect();
     let (unread, _) = inbox::unread(app, caller).await?;
     let html = undertone_ui::inbox(&undertone_ui::Inbox {
         tenant: &caller.tenant.name,

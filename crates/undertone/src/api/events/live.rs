@@ -8,10 +8,9 @@ use futures::{Stream, StreamExt};
 use serde_json::json;
 use tokio::sync::watch;
 use undertone_core::event::EventKind;
-use undertone_store::outbox::Following;
 
 use super::cursor::Places;
-use super::{ApiError, shown};
+use super::{ApiError, seen};
 use crate::api::caller::Caller;
 use crate::api::live::{self, Follow, Looked};
 use crate::app::App;
@@ -57,28 +56,26 @@ impl Follow for Reader {
     }
 
     async fn look(&mut self, closely: bool) -> Result<Looked, ApiError> {
-        let (store, tenant) = (&self.app.store, self.caller.tenant_id());
-        let following = Following { kinds: self.kinds.as_deref(), most: MOST };
-        let (events, looked_to) = store.events_after(tenant, self.place, &following).await?;
+        let places = Places::of(self.app.store.event_sequence(self.caller.tenant_id()).await?);
         let is_due = self.told.elapsed() > TELL_EVERY;
-        let has_moved = looked_to > self.place;
-        if !closely && !is_due && !has_moved {
+        if !closely && !is_due && places.last() <= self.place {
             return Ok(Looked::Told(Vec::new()));
         }
-        let places = Places::of(store.event_sequence(tenant).await?);
-        let Some(events) = shown(&self.app, &self.caller, events).await? else { return Ok(Looked::Ended) };
-        self.place = looked_to;
-        let event = |told: undertone_store::outbox::Told| {
-            let event = Event::default().id(places.cursor(told.position)).event(&told.event);
+        let wanted = (self.place, MOST);
+        let seen = seen(&self.app, &self.caller, self.kinds.as_deref(), wanted).await?;
+        let Some(seen) = seen else { return Ok(Looked::Ended) };
+        self.place = seen.to;
+        let event = |(told, place): (undertone_store::outbox::Told, i64)| {
+            let event = Event::default().id(places.cursor(place)).event(&told.event);
             event.data(json!(told).to_string())
         };
-        let mut ready: Vec<Event> = events.into_iter().map(event).collect();
+        let mut ready: Vec<Event> = seen.events.into_iter().map(event).collect();
         if ready.is_empty() && is_due {
             ready.push(Event::default().id(places.cursor(self.place)));
         }
         if !ready.is_empty() {
             self.told = Instant::now();
         }
-        Ok(if has_moved { Looked::More(ready) } else { Looked::Told(ready) })
+        Ok(if seen.more { Looked::More(ready) } else { Looked::Told(ready) })
     }
 }

@@ -10,6 +10,7 @@ mod postgres;
 mod standing;
 mod surfaces;
 
+mod walked;
 use std::time::Duration;
 
 use axum::Router;
