@@ -184,9 +184,9 @@ async fn reached(url: String) {
     let bench = Bench::open(url).await;
     bench.store.migrate().await.unwrap();
     reach::who_adds_changes_nothing_that_decides_who_sees_what(&bench).await;
+    reach::who_adds_moves_no_conversation(&bench).await;
     reach::what_people_change_is_noted(&bench).await;
     reach::to_whom_people_give_a_conversation_is_noted(&bench).await;
-    reach::who_adds_moves_no_conversation(&bench).await;
 }
 
 // What waits for an LLM, and what changes that.
@@ -239,6 +239,8 @@ async fn visible(url: String) {
     visibility::two_who_open_conversations_again_do_not_lock_each_other_out(&bench).await;
     visibility::viewers_are_who_they_are_now(&bench).await;
     visibility::groups_are_published_once_and_hide_each_customer(&bench).await;
+    visibility::a_small_day_is_not_made_large_later(&bench).await;
+    visibility::a_queue_that_one_agent_answers_is_theirs(&bench).await;
 }
 
 // The audit log: its guards are taken away here, so it has a database of its own.
@@ -250,8 +252,6 @@ on_both_databases!(audit_on_sqlite, audit_on_postgres, audit_log);
 async fn a_long_audit_log() {
     let folder = tempfile::tempdir().unwrap();
     let server = Postgres::start();
-    visibility::a_small_day_is_not_made_large_later(&bench).await;
-    visibility::a_queue_that_one_agent_answers_is_theirs(&bench).await;
     for url in [format!("sqlite://{}/undertone.db", folder.path().display()), server.url()] {
         let bench = Bench::open(url).await;
         bench.store.migrate().await.unwrap();

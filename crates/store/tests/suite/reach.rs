@@ -126,8 +126,6 @@ pub async fn who_adds_changes_nothing_that_decides_who_sees_what(bench: &Bench) 
     }
 }
 
-pub async fn what_people_change_is_noted(bench: &Bench) {
-    let tenant = bench.tenant("reach-noted").await;
 /// Its queue says with whom it is counted, and whose it is who sees it.
 pub async fn who_adds_moves_no_conversation(bench: &Bench) {
     let tenant = bench.tenant("reach-moved").await;
@@ -176,6 +174,8 @@ pub async fn who_adds_moves_no_conversation(bench: &Bench) {
     assert!(reply.customer_id.is_some());
 }
 
+pub async fn what_people_change_is_noted(bench: &Bench) {
+    let tenant = bench.tenant("reach-noted").await;
     let customer = |account: Option<&str>, segment: Option<&str>, email: Option<&str>| {
         let details = CustomerDetails {
             segment: segment.map(str::to_owned),

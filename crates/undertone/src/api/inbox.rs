@@ -81,11 +81,6 @@ pub async fn list(
     Ok(axum::Json(json!({"notices": notices, "next": next, "unread": unread, "more_unread": more})))
 }
 
-/// What of these the caller may see now, with what they may see of it.
-async fn shown(app: &App, caller: &Caller, items: Vec<InboxItem>) -> Result<Vec<InboxItem>, StoreError> {
-    let By::Session { user, .. } = &caller.by else { return Ok(Vec::new()) };
-    let asked = items.iter().map(|item| (item.event.as_str(), &item.payload)).collect();
-    let seen = tell::seen_by(&app.store, caller.tenant_id(), user, asked).await?;
 /// Those before a place, or the unread ones, that the caller may see now, at most so many, and the place before which the next page begins. It is filled
 /// with what they may see as far as [`LOOKED_AT`] reaches: gaps, or a next page with nothing in it, would tell that something happened.
 pub async fn page(
@@ -113,6 +108,11 @@ pub async fn page(
     }
 }
 
+/// What of these the caller may see now, with what they may see of it.
+async fn shown(app: &App, caller: &Caller, items: Vec<InboxItem>) -> Result<Vec<InboxItem>, StoreError> {
+    let By::Session { user, .. } = &caller.by else { return Ok(Vec::new()) };
+    let asked = items.iter().map(|item| (item.event.as_str(), &item.payload)).collect();
+    let seen = tell::seen_by(&app.store, caller.tenant_id(), user, asked).await?;
     let with = |(item, payload): (InboxItem, Option<Value>)| Some(InboxItem { payload: payload?, ..item });
     Ok(items.into_iter().zip(seen).filter_map(with).collect())
 }

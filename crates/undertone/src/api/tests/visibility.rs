@@ -9,8 +9,8 @@ mod letters;
 mod postgres;
 mod standing;
 mod surfaces;
-
 mod walked;
+
 use std::time::Duration;
 
 use axum::Router;
