@@ -54,6 +54,22 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     }
 }
 
+/// How many are asked for: `default` where nothing is said, and 1 to `most`.
+///
+/// # Errors
+/// A wrong query.
+pub fn limited<N: Copy + Display + PartialOrd + From<u8>>(
+    limit: Option<N>,
+    default: N,
+    most: N,
+) -> Result<N, ApiError> {
+    let limit = limit.unwrap_or(default);
+    if (1.into()..=most).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(ApiError::new(INVALID_QUERY, format!("limit is {limit}; it must be 1 to {most}")))
+}
+
 /// Cuts what was found down to `most`, where one more was asked for; answers the cursor of the next page, if there is one.
 pub fn cut<T>(found: &mut Vec<T>, most: usize, id: impl Fn(&T) -> &str) -> Option<String> {
     let more = found.len() > most;

@@ -63,6 +63,11 @@ impl Ids {
     }
 }
 
+/// The place of a notice in the caller's inbox.
+pub async fn place_of(app: &App, caller: &Caller, id: &str) -> Result<i64, ApiError> {
+    Ids::of(app, caller).await?.place(id).ok_or_else(|| ApiError::not_found("notice"))
+}
+
 /// Notices, the youngest first.
 pub async fn list(
     State(app): State<App>,
@@ -145,10 +150,9 @@ pub async fn read(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<axum::Json<Value>, ApiError> {
-    let missing = || ApiError::not_found("notice");
-    let place = Ids::of(&app, &caller).await?.place(&id).ok_or_else(missing)?;
+    let place = place_of(&app, &caller, &id).await?;
     if !app.store.read_notice(caller.tenant_id(), caller.person()?, place).await? {
-        return Err(missing());
+        return Err(ApiError::not_found("notice"));
     }
     let (unread, more) = unread(&app, &caller).await?;
     Ok(axum::Json(json!({"unread": unread, "more_unread": more})))

@@ -14,7 +14,7 @@ use undertone_ui::{InboxAlert, InboxNote};
 
 use super::status;
 use crate::api::caller::{Caller, Person};
-use crate::api::inbox::Ids;
+use crate::api::inbox::{Ids, place_of};
 use crate::api::problem::{ApiError, CONFLICT, INVALID, NOT_FOUND};
 use crate::api::{alerts, inbox};
 use crate::app::App;
@@ -141,8 +141,7 @@ pub async fn read(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    let place = Ids::of(&app, &caller).await?.place(&id);
-    let place = place.ok_or_else(|| ApiError::not_found("notice"))?;
+    let place = place_of(&app, &caller, &id).await?;
     app.store.read_notice(caller.tenant_id(), caller.person()?, place).await?;
     Ok(Redirect::to("/inbox").into_response())
 }
@@ -159,8 +158,7 @@ pub async fn read_all(
     caller: Caller,
     Form(given): Form<UpTo>,
 ) -> Result<Response, ApiError> {
-    let place = Ids::of(&app, &caller).await?.place(&given.up_to);
-    let place = place.ok_or_else(|| ApiError::not_found("notice"))?;
+    let place = place_of(&app, &caller, &given.up_to).await?;
     app.store.read_notices(caller.tenant_id(), caller.person()?, place).await?;
     Ok(Redirect::to("/inbox").into_response())
 }
