@@ -289,13 +289,12 @@ async fn release(
     for row in &held {
         let is_low = low.contains(row.id.as_str());
         let is_told = is_low && key(row).is_none_or(|key| won.contains(key));
-        let (state, next_at, ended) = if is_told {
+        let (state, due_at, next_at, ended) = if is_told {
             released.told += 1;
-            still_low.push(row);
-            (AlertState::Open, rules.escalation(at), None)
+            (AlertState::Open, rules.due(at), rules.escalation(at), None)
         } else {
             released.withdrawn += 1;
-            (AlertState::Withdrawn, None, Some(at))
+            (AlertState::Withdrawn, row.due_at, None, Some(at))
         };
         sql("UPDATE alert SET state = ?, told_at = ?, next_at = ?, ended_at = ?, ended_by = ?, due_at = ?, version = version + 1 \
              WHERE tenant_id = ? AND id = ?")
@@ -304,12 +303,15 @@ async fn release(
         .bind(next_at)
         .bind(ended)
         .bind(ended.map(|_| by))
-        .bind(rules.due(at))
+        .bind(due_at)
         .bind(tenant.0)
         .bind(&row.id)
         .run(tx)
         .await?;
-        if !is_told {
+        if is_told {
+            let state = state.as_str().to_owned();
+            still_low.push(list::Row { state, told_at: Some(at), due_at, ..row.clone() });
+        } else {
             let why = if is_low {
                 "the incident ended, and people were told of the customer by another alert just before"
             } else {
@@ -318,7 +320,7 @@ async fn release(
             moves::step(store, tx, (tenant, &row.id), ("withdrawn", by), Some(why)).await?;
         }
     }
-    let payloads = list::payloads(tx, tenant, &still_low, at).await?;
+    let payloads = list::payloads(tx, tenant, &still_low.iter().collect::<Vec<_>>(), at).await?;
     let events = still_low.iter().zip(payloads);
     let events = events.map(|(row, payload)| Caused::new(EventKind::AlertRaised, &row.id, json!(payload)));
     outbox::emit_under(store, tx, (tenant, at), &rules.settings, events.collect()).await?;

@@ -13,6 +13,7 @@ async fn suite(url: String) {
     an_alert_in_somebody_elses_hands_is_waited_for(&bench).await;
     nobody_waits_for_a_large_incident(&bench).await;
     what_nobody_is_told_of_is_not_kept(&bench).await;
+    what_is_let_go_is_told_as_it_is_from_then_on(&bench).await;
 }
 
 /// An incident about `outage` that holds the alert of the last of 12 customers.
@@ -131,4 +132,17 @@ async fn what_nobody_is_told_of_is_not_kept(bench: &Bench) {
     let rows = raw.query_all_raw(Statement::from_string(raw.get_database_backend(), text)).await.unwrap();
     let kept: Vec<String> = rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
     assert_eq!(kept, ["alert.raised"], "what people hear of");
+}
+
+async fn what_is_let_go_is_told_as_it_is_from_then_on(bench: &Bench) {
+    let (tenant, incident, held) = outage(bench, "from-then-on").await;
+    bench.advance(45);
+    bench.store.close_incident(&act(&tenant), &incident).await.unwrap().unwrap();
+    let (open, _) = bench.store.alert(tenant.id, &held.id).await.unwrap().unwrap();
+    assert_eq!(open.due_at, held.due_at + TimeDelta::minutes(45));
+    bench.events(&tenant).await;
+    let raised = Following { kinds: Some(&[EventKind::AlertRaised]), most: 20 };
+    let (told, _) = bench.store.events_after(tenant.id, 0, &raised).await.unwrap();
+    let told = told.iter().find(|one| one.payload["alert_id"] == json!(held.id)).unwrap();
+    assert_eq!((&told.payload["state"], &told.payload["due_at"]), (&json!("open"), &json!(open.due_at)));
 }
