@@ -1,5 +1,6 @@
 //! What a person's word on a score does to alerts: brought down to the threshold, it raises one; lifted above it, it takes back those
-//! that nobody acknowledged, unless the customer said something else that is low, of which the alert tells from then on.
+//! that nobody acknowledged, and their cooldowns with them, unless the customer said something else that is low, of which the alert tells from
+//! then on.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, FromQueryResult};
@@ -11,7 +12,7 @@ use super::{Low, Rules, moves, raise};
 use crate::audit::Act;
 use crate::outbox::{self, Caused};
 use crate::statement::{for_update, sql};
-use crate::{Result, Store};
+use crate::{Result, Store, TenantId};
 
 /// An interaction whose effective score a person moved.
 #[derive(Debug, Clone, Copy)]
@@ -117,6 +118,7 @@ async fn withdraw(
             .bind(&row.id)
             .run(tx)
             .await?;
+        give_back(tx, act.tenant, row).await?;
         let why = Some("a correction lifted the score");
         moves::step(store, tx, (act.tenant, &row.id), ("withdrawn", act.actor), why).await?;
     }
@@ -140,6 +142,20 @@ async fn withdraw(
     let raised = open.iter().zip(payloads);
     events.extend(raised.map(|(row, payload)| Caused::new(EventKind::AlertRaised, &row.id, json!(payload))));
     outbox::emit_under(store, tx, (act.tenant, at), &rules.settings, events).await
+}
+
+/// The cooldown that an alert began which is taken back is over with it: people were told of nothing, and hear of what is low the next time.
+/// One that began after it, with another alert, goes on.
+async fn give_back(tx: &impl ConnectionTrait, tenant: TenantId, alert: &list::Row) -> Result<()> {
+    let key = alert.cooldown_key.as_ref().or(alert.customer_id.as_ref());
+    let (Some(key), Some(told_at)) = (key, alert.told_at) else { return Ok(()) };
+    sql("DELETE FROM alert_cooldown WHERE tenant_id = ? AND customer_id = ? AND last_at <> ?")
+        .bind(tenant.0)
+        .bind(key)
+        .bind(DateTime::<Utc>::UNIX_EPOCH.max(told_at - TimeDelta::days(9999)))
+        .run(tx)
+        .await?;
+    Ok(())
 }
 
 /// Something else that a customer said and that is low.

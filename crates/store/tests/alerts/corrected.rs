@@ -12,6 +12,7 @@ async fn suite(url: String) {
     an_incident_holds_back_what_is_corrected(&bench).await;
     a_module_that_is_off_raises_nothing(&bench).await;
     something_else_that_is_low_takes_over(&bench).await;
+    a_false_alarm_swallows_no_real_one(&bench).await;
     what_is_negative_is_told_with_the_score_that_makes_it_so(&bench).await;
 }
 
@@ -92,16 +93,21 @@ async fn a_correction_that_is_cleared_is_as_if_it_was_never_there(bench: &Bench)
     bench.correct(&tenant, &ana, 10).await;
     bench.correct(&tenant, &ben, 10).await;
     bench.clear(&tenant, &ana).await;
-    let withdrawn = [(-80, AlertState::Withdrawn), (-70, AlertState::Acknowledged)];
-    assert_eq!(bench.standing(&tenant).await, withdrawn, "people were told of ana within the cooldown");
+    let mut now =
+        vec![(-80, AlertState::Withdrawn), (-70, AlertState::Acknowledged), (-80, AlertState::Open)];
+    assert_eq!(
+        bench.standing(&tenant).await,
+        now,
+        "people were told that it is nothing, and it is something"
+    );
     bench.correct(&tenant, &ana, 10).await;
     bench.advance(30);
     bench.clear(&tenant, &ana).await;
     bench.clear(&tenant, &ben).await;
-    let mut now = withdrawn.to_vec();
+    now[2].1 = AlertState::Withdrawn;
     now.push((-80, AlertState::Open));
     assert_eq!(bench.standing(&tenant).await, now, "of ben's somebody takes care already");
-    assert_eq!(bench.count(&tenant, "alert.raised").await, 3);
+    assert_eq!(bench.count(&tenant, "alert.raised").await, 4);
 }
 
 async fn many_who_correct_raise_one_alert(bench: &Bench) {
@@ -185,6 +191,26 @@ async fn something_else_that_is_low_takes_over(bench: &Bench) {
         (&json!(20), &json!("positive")),
         "score and label in force"
     );
+}
+
+async fn a_false_alarm_swallows_no_real_one(bench: &Bench) {
+    let tenant = bench.tenant("false-alarm").await;
+    let first = bench.scored_one(&tenant, ("ana", "billing", -80)).await;
+    bench.advance(5);
+    bench.correct(&tenant, &first, 10).await;
+    bench.advance(5);
+    bench.score(&tenant, &[("ana", "billing", -70)]).await;
+    let withdrawn = (-80, AlertState::Withdrawn);
+    assert_eq!(bench.standing(&tenant).await, [withdrawn, (-70, AlertState::Open)]);
+    // What they were told of since is true, and its cooldown goes on.
+    let tenant = bench.tenant("true-alarm").await;
+    let first = bench.scored_one(&tenant, ("ana", "billing", -80)).await;
+    bench.advance(31);
+    bench.score(&tenant, &[("ana", "billing", -70)]).await;
+    bench.advance(5);
+    bench.correct(&tenant, &first, 10).await;
+    bench.score(&tenant, &[("ana", "billing", -90)]).await;
+    assert_eq!(bench.standing(&tenant).await, [withdrawn, (-70, AlertState::Open)]);
 }
 
 async fn what_is_negative_is_told_with_the_score_that_makes_it_so(bench: &Bench) {

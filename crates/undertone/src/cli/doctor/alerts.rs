@@ -65,7 +65,9 @@ impl Around {
         let theirs = |alert: &&Alert| item.customer_id.is_some() && alert.customer_id == item.customer_id;
         let cools = |alert: &&Alert| {
             let told = alert.told_at.filter(|told| *told <= at);
-            theirs(alert) && told.is_some_and(|told| at - told <= cooldown(settings))
+            // One that was taken back has no cooldown any more.
+            let is_over = alert.state == AlertState::Withdrawn && alert.ended_at.is_some_and(|end| end <= at);
+            theirs(alert) && !is_over && told.is_some_and(|told| at - told <= cooldown(settings))
         };
         if let Some(alert) = self.customers.iter().rfind(cools) {
             return Cause::Cooldown(alert);
