@@ -11,6 +11,7 @@ pub mod incidents;
 mod list;
 mod moves;
 mod surge;
+mod usual;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

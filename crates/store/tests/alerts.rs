@@ -16,6 +16,8 @@ mod ended;
 mod heard;
 #[path = "alerts/holding.rs"]
 mod holding;
+#[path = "alerts/lasting.rs"]
+mod lasting;
 #[path = "alerts/notices.rs"]
 mod notices;
 #[path = "alerts/sent.rs"]
@@ -24,6 +26,8 @@ mod sent;
 mod surges;
 #[path = "alerts/taken.rs"]
 mod taken;
+#[path = "alerts/usual.rs"]
+mod usual;
 
 use std::sync::Arc;
 

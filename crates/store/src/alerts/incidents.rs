@@ -11,7 +11,7 @@ use undertone_core::event::EventKind;
 use undertone_core::event::payload::IncidentClosed;
 
 use super::clock::{CLOCK, MOST_ESCALATIONS};
-use super::{AlertState, Rules, list, moves, win};
+use super::{AlertState, Rules, list, moves, surge, win};
 use crate::audit::{self, Act};
 use crate::outbox::{self, Caused};
 use crate::statement::{for_update, sql};
@@ -19,6 +19,8 @@ use crate::{Result, Store, StoreError, TenantId};
 
 /// Alerts let go in one transaction.
 const AT_ONCE: i64 = 200;
+/// One that goes on for longer ends all the same: no alert is held back for more than a day.
+const LONGEST: TimeDelta = TimeDelta::hours(24);
 
 /// An incident.
 #[derive(Debug, Clone, PartialEq, Serialize, FromQueryResult)]
@@ -35,7 +37,7 @@ pub struct Incident {
     pub customers: i64,
     /// So many would have been usual in such a window.
     pub usual: f64,
-    /// When a customer last turned low about it.
+    /// When a customer last turned low about it who was none of them yet.
     pub last_member_at: DateTime<Utc>,
     /// When it ended.
     pub closed_at: Option<DateTime<Utc>>,
@@ -79,19 +81,27 @@ impl Store {
             .await
     }
 
-    /// Lets go some of what an incident of a tenant holds in which nobody turned low for a whole window, and ends it once it holds nothing:
-    /// a slice, so that nobody else's incidents wait for a large one. Answers whether there may be more.
+    /// Lets go some of what an incident of a tenant holds that is over, and ends it once it holds nothing: a slice, so that nobody else's
+    /// incidents wait for a large one. Answers whether there may be more.
+    ///
+    /// One is over when it is no surge any more: in the last window, and that is one since it was seen, fewer than half as many customers
+    /// turned low anew as make one, however often those write who were low already. So it is after [`LONGEST`], and where incidents were
+    /// switched off.
     pub async fn end_incidents(&self, tenant: TenantId) -> Result<bool> {
-        let settings = self.module(tenant).await?.settings;
-        let quiet_since = self.now() - TimeDelta::minutes(settings.incident_minutes.into());
-        let over =
-            sql("SELECT id FROM incident WHERE tenant_id = ? AND state = 'open' AND last_member_at <= ? ORDER BY id LIMIT 2")
-                .bind(tenant.0)
-                .bind(quiet_since)
-                .column::<String>(&self.reader)
-                .await?;
+        let open = sql(ENDING)
+            .then("WHERE tenant_id = ? AND state = 'open' ORDER BY id")
+            .bind(tenant.0)
+            .all::<Ending>(&self.reader)
+            .await?;
+        let rules = Rules::of(&self.reader, tenant).await?;
+        let mut over = Vec::new();
+        for ending in &open {
+            if ending.is_over(&self.reader, &rules, self.now()).await? {
+                over.push(ending.id.as_str());
+            }
+        }
         let Some(first) = over.first() else { return Ok(false) };
-        let slice = self.end_slice(tenant, first, Ender::Clock { quiet_since }).await?;
+        let slice = self.end_slice(tenant, first, Ender::Clock).await?;
         Ok(slice == Slice::More || over.len() > 1)
     }
 
@@ -117,19 +127,18 @@ impl Store {
     /// Lets go some of what an incident holds, and ends it once it holds nothing.
     async fn end_slice(&self, tenant: TenantId, id: &str, ender: Ender<'_>) -> Result<Slice> {
         let tx = self.begin().await?;
-        let ending =
-            sql("SELECT category, opened_at, last_member_at, still_low, no_longer_low FROM incident \
-             WHERE tenant_id = ? AND id = ? AND state = 'open'")
+        let ending = sql(ENDING)
+            .then("WHERE tenant_id = ? AND id = ? AND state = 'open'")
             .bind(tenant.0)
             .bind(id)
             .then(for_update(self.backend()))
             .one::<Ending>(&tx)
             .await?;
         let Some(ending) = ending else { return Ok(Slice::NotMine) };
-        if matches!(ender, Ender::Clock { quiet_since } if ending.last_member_at > quiet_since) {
+        let rules = Rules::of(&tx, tenant).await?;
+        if matches!(ender, Ender::Clock) && !ending.is_over(&tx, &rules, self.now()).await? {
             return Ok(Slice::NotMine);
         }
-        let rules = Rules::of(&tx, tenant).await?;
         let released = release(self, &tx, &rules, (id, ender.name())).await?;
         let (still_low, no_longer_low) =
             (ending.still_low + released.told, ending.no_longer_low + released.withdrawn);
@@ -177,15 +186,32 @@ impl Store {
     }
 }
 
-/// An incident that is ending.
+const ENDING: &str = "SELECT id, category, opened_at, usual, still_low, no_longer_low FROM incident ";
+
+/// An incident that may be ending.
 #[derive(FromQueryResult)]
 struct Ending {
+    id: String,
     category: String,
     opened_at: DateTime<Utc>,
-    last_member_at: DateTime<Utc>,
+    usual: f64,
     /// What was let go so far: alerts of customers who were still low then, and of those who were not.
     still_low: i64,
     no_longer_low: i64,
+}
+
+impl Ending {
+    async fn is_over(&self, on: &impl ConnectionTrait, rules: &Rules, now: DateTime<Utc>) -> Result<bool> {
+        let since = now - TimeDelta::minutes(rules.settings.incident_minutes.into());
+        if now - self.opened_at >= LONGEST || rules.settings.incident_customers == 0 {
+            return Ok(true);
+        }
+        if self.opened_at > since {
+            return Ok(false);
+        }
+        let new = surge::turned_since(on, (rules.tenant, &self.category), since).await?;
+        Ok(2.0 * (new as f64) < surge::needed(rules, self.usual))
+    }
 }
 
 /// What became of an incident in one transaction of its end.
@@ -226,8 +252,8 @@ async fn wind_up(
 /// Who ends an incident.
 #[derive(Clone, Copy)]
 enum Ender<'a> {
-    /// The clock, if nobody turned low after this moment.
-    Clock { quiet_since: DateTime<Utc> },
+    /// The clock, if it is over.
+    Clock,
     /// A person.
     Person(&'a Act<'a>),
 }
@@ -235,7 +261,7 @@ enum Ender<'a> {
 impl Ender<'_> {
     fn name(&self) -> &str {
         match self {
-            Self::Clock { .. } => CLOCK,
+            Self::Clock => CLOCK,
             Self::Person(act) => act.actor,
         }
     }

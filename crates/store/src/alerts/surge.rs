@@ -2,22 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 use serde_json::json;
 use undertone_core::event::EventKind;
 use undertone_core::event::payload::IncidentOpened;
 
+use super::usual::{self, Slot};
 use super::{Low, Rules};
 use crate::outbox::{self, Caused};
-use crate::rows::day_in;
 use crate::statement::{for_update, pieces, sql};
 use crate::{Result, Store, TenantId};
 
 /// A surge is this many times what is usual, at least.
 const TIMES_USUAL: f64 = 3.0;
-/// What is usual is taken from this many days, or from those there are.
-const USUAL_OF_DAYS: u64 = 28;
 
 /// Notes who turned low about what, and opens incidents where that surges. Answers the open incident of each category that has one. Of
 /// customers nobody knows none is counted: one of them may be several, or several one. An open incident holds their alerts all the same.
@@ -36,25 +34,41 @@ pub(super) async fn note(
     for low in lows {
         members.entry(low.category).or_default().extend(low.customer);
     }
-    let surge = Surge { store, tx, rules, at, today: day_in(rules.zone, at) };
-    let mut days: Vec<[Value; 4]> = Vec::new();
+    let slot = Slot::of(rules.zone, at, rules.settings.incident_minutes);
+    let surge = Surge { store, tx, rules, at, slot };
+    let mut counted: Vec<(&str, i64)> = Vec::new();
     for (category, customers) in members {
         let (incident, new) = surge.join(category, &customers).await?;
         if let Some(id) = incident {
             incidents.insert(category.to_owned(), id);
         }
         if new > 0 {
-            days.push([rules.tenant.0.into(), category.into(), surge.today.into(), new.into()]);
+            counted.push((category, new));
         }
     }
-    for piece in pieces(&days) {
-        sql("INSERT INTO surge_daily (tenant_id, category, day, customers) VALUES ? ON CONFLICT (tenant_id, category, day) \
-             DO UPDATE SET customers = surge_daily.customers + excluded.customers")
-        .rows(piece.iter().cloned())
-        .run(tx)
-        .await?;
-    }
+    slot.count(tx, rules.tenant, &counted).await?;
     Ok(incidents)
+}
+
+/// So many customers low about a category within a window are a surge, where so many are usual.
+pub(super) fn needed(rules: &Rules, usual: f64) -> f64 {
+    (TIMES_USUAL * usual).max(rules.settings.incident_customers.into())
+}
+
+/// How many customers turned low anew about a category after `since`.
+pub(super) async fn turned_since(
+    on: &impl ConnectionTrait,
+    (tenant, category): (TenantId, &str),
+    since: DateTime<Utc>,
+) -> Result<i64> {
+    let turned = sql("SELECT COUNT(*) FROM surge WHERE tenant_id = ? AND category = ? AND at > ? AND COALESCE(turned_at, at) > ?")
+        .bind(tenant.0)
+        .bind(category)
+        .bind(since)
+        .bind(since)
+        .value::<i64>(on)
+        .await?;
+    Ok(turned.unwrap_or_default())
 }
 
 /// Some who turn low now.
@@ -63,8 +77,8 @@ struct Surge<'a, C> {
     tx: &'a C,
     rules: &'a Rules,
     at: DateTime<Utc>,
-    /// The tenant's day then.
-    today: NaiveDate,
+    /// The window of the tenant's day that this is in.
+    slot: Slot,
 }
 
 #[derive(FromQueryResult)]
@@ -86,15 +100,13 @@ impl<C: ConnectionTrait> Surge<'_, C> {
     ///
     /// The incident is locked before those who make it up, as where it ends.
     async fn join(&self, category: &str, customers: &BTreeSet<&str>) -> Result<(Option<String>, i64)> {
-        let open = sql(
-            "UPDATE incident SET last_member_at = ? WHERE tenant_id = ? AND category = ? AND state = 'open' \
-             RETURNING id, opened_at",
-        )
-        .bind(self.at)
-        .bind(self.tenant().0)
-        .bind(category)
-        .one::<Open>(self.tx)
-        .await?;
+        let open =
+            sql("SELECT id, opened_at FROM incident WHERE tenant_id = ? AND category = ? AND state = 'open'")
+                .bind(self.tenant().0)
+                .bind(category)
+                .then(for_update(self.store.backend()))
+                .one::<Open>(self.tx)
+                .await?;
         if customers.is_empty() {
             return Ok((open.map(|open| open.id), 0));
         }
@@ -117,8 +129,8 @@ impl<C: ConnectionTrait> Surge<'_, C> {
         if low < i64::from(self.rules.settings.incident_customers) {
             return Ok((None, new));
         }
-        let usual = self.usual(category).await?;
-        if (low as f64) < TIMES_USUAL * usual {
+        let usual = self.slot.usual(self.tx, self.tenant(), category).await?;
+        if (low as f64) < needed(self.rules, usual) {
             return Ok((None, new));
         }
         let opened = self.open(category, low, usual).await?;
@@ -134,9 +146,10 @@ impl<C: ConnectionTrait> Surge<'_, C> {
         let customers: Vec<&str> = customers.iter().copied().collect();
         let mut new = 0;
         for piece in pieces(&customers) {
-            let times = sql("INSERT INTO surge (tenant_id, category, customer_id, at, times) VALUES ? \
+            let times = sql("INSERT INTO surge (tenant_id, category, customer_id, at, times, turned_at) VALUES ? \
                  ON CONFLICT (tenant_id, category, customer_id) DO UPDATE SET at = excluded.at, \
-                 times = CASE WHEN surge.at > ? THEN surge.times + 1 ELSE 1 END RETURNING times")
+                 times = CASE WHEN surge.at > ? THEN surge.times + 1 ELSE 1 END, \
+                 turned_at = CASE WHEN surge.at > ? THEN surge.turned_at ELSE excluded.turned_at END RETURNING times")
             .rows(piece.iter().map(|customer| {
                 [
                     self.tenant().0.into(),
@@ -144,8 +157,10 @@ impl<C: ConnectionTrait> Surge<'_, C> {
                     Value::from(*customer),
                     self.at.into(),
                     1_i64.into(),
+                    self.at.into(),
                 ]
             }))
+            .bind(since)
             .bind(since)
             .column::<i64>(self.tx)
             .await?;
@@ -155,8 +170,9 @@ impl<C: ConnectionTrait> Surge<'_, C> {
     }
 
     async fn grow(&self, incident: &str, new: i64) -> Result<()> {
-        sql("UPDATE incident SET customers = customers + ? WHERE tenant_id = ? AND id = ?")
+        sql("UPDATE incident SET customers = customers + ?, last_member_at = ? WHERE tenant_id = ? AND id = ?")
             .bind(new)
+            .bind(self.at)
             .bind(self.tenant().0)
             .bind(incident)
             .run(self.tx)
@@ -241,31 +257,6 @@ impl<C: ConnectionTrait> Surge<'_, C> {
         }
         Ok(())
     }
-
-    /// How many customers turn low about a category in a window as a rule, from the tenant's days before today.
-    async fn usual(&self, category: &str) -> Result<f64> {
-        let today = self.today;
-        let first = today.checked_sub_days(Days::new(USUAL_OF_DAYS)).unwrap_or(today);
-        let customers = sql("SELECT CAST(COALESCE(SUM(customers), 0) AS bigint) FROM surge_daily \
-             WHERE tenant_id = ? AND category = ? AND day >= ? AND day < ?")
-        .bind(self.tenant().0)
-        .bind(category)
-        .bind(first)
-        .bind(today)
-        .value::<i64>(self.tx)
-        .await?
-        .unwrap_or_default();
-        let known = sql("SELECT MIN(day) FROM surge_daily WHERE tenant_id = ? AND day >= ? AND day < ?")
-            .bind(self.tenant().0)
-            .bind(first)
-            .bind(today)
-            .value::<Option<NaiveDate>>(self.tx)
-            .await?
-            .flatten();
-        let days = known.map_or(1, |known| (today - known).num_days().max(1));
-        let windows = days as f64 * 24.0 * 60.0 / (self.window().num_minutes().max(1) as f64);
-        Ok(customers as f64 / windows)
-    }
 }
 
 impl Store {
@@ -291,12 +282,7 @@ impl Store {
             .bind(SOME)
             .run(&tx)
             .await?;
-        let old = now.date_naive().checked_sub_days(Days::new(USUAL_OF_DAYS + 2)).unwrap_or_default();
-        sql("DELETE FROM surge_daily WHERE tenant_id = ? AND day < ?")
-            .bind(tenant.0)
-            .bind(old)
-            .run(&tx)
-            .await?;
+        usual::tidy(&tx, tenant, now).await?;
         tx.commit().await?;
         Ok(removed == SOME.unsigned_abs())
     }

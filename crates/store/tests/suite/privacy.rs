@@ -61,7 +61,7 @@ const NOTHING_OF_CUSTOMERS: [(&str, &str); 51] = [
     ("published_group", "sums over groups of customers"),
     ("agent_numbers", "whether they are on"),
     ("incident", "sums about a category"),
-    ("surge_daily", "sums over days"),
+    ("surge_usual", "sums over windows of days"),
     ("notice_cursor", "a number"),
     ("alert_heard", "who was told of which alert, by our ids"),
     ("notification_preference", "what people chose"),
