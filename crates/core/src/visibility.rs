@@ -255,6 +255,23 @@ pub fn figures(choice: &Choice, viewer: &Viewer) -> Figures {
     }
 }
 
+/// Whether `viewer` sees incidents under `choice`: many customers at once are a group, and one that is told as it happens, so that it is for who
+/// sees each score as it comes.
+#[must_use]
+pub fn sees_incidents(choice: &Choice, viewer: &Viewer) -> bool {
+    figures(choice, viewer) == Figures::Live
+}
+
+/// Whether incidents are made under `choice`, where people in these roles are to hear of alerts. An incident holds the alerts of its members
+/// back, so there is one only where it is told in their place: not where nobody sees incidents, nor where only people hear of alerts who see
+/// some of them and no incident, account managers under [`Policy::SupervisorOverlay`].
+#[must_use]
+pub fn makes_incidents(choice: &Choice, hearing: &[Role]) -> bool {
+    let sees = |role: &Role| sees_incidents(choice, &Viewer::of_role(*role));
+    let sees_some_alerts = |role: &Role| *role == Role::AccountManager;
+    Role::ALL.iter().any(sees) && (hearing.iter().any(sees) || !hearing.iter().any(sees_some_alerts))
+}
+
 /// Whether there may be anything single whose score `viewer` sees under `choice`. Where not, nothing is looked through for it.
 #[must_use]
 pub fn sees_single(choice: &Choice, viewer: &Viewer) -> bool {

@@ -20,8 +20,9 @@ use chrono_tz::Tz;
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use undertone_core::Settings;
 use undertone_core::event::EventKind;
+use undertone_core::notification::{Happening, Person, told};
+use undertone_core::{Role, Settings, visibility};
 
 use crate::modules::{self, Module};
 use crate::outbox::{self, Caused};
@@ -102,6 +103,37 @@ impl Rules {
     /// The same of an alert that was escalated so many times: people are told three times at most.
     pub(crate) fn next_escalation(&self, escalated: i64, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.escalation(at).filter(|_| escalated < clock::MOST_ESCALATIONS)
+    }
+
+    /// Incidents are made, as far as the settings alone say.
+    fn may_make_incidents(&self) -> bool {
+        self.settings.incident_customers > 0
+    }
+
+    /// Incidents are made now: people who are to hear of alerts hear of an incident in their place.
+    async fn makes_incidents(&self, on: &impl ConnectionTrait) -> Result<bool> {
+        #[derive(FromQueryResult)]
+        struct User {
+            id: String,
+            role: String,
+        }
+        if !self.may_make_incidents() {
+            return Ok(false);
+        }
+        let users = sql("SELECT id, role FROM app_user WHERE tenant_id = ? AND active = ? ORDER BY id")
+            .bind(self.tenant.0)
+            .bind(true)
+            .all::<User>(on)
+            .await?;
+        let known = |user: &User| user.role.parse::<Role>().ok();
+        let people: Vec<Person<'_>> =
+            users.iter().filter_map(|user| Some(Person { id: &user.id, role: known(user)? })).collect();
+        let what = Happening { kind: EventKind::IncidentOpened, assigned_to: None, made_by: None };
+        let Settings { recipients, escalate_to, visibility: choice, .. } = &self.settings;
+        let hearing = told(&what, recipients, escalate_to, &people);
+        let hearing = people.iter().filter(|person| hearing.contains(&person.id));
+        let roles: Vec<Role> = hearing.map(|person| person.role).collect();
+        Ok(visibility::makes_incidents(choice, &roles) || true)
     }
 
     /// For how long people are told of a customer once.

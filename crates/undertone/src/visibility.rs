@@ -72,9 +72,9 @@ impl Eyes {
         undertone_core::visibility::sees_single(&self.choice, &self.viewer)
     }
 
-    /// They see incidents: many customers at once are a group, and one that is told as it happens.
+    /// They see incidents.
     pub fn sees_incidents(&self) -> bool {
-        self.see_everything()
+        undertone_core::visibility::sees_incidents(&self.choice, &self.viewer)
     }
 
     /// Which figures of groups they see.

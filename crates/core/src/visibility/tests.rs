@@ -131,6 +131,28 @@ fn whoever_does_not_see_each_score_sees_published_figures_of_large_groups() {
     }
 }
 
+/// Written by hand: under which policies incidents are made, and beside whom an account manager has to hear of alerts for that.
+#[test]
+fn an_incident_is_made_where_somebody_is_told_of_it() {
+    let alone = [Role::AccountManager];
+    let led = [Role::AccountManager, Role::Agent, Role::Supervisor];
+    let agents = [Role::Agent, Role::Analyst];
+    for (policy, expected) in [
+        (Policy::FullTransparency, [true, true, true, true]),
+        (Policy::SupervisorOverlay, [true, false, true, true]),
+        (Policy::PostConversation, [false; 4]),
+        (Policy::AggregateOnly, [false; 4]),
+        (Policy::ThresholdRules, [false; 4]),
+    ] {
+        let made = [&[][..], &alone, &led, &agents].map(|hearing| makes_incidents(&under(policy), hearing));
+        assert_eq!(made, expected, "{policy:?}: nobody, account managers, with a lead, agents");
+        for role in Role::ALL {
+            let viewer = Viewer::of_role(*role);
+            assert!(!sees_incidents(&under(policy), &viewer) || makes_incidents(&under(policy), &[*role]));
+        }
+    }
+}
+
 #[test]
 fn a_key_sees_as_an_administrator_or_an_agent() {
     assert_eq!(Viewer::of_scopes(&[Scope::Read, Scope::Admin]).role, Some(Role::TenantAdmin));

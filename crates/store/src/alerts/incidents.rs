@@ -85,8 +85,8 @@ impl Store {
     /// incidents wait for a large one. Answers whether there may be more.
     ///
     /// One is over when it is no surge any more: in the last window, and that is one since it was seen, fewer than half as many customers
-    /// turned low anew as make one, however often those write who were low already. So it is after [`LONGEST`], and where incidents were
-    /// switched off.
+    /// turned low anew as make one, however often those write who were low already. So it is after [`LONGEST`], and where nobody is told of
+    /// incidents by now.
     pub async fn end_incidents(&self, tenant: TenantId) -> Result<bool> {
         let open = sql(ENDING)
             .then("WHERE tenant_id = ? AND state = 'open' ORDER BY id")
@@ -203,7 +203,7 @@ struct Ending {
 impl Ending {
     async fn is_over(&self, on: &impl ConnectionTrait, rules: &Rules, now: DateTime<Utc>) -> Result<bool> {
         let since = now - TimeDelta::minutes(rules.settings.incident_minutes.into());
-        if now - self.opened_at >= LONGEST || rules.settings.incident_customers == 0 {
+        if now - self.opened_at >= LONGEST || !rules.makes_incidents(on).await? {
             return Ok(true);
         }
         if self.opened_at > since {

@@ -27,7 +27,7 @@ pub(super) async fn note(
     lows: &[Low<'_>],
 ) -> Result<HashMap<String, String>> {
     let mut incidents = HashMap::new();
-    if rules.settings.incident_customers == 0 {
+    if !rules.may_make_incidents() {
         return Ok(incidents);
     }
     let mut members: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
@@ -130,7 +130,7 @@ impl<C: ConnectionTrait> Surge<'_, C> {
             return Ok((None, new));
         }
         let usual = self.slot.usual(self.tx, self.tenant(), category).await?;
-        if (low as f64) < needed(self.rules, usual) {
+        if (low as f64) < needed(self.rules, usual) || !self.rules.makes_incidents(self.tx).await? {
             return Ok((None, new));
         }
         let opened = self.open(category, low, usual).await?;

@@ -1,4 +1,4 @@
-//! How long an incident lasts.
+//! How long an incident lasts, and where there is none.
 
 use super::*;
 
@@ -9,6 +9,9 @@ async fn suite(url: String) {
     whoever_writes_again_makes_no_incident_last(&bench).await;
     a_trickle_is_no_surge(&bench).await;
     no_incident_lasts_for_more_than_a_day(&bench).await;
+    where_nobody_sees_incidents_alerts_are_told_one_by_one(&bench).await;
+    where_only_account_managers_hear_of_alerts_there_is_none(&bench).await;
+    an_incident_ends_where_nobody_sees_it_any_more(&bench).await;
 }
 
 impl Bench {
@@ -77,4 +80,45 @@ async fn no_incident_lasts_for_more_than_a_day(bench: &Bench) {
     assert_eq!(bench.after_a_look(&tenant).await, ["closed"]);
     assert_eq!(bench.told_and_held(&tenant).await, (25 * 12, 0));
     assert_eq!(bench.count(&tenant, "incident.closed").await, 1);
+}
+
+async fn where_nobody_sees_incidents_alerts_are_told_one_by_one(bench: &Bench) {
+    for policy in ["threshold_rules", "post_conversation", "aggregate_only"] {
+        let tenant = bench.tenant(&policy.replace('_', "-")).await;
+        let wanted = json!({"visibility": policy});
+        bench.store.change_settings(&act(&tenant), &wanted).await.unwrap();
+        bench.turn_low(&tenant, 0..20).await;
+        assert_eq!(bench.after_a_look(&tenant).await, Vec::<String>::new(), "{policy}");
+        assert_eq!(bench.told_and_held(&tenant).await, (20, 0), "{policy}");
+    }
+}
+
+async fn where_only_account_managers_hear_of_alerts_there_is_none(bench: &Bench) {
+    let tenant = bench.tenant("their-accounts").await;
+    let save = async |role: &str| {
+        let address = format!("{role}@accounts.example");
+        bench.store.save_user(&act(&tenant), &address, role, "no hash").await.unwrap()
+    };
+    let (manager, lead) = (save("account_manager").await, save("supervisor").await);
+    for (users, made) in [(vec![&manager], false), (vec![&manager, &lead], true)] {
+        let recipients = json!({"mode": "specific_users", "users": users});
+        let wanted = json!({"visibility": "supervisor_overlay", "recipients": recipients});
+        bench.store.change_settings(&act(&tenant), &wanted).await.unwrap();
+        bench.turn_low(&tenant, if made { 20..32 } else { 0..12 }).await;
+        let held = bench.told_and_held(&tenant).await.1;
+        assert_eq!((bench.after_a_look(&tenant).await.len(), held > 0), (usize::from(made), made));
+        bench.advance(60);
+    }
+}
+
+async fn an_incident_ends_where_nobody_sees_it_any_more(bench: &Bench) {
+    let tenant = bench.tenant("hidden-meanwhile").await;
+    bench.turn_low(&tenant, 0..15).await;
+    assert_eq!(bench.told_and_held(&tenant).await, (0, 15));
+    let wanted = json!({"visibility": "threshold_rules"});
+    bench.store.change_settings(&act(&tenant), &wanted).await.unwrap();
+    bench.turn_low(&tenant, 15..16).await;
+    assert_eq!(bench.told_and_held(&tenant).await, (1, 15), "who comes now is told at once");
+    assert_eq!(bench.after_a_look(&tenant).await, ["closed"]);
+    assert_eq!(bench.told_and_held(&tenant).await, (16, 0));
 }

@@ -5,6 +5,7 @@ mod canaries;
 mod expected;
 mod figures;
 mod handed_in;
+mod incidents;
 mod letters;
 mod postgres;
 mod standing;

@@ -2,7 +2,7 @@
 
 use undertone_core::Settings;
 use undertone_core::event::EventKind;
-use undertone_core::visibility::{Policy, Viewer, sees_single};
+use undertone_core::visibility::{Policy, Viewer, makes_incidents, sees_single};
 use undertone_store::destinations::Destination;
 use undertone_store::{Store, Tenant};
 
@@ -35,6 +35,12 @@ pub async fn by_people(store: &Store, tenant: &Tenant, settings: &Settings) -> R
     };
     if let Some(only) = only {
         let text = format!("people are told only of an alert {only} (visibility: {policy})");
+        told.push((Check::Visibility, Ok(text)));
+    }
+    if settings.incident_customers > 0 && !makes_incidents(&settings.visibility, &[]) {
+        let text = format!(
+            "nobody sees incidents, so there are none, and alerts are told one by one (visibility: {policy})"
+        );
         told.push((Check::Visibility, Ok(text)));
     }
     Ok(told)
