@@ -107,7 +107,7 @@ impl Rules {
 
     /// Incidents are made, as far as the settings alone say.
     fn may_make_incidents(&self) -> bool {
-        self.settings.incident_customers > 0
+        self.settings.incident_customers > 0 && visibility::makes_incidents(&self.settings.visibility, &[])
     }
 
     /// Incidents are made now: people who are to hear of alerts hear of an incident in their place.
@@ -133,7 +133,7 @@ impl Rules {
         let hearing = told(&what, recipients, escalate_to, &people);
         let hearing = people.iter().filter(|person| hearing.contains(&person.id));
         let roles: Vec<Role> = hearing.map(|person| person.role).collect();
-        Ok(visibility::makes_incidents(choice, &roles) || true)
+        Ok(visibility::makes_incidents(choice, &roles))
     }
 
     /// For how long people are told of a customer once.

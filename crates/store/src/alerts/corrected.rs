@@ -149,10 +149,10 @@ async fn withdraw(
 async fn give_back(tx: &impl ConnectionTrait, tenant: TenantId, alert: &list::Row) -> Result<()> {
     let key = alert.cooldown_key.as_ref().or(alert.customer_id.as_ref());
     let (Some(key), Some(told_at)) = (key, alert.told_at) else { return Ok(()) };
-    sql("DELETE FROM alert_cooldown WHERE tenant_id = ? AND customer_id = ? AND last_at <> ?")
+    sql("DELETE FROM alert_cooldown WHERE tenant_id = ? AND customer_id = ? AND last_at <= ?")
         .bind(tenant.0)
         .bind(key)
-        .bind(DateTime::<Utc>::UNIX_EPOCH.max(told_at - TimeDelta::days(9999)))
+        .bind(told_at)
         .run(tx)
         .await?;
     Ok(())

@@ -91,7 +91,9 @@ impl Slot {
 /// left out, of twenty and more two are.
 fn busy(busiest_first: &[i64]) -> i64 {
     let outages = match busiest_first.len() {
-        _ => 0,
+        0..3 => 0,
+        3..20 => 1,
+        _ => 2,
     };
     busiest_first.get(outages).copied().unwrap_or_default()
 }
