@@ -39,7 +39,7 @@ pub use moves::{MOST_NOTE, Move};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AlertState {
-    /// Told, and nobody has taken it yet.
+    /// Told, and nobody has taken it yet, whoever it was given to.
     Open,
     /// Somebody looks after it.
     Acknowledged,

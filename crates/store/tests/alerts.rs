@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::too_many_lines, reason = "tests")]
 
+#[path = "alerts/assigned.rs"]
+mod assigned;
 #[path = "alerts/catalogue.rs"]
 mod catalogue;
 #[path = "alerts/configured.rs"]

@@ -192,6 +192,20 @@ pub async fn hearing(
     Ok((hearing.into_iter().map(str::to_owned).collect(), blind))
 }
 
+/// Why somebody to whom an alert is given hears nothing of it, whatever happens; `None`: they do.
+pub async fn hears_of_no_assignment(
+    store: &Store,
+    tenant: TenantId,
+    user: &str,
+) -> Result<Option<String>, StoreError> {
+    let (preferences, _) = store.notification_preferences(tenant, user).await?;
+    let channels = preferences.channels(Category::Assignments);
+    Ok((!channels.in_app && !channels.email).then(|| {
+        "they switched off being told of what is given to them, in the inbox and by e-mail: tell them, or name somebody else"
+            .to_owned()
+    }))
+}
+
 /// That nobody who is to hear of alerts is told of one, because of the visibility policy; `None`: somebody is, or nobody is to hear of them.
 pub async fn nobody_sees(
     store: &Store,

@@ -55,7 +55,7 @@ pub struct Alert {
     pub ended_by: Option<String>,
     /// What they noted.
     pub note: Option<String>,
-    /// How often others were told.
+    /// How often others were told, since it was given to somebody if it was.
     pub escalated: i64,
     /// Which state of it this is; a change names the state that it changes.
     pub version: i64,

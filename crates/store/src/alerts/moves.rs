@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use sea_orm::ConnectionTrait;
 use serde_json::json;
+use undertone_core::Role;
+use undertone_core::access::Permission;
 use undertone_core::event::EventKind;
 
 use super::{Alert, AlertState, Rules, list};
@@ -19,7 +21,7 @@ pub const MOST_NOTE: usize = 1000;
 pub enum Move<'a> {
     /// They saw it and look after it.
     Acknowledge,
-    /// This user is responsible, by id.
+    /// This user is responsible, by id. Where somebody else says so, it stays open until they, or anybody, acknowledge it.
     Assign(&'a str),
     /// It is quiet until then.
     Snooze(DateTime<Utc>),
@@ -86,7 +88,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Conflict`] where somebody else did something meanwhile, or it has ended; [`StoreError::Invalid`] where the user to
-    /// whom it is assigned is none of this tenant, or the snooze lies in the past.
+    /// whom it is assigned is none of this tenant or may not look after alerts, or the snooze lies in the past.
     pub async fn move_alert(
         &self,
         act: &Act<'_>,
@@ -112,17 +114,13 @@ impl Store {
         match what {
             Move::Acknowledge => change.acknowledge(at, act.actor),
             Move::Assign(user) => {
-                let known = sql("SELECT id FROM app_user WHERE tenant_id = ? AND id = ? AND active = ?")
-                    .bind(act.tenant.0)
-                    .bind(user)
-                    .bind(true)
-                    .value::<String>(&tx)
-                    .await?;
-                if known.is_none() {
-                    return Err(StoreError::Invalid("`user`: there is no active user of this id".to_owned()));
-                }
-                change.acknowledge(at, act.actor);
+                may_look_after(&tx, act.tenant, user).await?;
                 change.assigned_to = Some(user.to_owned());
+                if is_theirs(&before, act.actor, user) {
+                    change.acknowledge(at, act.actor);
+                } else {
+                    change.hand_to_somebody(Rules::of(&tx, act.tenant).await?.escalation(at));
+                }
             }
             Move::Snooze(until) => {
                 if until <= at {
@@ -137,7 +135,7 @@ impl Store {
         }
         let note = if let Move::Resolve(note) = what { note } else { None };
         sql("UPDATE alert SET state = ?, acknowledged_at = ?, acknowledged_by = ?, assigned_to = ?, snoozed_until = ?, next_at = ?, ended_at = ?, \
-             ended_by = ?, note = COALESCE(?, note), version = version + 1 WHERE tenant_id = ? AND id = ?")
+             ended_by = ?, note = COALESCE(?, note), escalated = ?, version = version + 1 WHERE tenant_id = ? AND id = ?")
         .bind(change.state.as_str())
         .bind(change.acknowledged_at)
         .bind(change.acknowledged_by)
@@ -147,6 +145,7 @@ impl Store {
         .bind(change.ended_at)
         .bind(change.ended_at.map(|_| act.actor))
         .bind(note)
+        .bind(change.escalated)
         .bind(act.tenant.0)
         .bind(id)
         .run(&tx)
@@ -172,12 +171,39 @@ impl Store {
     }
 }
 
+/// It can be given to this user: they are there, and may look after alerts.
+async fn may_look_after(tx: &impl ConnectionTrait, tenant: TenantId, user: &str) -> Result<()> {
+    let role = sql("SELECT role FROM app_user WHERE tenant_id = ? AND id = ? AND active = ?")
+        .bind(tenant.0)
+        .bind(user)
+        .bind(true)
+        .value::<String>(tx)
+        .await?;
+    let Some(role) = role else {
+        return Err(StoreError::Invalid("`user`: there is no active user of this id".to_owned()));
+    };
+    if role.parse::<Role>().is_ok_and(|role| role.may(Permission::Alerts)) {
+        return Ok(());
+    }
+    Err(StoreError::Invalid(format!(
+        "`user`: in the role {role} nobody looks after alerts; name somebody else"
+    )))
+}
+
+/// This user has it in hand, given to them by `actor`: they say so themselves, or acknowledged it before.
+fn is_theirs(alert: &list::Row, actor: &str, user: &str) -> bool {
+    let is_user = |by: &str| by.strip_prefix("user:") == Some(user);
+    let has_acknowledged =
+        alert.state == "acknowledged" && alert.acknowledged_by.as_deref().is_some_and(is_user);
+    is_user(actor) || has_acknowledged
+}
+
 /// What somebody looked after who is deactivated wants somebody again: of what is not quiet people are told anew, and what nobody
 /// acknowledges is escalated.
 pub(crate) async fn leave(store: &Store, tx: &impl ConnectionTrait, act: &Act<'_>, user: &str) -> Result<()> {
     let rows = sql(list::COLUMNS)
-        .then("WHERE tenant_id = ? AND state IN ('acknowledged', 'snoozed') AND (assigned_to = ? OR assigned_to IS NULL AND acknowledged_by = ?) \
-             ORDER BY id")
+        .then("WHERE tenant_id = ? AND (state IN ('open', 'acknowledged', 'snoozed') AND assigned_to = ? \
+             OR state IN ('acknowledged', 'snoozed') AND assigned_to IS NULL AND acknowledged_by = ?) ORDER BY id")
         .bind(act.tenant.0)
         .bind(user)
         .bind(format!("user:{user}"))
@@ -225,6 +251,7 @@ struct Change {
     snoozed_until: Option<DateTime<Utc>>,
     next_at: Option<DateTime<Utc>>,
     ended_at: Option<DateTime<Utc>>,
+    escalated: i64,
 }
 
 impl Change {
@@ -237,6 +264,7 @@ impl Change {
             snoozed_until: None,
             next_at: None,
             ended_at: None,
+            escalated: row.escalated,
         }
     }
 
@@ -244,5 +272,11 @@ impl Change {
         (self.state, self.next_at) = (AlertState::Acknowledged, None);
         self.acknowledged_at.get_or_insert(at);
         self.acknowledged_by.get_or_insert_with(|| by.to_owned());
+    }
+
+    /// Whoever it is given to may be away: until somebody acknowledges it, its escalation begins anew.
+    fn hand_to_somebody(&mut self, escalation: Option<DateTime<Utc>>) {
+        (self.state, self.next_at, self.escalated) = (AlertState::Open, escalation, 0);
+        (self.acknowledged_at, self.acknowledged_by) = (None, None);
     }
 }

@@ -232,11 +232,11 @@ impl<C: ConnectionTrait> Surge<'_, C> {
     }
 
     /// The alerts of the first members, of which people were told before the surge could be seen, belong to the incident and are not
-    /// escalated while it is open, unless somebody took them.
+    /// escalated while it is open, unless somebody took them or was given them.
     async fn adopt(&self, category: &str, incident: &str) -> Result<()> {
         let since = self.at - self.window();
         let alerts = sql("SELECT id FROM alert WHERE tenant_id = ? AND category = ? AND state = 'open' AND acknowledged_at IS NULL \
-             AND incident_id IS NULL AND raised_at > ? AND customer_id IN \
+             AND assigned_to IS NULL AND incident_id IS NULL AND raised_at > ? AND customer_id IN \
              (SELECT customer_id FROM surge WHERE tenant_id = ? AND category = ? AND at > ?) ORDER BY id")
         .bind(self.tenant().0)
         .bind(category)

@@ -12,6 +12,7 @@ use super::caller::Caller;
 use super::interactions::{cursor_of, place};
 use super::problem::ApiError;
 use crate::app::App;
+use crate::tell;
 use crate::visibility::{self, Eyes};
 
 /// Alerts on a page, unless asked otherwise, and at most.
@@ -158,18 +159,26 @@ pub async fn acknowledge(
     act(&app, &caller, &id, said.version, Move::Acknowledge).await
 }
 
-/// Somebody is responsible for it from now on.
+/// Somebody is responsible for it from now on. `warnings` says where they hear nothing of it.
 pub async fn assign(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
     Json(said): Json<Said>,
-) -> Result<axum::Json<Alert>, ApiError> {
+) -> Result<axum::Json<Value>, ApiError> {
     let user = said
         .user
         .as_deref()
         .ok_or_else(|| ApiError::invalid_field("user", "name the user who is responsible, by id"))?;
-    act(&app, &caller, &id, said.version, Move::Assign(user)).await
+    let axum::Json(alert) = act(&app, &caller, &id, said.version, Move::Assign(user)).await?;
+    let is_me = caller.person().is_ok_and(|me| me == user);
+    let deaf =
+        if is_me { None } else { tell::hears_of_no_assignment(&app.store, caller.tenant_id(), user).await? };
+    let warnings: Vec<Value> =
+        deaf.into_iter().map(|message| json!({"field": "user", "message": message})).collect();
+    let mut answer = json!(alert);
+    answer["warnings"] = json!(warnings);
+    Ok(axum::Json(answer))
 }
 
 /// It is quiet until a moment, and tells again if the customer is still low then.

@@ -12,6 +12,7 @@ use super::user::person;
 use crate::config::ConfigArguments;
 use crate::error::{CliError, Outcome};
 use crate::output::clean;
+use crate::tell::hears_of_no_assignment;
 
 /// List alerts, tell what became of one, and look after one.
 #[derive(Debug, Args)]
@@ -195,6 +196,11 @@ fn act(which: &Which, doing: Doing<'_>) -> Result<Outcome, CliError> {
         };
         let after = store.move_alert(&Act::new(tenant.id, ACTOR), (id, None), what).await?;
         say(&line(&after.ok_or_else(|| missing(slug, id))?))?;
+        if let Move::Assign(user) = what
+            && let Some(why) = hears_of_no_assignment(&store, tenant.id, user).await?
+        {
+            say(&why)?;
+        }
         Ok(Outcome::Done)
     })
 }

@@ -35,8 +35,10 @@ pub(super) async fn send(outward: &Outward, message: &Message<'_>) -> Outcome {
     post(outward, message, &event(message, &message.data(), "resolve"), judge).await
 }
 
-fn action(event: &str) -> &'static str {
+fn action(event: &str, data: &Value) -> &'static str {
     match event {
+        // Given to somebody who has not taken it, it goes on calling.
+        "alert.assigned" if data["state"] == "open" => "trigger",
         "alert.acknowledged" | "alert.assigned" | "alert.snoozed" => "acknowledge",
         "alert.resolved" | "alert.withdrawn" | "incident.closed" => "resolve",
         _ => "trigger",
@@ -75,7 +77,7 @@ fn event(message: &Message<'_>, data: &Value, action: &str) -> Value {
 
 fn body(message: &Message<'_>) -> Value {
     let data = message.data();
-    let action = action(message.event);
+    let action = action(message.event, &data);
     let mut body = event(message, &data, action);
     if action != "trigger" {
         return body;
@@ -154,6 +156,18 @@ mod tests {
             } else {
                 assert!(body.get("payload").is_none(), "{body}");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_given_to_somebody_is_not_acknowledged_before_they_say_so() {
+        for (state, expected) in [("open", "trigger"), ("acknowledged", "acknowledge")] {
+            let data = json!({"alert_id": "a1", "category": "billing", "state": state});
+            let body = test_message("alert.assigned", &data, body);
+            assert_eq!(
+                (&body["event_action"], &body["dedup_key"]),
+                (&json!(expected), &json!("undertone:alert:a1"))
+            );
         }
     }
 

@@ -1,10 +1,12 @@
 //! Alerts through the API: what people do with them, and who may.
 
+use chrono::TimeDelta;
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
 use super::document::assert_documented;
 use super::{Bench, Person, furious};
+use crate::cli::doctor::examine::Means;
 
 const ONE: &str = "/api/v1/alerts/{id}";
 
@@ -46,7 +48,7 @@ async fn an_alert_goes_its_way_and_nobody_changes_it_unseen() {
     call(&move_to("snooze"), id, json!({}), 422).await;
     call(&move_to("assign"), id, json!({"user": "nobody"}), 422).await;
     let given = call(&move_to("assign"), id, json!({"user": user}), 200).await;
-    assert_eq!(given["assigned_to"], json!(user));
+    assert_eq!((&given["assigned_to"], &given["warnings"]), (&json!(user), &json!([])));
     let quiet = call(&move_to("snooze"), id, json!({"until": "2999-01-01T00:00:00Z"}), 200).await;
     assert_eq!(quiet["state"], "snoozed");
     call(&move_to("resolve"), id, json!({"note": "x".repeat(1001)}), 422).await;
@@ -169,4 +171,66 @@ async fn ones_own_alert_is_found_among_any_number_of_others() {
     // A key is nobody to whom an alert could be given.
     bench.set(json!({"visibility": {"policy": "aggregate_only"}})).await;
     assert_eq!(bench.get("/api/v1/alerts").await, json!({"alerts": [], "next_cursor": null}));
+}
+
+#[tokio::test]
+async fn whoever_is_given_an_alert_hears_of_it_and_may_look_after_it_or_it_is_said() {
+    let document: Value = serde_json::from_str(crate::api::openapi::DOCUMENT).unwrap();
+    let bench = Bench::open().await;
+    let (lead, agent, analyst) =
+        (bench.person("supervisor").await, bench.person("agent").await, bench.person("analyst").await);
+    bench.score(&furious("ana")).await;
+    let alert = bench.get("/api/v1/alerts").await["alerts"][0]["id"].as_str().unwrap().to_owned();
+    let give = async |by: &Person, to: &Person| {
+        let path = format!("/api/v1/alerts/{alert}/assign");
+        let answer = bench.by(by, "POST", &path, Some(&json!({"user": to.id}))).await;
+        assert_documented(&document, "POST", "/api/v1/alerts/{id}/assign", &answer);
+        answer
+    };
+    let refused = give(&lead, &analyst).await;
+    assert!(refused.status == 422 && refused.text.contains("analyst"), "{}", refused.text);
+    let switch = async |in_app: bool| {
+        let off = json!({"categories": {"assignments": {"in_app": in_app, "email": false}}});
+        let saved = bench.by(&agent, "PUT", "/api/v1/me/notifications", Some(&off)).await;
+        assert_eq!(saved.status, 200, "{}", saved.text);
+    };
+    switch(false).await;
+    let given = give(&lead, &agent).await.json();
+    assert_eq!(
+        (&given["state"], &given["warnings"][0]["field"]),
+        (&json!("open"), &json!("user")),
+        "{given}"
+    );
+    assert!(given["warnings"][0]["message"].as_str().unwrap().contains("switched off"), "{given}");
+    let own = give(&agent, &agent).await.json();
+    assert_eq!((&own["state"], &own["warnings"]), (&json!("acknowledged"), &json!([])), "they know of it");
+    switch(true).await;
+    assert_eq!(give(&lead, &agent).await.json()["warnings"], json!([]));
+}
+
+#[tokio::test]
+async fn the_doctor_tells_of_what_is_overdue_whoever_was_given_it() {
+    let bench = Bench::open().await;
+    let (lead, agent) = (bench.person("supervisor").await, bench.person("agent").await);
+    for customer in ["ana", "ben", "cho"] {
+        bench.score(&furious(customer)).await;
+    }
+    let alerts = bench.get("/api/v1/alerts").await["alerts"].clone();
+    for (by, alert) in [(&lead, &alerts[0]), (&agent, &alerts[1])] {
+        let path = format!("/api/v1/alerts/{}/assign", alert["id"].as_str().unwrap());
+        assert_eq!(bench.by(by, "POST", &path, Some(&json!({"user": agent.id}))).await.status, 200);
+    }
+    let told = async |after: TimeDelta| {
+        let store = bench.store_after(after).await;
+        let means = Means { store: &store, keys: None, prices: None, mails: true };
+        let told = means.tenant(&bench.mine).await.unwrap();
+        let late =
+            told.into_iter().filter_map(|(_, told)| told.err()).filter(|told| told.contains("overdue"));
+        late.collect::<Vec<_>>()
+    };
+    assert_eq!(told(TimeDelta::minutes(239)).await, Vec::<String>::new());
+    let late = told(TimeDelta::minutes(241)).await;
+    assert_eq!(late.len(), 2, "{late:?}");
+    assert!(late[0].starts_with("2 alerts are overdue, and nobody acknowledged them (1 of them"), "{late:?}");
+    assert!(late[1].starts_with("1 alerts are overdue, and whoever looks after them"), "{late:?}");
 }

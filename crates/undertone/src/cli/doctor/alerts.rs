@@ -233,11 +233,22 @@ impl Means<'_> {
             told.push((Check::Incidents, Ok(why)));
         }
         let now = self.store.now();
-        let open = in_state(AlertState::Open).await?;
-        let late = open.iter().filter(|alert| alert.due_at < now).count();
-        if late > 0 {
+        for (state, why) in [
+            (AlertState::Open, "nobody acknowledged them"),
+            (AlertState::Acknowledged, "whoever looks after them has not resolved them"),
+        ] {
+            let found = in_state(state).await?;
+            let late: Vec<&Alert> = found.iter().filter(|alert| alert.due_at < now).collect();
+            if late.is_empty() {
+                continue;
+            }
+            let given = late.iter().filter(|alert| alert.assigned_to.is_some()).count();
+            let given =
+                if given > 0 { format!(" ({given} of them are given to somebody)") } else { String::new() };
             let why = format!(
-                "{late} alerts are overdue, and nobody acknowledged them; see: undertone alerts list {slug} --state open"
+                "{} alerts are overdue, and {why}{given}; see: undertone alerts list {slug} --state {}",
+                late.len(),
+                state.as_str()
             );
             told.push((Check::Alerts, Err(why)));
         }
