@@ -80,13 +80,13 @@ events! {
 }
 
 impl EventKind {
-    /// Whoever gets it hears that an alert wants somebody.
+    /// Whoever gets it hears that an alert wants somebody, or that there is an incident.
     #[must_use]
     pub fn calls_for_somebody(self) -> bool {
-        matches!(self, Self::AlertRaised | Self::AlertReminded | Self::AlertEscalated)
+        matches!(self, Self::AlertRaised | Self::AlertReminded | Self::AlertEscalated | Self::IncidentOpened)
     }
 
-    /// It tells what became of an alert, to whoever heard of that.
+    /// It tells what became of an alert or an incident, to whoever heard of that.
     #[must_use]
     pub fn follows_a_call(self) -> bool {
         matches!(
@@ -96,6 +96,7 @@ impl EventKind {
                 | Self::AlertSnoozed
                 | Self::AlertResolved
                 | Self::AlertWithdrawn
+                | Self::IncidentClosed
         )
     }
 

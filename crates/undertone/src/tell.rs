@@ -145,26 +145,29 @@ pub async fn with_what_became(
     events: &[(&str, &Value)],
     seen: Vec<Option<Value>>,
 ) -> Result<Vec<Option<Value>>, StoreError> {
-    fn alert<'a>((event, payload): &(&str, &'a Value)) -> Option<&'a str> {
-        event.parse().is_ok_and(EventKind::follows_a_call).then(|| payload["alert_id"].as_str()).flatten()
+    fn subject<'a>((event, payload): &(&str, &'a Value)) -> Option<&'a str> {
+        let id = payload["alert_id"].as_str().or_else(|| payload["incident_id"].as_str());
+        id.filter(|_| event.parse().is_ok_and(EventKind::follows_a_call))
     }
     let hidden = events.iter().zip(&seen).filter(|(_, seen)| seen.is_none());
-    let alerts: Vec<&str> = hidden.filter_map(|(event, _)| alert(event)).collect();
-    if alerts.is_empty() {
+    let subjects: Vec<&str> = hidden.filter_map(|(event, _)| subject(event)).collect();
+    if subjects.is_empty() {
         return Ok(seen);
     }
-    let heard = store.heard_of(tenant, who, &alerts).await?;
+    let heard = store.heard_of(tenant, who, &subjects).await?;
     let told = events.iter().zip(seen).map(|(event, seen)| {
-        let is_heard = || alert(event).is_some_and(|alert| heard.contains(alert));
+        let is_heard = || subject(event).is_some_and(|subject| heard.contains(subject));
         seen.or_else(|| is_heard().then(|| without_feelings(event.1.clone())))
     });
     Ok(told.collect())
 }
 
-/// The payload of an alert without what says how the customer feels.
+/// The payload of an alert or an incident without what says how customers feel.
 fn without_feelings(mut payload: Value) -> Value {
     if let Some(fields) = payload.as_object_mut() {
-        for key in ["score", "label", "dominant_emotion", "summary", "threshold"] {
+        for key in
+            ["score", "label", "dominant_emotion", "summary", "threshold", "still_low", "no_longer_low"]
+        {
             fields.remove(key);
         }
     }

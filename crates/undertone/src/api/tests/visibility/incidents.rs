@@ -58,3 +58,24 @@ async fn no_policy_makes_alerts_silent() {
         }
     }
 }
+
+#[tokio::test]
+async fn who_heard_of_an_incident_hears_its_end_whatever_the_policy_says() {
+    let bench = Bench::open().await;
+    let lead = bench.person("supervisor").await;
+    bench.set(json!({"alert_threshold": -20, "incident_customers": 3})).await;
+    for i in 0..4 {
+        bench.annoy(&format!("customer-{i}")).await;
+    }
+    bench.tell().await;
+    bench.set(json!({"visibility": "aggregate_only"})).await;
+    while bench.store().end_incidents(bench.mine.id).await.unwrap() {}
+    let late = bench.person("tenant_admin").await;
+    bench.tell().await;
+    let inbox = async |person| bench.by(person, "GET", "/api/v1/inbox", None).await.json()["notices"].clone();
+    let heard = inbox(&lead).await;
+    assert_eq!((&heard[0]["type"], &heard[1]), (&json!("incident.closed"), &json!(null)), "{heard}");
+    let data = heard[0]["data"].as_object().unwrap();
+    assert!(data.contains_key("incident_id") && !data.contains_key("still_low"), "{heard}");
+    assert_eq!(inbox(&late).await, json!([]), "who heard of none");
+}
