@@ -54,7 +54,7 @@ pub struct Asked {
     pub batch_size: u16,
     /// Pause between two batches, in milliseconds, at most [`MOST_SLEEP_MS`]. Default 200.
     pub sleep_ms: u32,
-    /// At most so many interactions, the newest.
+    /// At most so many interactions, those that were taken in last.
     pub limit: Option<u64>,
     /// Only what happened on this day of the tenant or later.
     pub from: Option<NaiveDate>,

@@ -45,7 +45,7 @@ Examples:
   undertone backfill status acme                             how far it is, or what came of it
   undertone backfill pause acme; undertone backfill resume acme
 
-Goes from the newest interaction to the oldest. Corrections by people stay in force. Nothing is told to workflows or webhooks unless --notify says so. What is new is scored first. The service does the work (undertone serve); Ctrl-C only stops looking on.
+Goes from what was taken in last to what was taken in first, whenever it happened; --from and --to choose by the day it happened. Corrections by people stay in force. Nothing is told to workflows or webhooks unless --notify says so. What is new does not wait for a run, but caps are shared: what a run spends is spent. The service does the work (undertone serve); Ctrl-C only stops looking on.
 
 Exit status: 0 done, or nothing was started; 1 it failed; 2 wrong usage; 130 looking on was stopped."
 )]
@@ -111,7 +111,7 @@ struct StartArguments {
     #[arg(long = "sleep", value_name = "MS", default_value_t = 200)]
     sleep_ms: u32,
 
-    /// At most so many interactions, the newest
+    /// At most so many interactions, those taken in last
     #[arg(long, value_name = "NUMBER")]
     limit: Option<u64>,
 
