@@ -8,6 +8,7 @@ mod cleaning;
 mod decide;
 pub mod keeper;
 mod publish;
+mod recording;
 mod recount;
 mod sealing;
 #[cfg(test)]

@@ -6,7 +6,6 @@
 
 mod batches;
 mod making;
-mod outcome;
 mod post;
 mod score;
 
@@ -21,9 +20,11 @@ use tokio::time::Instant;
 use undertone_core::Settings;
 use undertone_scoring::Scorer;
 use undertone_store::backfill::{Run, RunState};
+use undertone_store::record::Finished;
 use undertone_store::{Store, StoreError, Tenant, TenantId};
 
 use super::aside::Aside;
+use super::recording::Holder;
 use super::{LOOK_EVERY, Tools};
 use crate::backfill::report_of;
 use crate::clock::rest;
@@ -229,6 +230,13 @@ impl Driver {
         // What is found now is found by the settings of now.
         store.open_slice(tenant, &run.id, &self.owner, settings, size).await?;
         Ok(Step::Go)
+    }
+
+    /// Records what became of items of a run.
+    async fn record(&self, tenant: TenantId, run: &str, finished: Vec<Finished>) -> Result<(), StoreError> {
+        let recorded = Holder::Run(run, &self.owner).record(&self.tools.store, tenant, finished).await?;
+        metrics::counter!("undertone_backfilled_total").increment(recorded.scored as u64);
+        Ok(())
     }
 
     async fn end(&self, tenant: &Tenant, run: &Run, state: RunState) -> Result<Step, StoreError> {

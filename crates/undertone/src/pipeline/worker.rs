@@ -13,18 +13,18 @@ use undertone_store::basis::Basis;
 use undertone_store::budget::Caps;
 use undertone_store::modules::Module;
 use undertone_store::queue::{Claim, Claimed};
-use undertone_store::record::{Finished, Outcome, Recorded};
+use undertone_store::record::Outcome;
 use undertone_store::{Store, StoreError, TenantId};
 
 use super::aside::Aside;
 use super::asking::{Asking, Place};
 use super::backfill::{Driver, Patience};
-use super::decide::{Rules, broke, conclude};
+use super::decide::{Rules, conclude};
+use super::recording::Holder;
 use super::{LOOK_EVERY, Work, cleaning, keeper, publish, recount, sealing};
 use crate::clock::rest;
 use crate::knowledge::Lessons;
 use crate::llm::{Chosen, Llms};
-use crate::patience::{BRIEF, patiently};
 
 /// Texts claimed together.
 const BATCH: u16 = 32;
@@ -306,7 +306,7 @@ impl Worker {
             never = self.keep(tenant, ids) => match never {},
         };
         let put_off = finished.iter().any(|one| matches!(one.outcome, Outcome::Deferred { .. }));
-        let recorded = self.record(tenant, finished).await?;
+        let recorded = Holder::Worker(&self.owner).record(store, tenant, finished).await?;
         if let Some(basis) = basis.filter(|_| put_off) {
             store.hasten_if_changed(tenant, &basis).await?;
         }
@@ -330,41 +330,5 @@ impl Worker {
                 tracing::warn!(%error, "a lease could not be renewed; another node may read the same texts: {error}");
             }
         }
-    }
-
-    /// Records a batch; where that fails for what is in it, one by one, so that nobody suffers for a neighbour.
-    async fn record(&self, tenant: TenantId, finished: Vec<Finished>) -> Result<Recorded, StoreError> {
-        match self.record_patiently(tenant, &finished).await {
-            Err(error) if !error.is_passing() => {
-                tracing::warn!(%error, tenant = tenant.0, "a batch could not be recorded, now one by one: {error}");
-            }
-            done => return done,
-        }
-        let mut sum = Recorded::default();
-        for one in finished {
-            let recorded = match self.record_patiently(tenant, std::slice::from_ref(&one)).await {
-                Err(error) if !error.is_passing() => {
-                    let told = format!("the verdict could not be kept: {error}");
-                    let outcome = broke(told, &one.claimed, self.tools.store.now());
-                    let failed = Finished { outcome, claimed: one.claimed };
-                    self.record_patiently(tenant, &[failed]).await?
-                }
-                done => done?,
-            };
-            sum.scored += recorded.scored;
-            sum.skipped += recorded.skipped;
-            sum.deferred += recorded.deferred;
-            sum.failed += recorded.failed;
-            sum.lost += recorded.lost;
-        }
-        Ok(sum)
-    }
-
-    async fn record_patiently(
-        &self,
-        tenant: TenantId,
-        finished: &[Finished],
-    ) -> Result<Recorded, StoreError> {
-        patiently(BRIEF, || self.tools.store.record(tenant, &self.owner, finished)).await
     }
 }
