@@ -45,6 +45,8 @@ pub struct Module {
     pub settings: Settings,
     /// The settings that were saved; those left out are at their default.
     pub saved: Value,
+    /// The model that was chosen for the module.
+    pub chosen_model: Option<String>,
     /// The model that the tenant's LLMs are asked for where a module chose none ([`Store::set_default_model`]).
     pub default_model: Option<String>,
 }
@@ -107,8 +109,7 @@ impl Module {
     /// The settings as they were chosen for the module: `model` is none where the tenant's default holds.
     #[must_use]
     pub fn chosen(&self) -> Settings {
-        let model = self.settings.model.clone().filter(|_| self.saved["model"].is_string());
-        Settings { model, ..self.settings.clone() }
+        Settings { model: self.chosen_model.clone(), ..self.settings.clone() }
     }
 }
 
@@ -130,8 +131,9 @@ impl From<Option<Row>> for Module {
             }
             settings
         });
+        let chosen_model = read.model.clone();
         read.model = read.model.or_else(|| default_model.clone());
-        Self { active, settings: read, saved, default_model }
+        Self { active, settings: read, saved, chosen_model, default_model }
     }
 }
 

@@ -332,17 +332,17 @@ async fn which_model_is_asked_for_and_who_chose_it_is_told() {
     assert!(!doctor().contains("an LLM is asked for"), "nobody is asked");
     bench.set(json!({"scorer": "claude"})).await;
     assert_eq!(model(&[]), "An LLM is asked for claude-haiku-5-5, which is built in.\n");
-    assert!(doctor().contains("ok    acme: an LLM is asked for claude-haiku-5-5 (built in)\n"));
+    assert!(doctor().contains("ok    acme: an LLM is asked for claude-haiku-5-5, which is built in\n"));
     let default = "An LLM is asked for claude-sonnet-5-5, the tenant's default.\n";
     assert_eq!(model(&["claude-sonnet-5-5"]), default);
     assert_eq!(model(&[]), default);
-    assert!(doctor().contains("ok    acme: an LLM is asked for claude-sonnet-5-5 (the tenant's default)\n"));
+    assert!(doctor().contains("ok    acme: an LLM is asked for claude-sonnet-5-5, the tenant's default\n"));
     bench.set(json!({"model": "claude-opus-5-5"})).await;
     assert_eq!(
         model(&[]),
         "An LLM is asked for claude-opus-5-5, the setting model. The tenant's default is claude-sonnet-5-5.\n"
     );
-    assert!(doctor().contains("ok    acme: an LLM is asked for claude-opus-5-5 (the setting model)\n"));
+    assert!(doctor().contains("ok    acme: an LLM is asked for claude-opus-5-5, the setting model\n"));
     bench.set(json!({"scorer": "openai", "model": null})).await;
     assert_eq!(model(&["--none"]), "No model is chosen, and openai has none of its own.\n");
     let wrong = bench.run(&["tenant", "model", "acme", " "]);

@@ -1,6 +1,7 @@
 //! The model that a tenant's LLMs are asked for: the module's, else the tenant's default.
 
 use chrono::TimeDelta;
+use sea_orm::ConnectionTrait;
 use serde_json::json;
 use undertone_core::SkipReason;
 use undertone_store::StoreError;
@@ -13,8 +14,7 @@ pub async fn a_tenants_default_holds_where_the_module_has_none(bench: &Bench) {
     // What is asked for, what was chosen for the module, and the default.
     let models = async || {
         let module = store.module(tenant.id).await.unwrap();
-        let chosen = module.chosen().model;
-        (module.settings.model, chosen, module.default_model)
+        (module.settings.model, module.chosen_model, module.default_model)
     };
     let some = |model: &str| Some(model.to_owned());
     assert_eq!(models().await, (None, None, None));
@@ -47,6 +47,14 @@ pub async fn a_tenants_default_holds_where_the_module_has_none(bench: &Bench) {
     assert_eq!(store.reset_settings(&act(&tenant)).await.unwrap().model, None);
     assert_eq!(models().await, (some("haiku"), None, some("haiku")));
     assert_eq!(store.module(other.id).await.unwrap().settings.model, None, "the other tenant has none");
+
+    // One that nobody can read, as an earlier version may have saved it, is no choice of the module's.
+    let raw = sea_orm::Database::connect(bench.url.clone()).await.unwrap();
+    let saved = json!({"sentiment_analysis": {"model": "x".repeat(201)}});
+    let unread = format!("UPDATE tenant_modules SET settings = '{saved}' WHERE tenant_id = {}", tenant.id.0);
+    raw.execute_unprepared(&unread).await.unwrap();
+    assert_eq!(models().await, (some("haiku"), None, some("haiku")));
+    store.reset_settings(&act(&tenant)).await.unwrap();
 
     store.set_default_model(&act(&tenant), None).await.unwrap();
     store.set_default_model(&act(&tenant), None).await.unwrap();

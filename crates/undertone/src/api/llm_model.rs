@@ -1,21 +1,22 @@
 //! The model that a tenant's LLM is asked for: the one chosen for the module, else the tenant's default, else the provider's.
 
 use axum::extract::State;
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde_json::{Value, json};
 use undertone_core::Settings;
 use undertone_store::modules::Module;
 
 use super::body::Json;
 use super::caller::Caller;
-use super::problem::{ApiError, FieldError};
+use super::problem::ApiError;
 use super::settings::has_not;
 use crate::app::App;
 use crate::llm::provider::model_of;
 
 fn told(module: &Module) -> axum::Json<Value> {
-    let (model, source) = model_of(module);
+    let (model, source) = model_of(module).unzip();
     axum::Json(json!({
-        "of_module": module.chosen().model,
+        "of_module": module.chosen_model,
         "default": module.default_model,
         "model": model,
         "source": source,
@@ -27,26 +28,22 @@ pub async fn show(State(app): State<App>, caller: Caller) -> Result<axum::Json<V
     Ok(told(&app.store.module(caller.tenant_id()).await?))
 }
 
+/// The tenant's default as it is to be. `null` is said, not left out.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    #[serde(deserialize_with = "Option::deserialize")]
+    default: Option<String>,
+}
+
 /// Changes the tenant's default; `null` takes it away.
 pub async fn save(
     State(app): State<App>,
     caller: Caller,
-    Json(mut body): Json<Map<String, Value>>,
+    Json(Wanted { default: model }): Json<Wanted>,
 ) -> Result<axum::Json<Value>, ApiError> {
-    let wrong = |field: &str, code: &str, message: &str| {
-        let (field, code, message) = (field.to_owned(), code.to_owned(), message.to_owned());
-        Err(ApiError::invalid(vec![FieldError { field, code, message }]))
-    };
-    let model = match body.shift_remove("default") {
-        Some(Value::String(model)) => Some(model),
-        Some(Value::Null) => None,
-        _ => return wrong("default", "invalid", "a model's name, or null for the provider's"),
-    };
-    if !body.is_empty() {
-        return wrong("", "unknown_field", "there is no field but default");
-    }
     let module = app.store.module(caller.tenant_id()).await?;
-    if module.chosen().model.is_none() {
+    if module.chosen_model.is_none() {
         let after = Settings { model: model.clone(), ..module.settings };
         if let Some(why) = has_not(&app, &caller, &after).await? {
             return Err(ApiError::invalid_field("default", why));

@@ -259,24 +259,13 @@ pub fn run_tenant(arguments: TenantArguments) -> Result<Outcome, CliError> {
 
 /// Which model an LLM is asked for, and who chose it.
 fn told_model(module: &Module) -> String {
-    let (model, source) = model_of(module);
-    let asked = match (model.map(clean), source) {
-        (None, _) | (_, None) => "No model is chosen, and openai has none of its own.".to_owned(),
-        (Some(model), Some(ModelSource::Module)) => {
-            format!("An LLM is asked for {model}, the setting model.")
-        }
-        (Some(model), Some(ModelSource::Tenant)) => {
-            format!("An LLM is asked for {model}, the tenant's default.")
-        }
-        (Some(model), Some(ModelSource::BuiltIn)) => {
-            format!("An LLM is asked for {model}, which is built in.")
-        }
+    let Some((model, source)) = model_of(module) else {
+        return "No model is chosen, and openai has none of its own.".to_owned();
     };
-    match module.default_model.as_deref() {
-        Some(default) if source == Some(ModelSource::Module) => {
-            format!("{asked} The tenant's default is {}.", clean(default))
-        }
-        _ => asked,
+    let asked = format!("An LLM is asked for {}, {}.", clean(model), source.words());
+    match module.default_model.as_deref().filter(|_| source == ModelSource::Module) {
+        Some(default) => format!("{asked} The tenant's default is {}.", clean(default)),
+        None => asked,
     }
 }
 

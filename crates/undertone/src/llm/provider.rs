@@ -74,14 +74,24 @@ pub enum ModelSource {
     BuiltIn,
 }
 
-/// The model that an LLM is asked for with `module`, and who chose it; none where the scorer is `openai` and nobody did.
-pub fn model_of(module: &Module) -> (Option<&str>, Option<ModelSource>) {
-    let built_in = (module.settings.scorer != ScorerKind::Openai).then_some(CLAUDE_MODEL);
-    match (module.chosen().model.is_some(), module.settings.model.as_deref().or(built_in)) {
-        (_, None) => (None, None),
-        (true, model) => (model, Some(ModelSource::Module)),
-        (false, model) if module.default_model.is_some() => (model, Some(ModelSource::Tenant)),
-        (false, model) => (model, Some(ModelSource::BuiltIn)),
+impl ModelSource {
+    /// For people, behind the name of the model.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Module => "the setting model",
+            Self::Tenant => "the tenant's default",
+            Self::BuiltIn => "which is built in",
+        }
+    }
+}
+
+/// The model that an LLM is asked for with `module`, and who chose it; `None` where the scorer is `openai` and nobody did.
+pub fn model_of(module: &Module) -> Option<(&str, ModelSource)> {
+    match (module.settings.model.as_deref(), &module.chosen_model) {
+        (Some(model), Some(_)) => Some((model, ModelSource::Module)),
+        (Some(model), None) => Some((model, ModelSource::Tenant)),
+        (None, _) if module.settings.scorer == ScorerKind::Openai => None,
+        (None, _) => Some((CLAUDE_MODEL, ModelSource::BuiltIn)),
     }
 }
 

@@ -10,7 +10,6 @@ use undertone_core::{Channel, Settings};
 use undertone_scoring::Knowledge;
 use undertone_store::budget::{Budget, Caps};
 use undertone_store::interactions::Filter;
-use undertone_store::modules::Module;
 use undertone_store::secrets::{KeyError, Provider};
 use undertone_store::{Store, Tenant};
 
@@ -18,10 +17,7 @@ use super::Check;
 use crate::api::explanation;
 use crate::cli::secrets::ending;
 use crate::error::CliError;
-use crate::llm::CLAUDE_MODEL;
-use crate::llm::provider::{
-    ModelSource, least_request, may_serve, model_of, named, not_kept, not_served, order,
-};
+use crate::llm::provider::{least_request, may_serve, model_of, named, not_kept, not_served, order};
 use crate::output::amount::{dollars, grouped};
 use crate::output::clean;
 use crate::secrets::{ProviderKey, ProviderKeys, Source};
@@ -69,15 +65,21 @@ impl Means<'_> {
             let budget = store.budget(tenant).await?;
             let at = store.now();
             told.extend(budgets(tenant, settings, &budget, at).into_iter().map(|told| (Check::Budget, told)));
-            told.extend(asked_for(&module).map(|told| (Check::Scorer, Ok(told))));
-            told.extend(model(settings, self.prices, at).into_iter().map(|told| (Check::Scorer, told)));
-            // Nothing is wrong with it but the price.
-            let asked = settings.model.as_deref().unwrap_or(CLAUDE_MODEL);
-            let not_kept = not_kept(&Knowledge::of(settings), asked);
-            told.extend(not_kept.map(|told| (Check::Scorer, Ok(told))));
-            told.extend(
-                too_small(settings, self.prices, at).into_iter().map(|told| (Check::Budget, Err(told))),
-            );
+            if let Some((model, source)) = model_of(&module) {
+                let asked = format!("an LLM is asked for {}, {}", clean(model), source.words());
+                told.push((Check::Scorer, Ok(asked)));
+                told.extend(
+                    unpriced(settings, model, self.prices, at).map(|told| (Check::Scorer, Err(told))),
+                );
+                // Nothing is wrong with it but the price.
+                let not_kept = not_kept(&Knowledge::of(settings), model);
+                told.extend(not_kept.map(|told| (Check::Scorer, Ok(told))));
+                let too_small = too_small(settings, model, self.prices, at);
+                told.extend(too_small.into_iter().map(|told| (Check::Budget, Err(told))));
+            } else {
+                let none = "no model is chosen: openai has no default, so name one in the setting model or as the tenant's default";
+                told.push((Check::Scorer, Err(none.to_owned())));
+            }
         }
         told.push((
             Check::MinimumLength,
@@ -267,46 +269,20 @@ fn budgets(
     .collect()
 }
 
-/// What is asked, by whom: the provider that would be, and the model; `None` where no model is chosen.
-fn asked(settings: &Settings) -> (Provider, Option<&str>) {
-    let model = settings.model.as_deref();
-    let provider = match settings.scorer {
-        ScorerKind::Openai => Provider::Openai,
-        ScorerKind::Cascade => order(model)[0],
-        ScorerKind::Local | ScorerKind::Claude => Provider::Claude,
-    };
-    (provider, model.or_else(|| (provider == Provider::Claude).then_some(CLAUDE_MODEL)))
-}
-
-/// Which model an LLM is asked for, and who chose it.
-fn asked_for(module: &Module) -> Option<String> {
-    let (model, source) = model_of(module);
-    let by = match source? {
-        ModelSource::Module => "the setting model",
-        ModelSource::Tenant => "the tenant's default",
-        ModelSource::BuiltIn => "built in",
-    };
-    Some(format!("an LLM is asked for {} ({by})", clean(model?)))
-}
-
-fn model(settings: &Settings, prices: Option<&Prices>, at: DateTime<Utc>) -> Option<Result<String, String>> {
-    let (_, Some(model)) = asked(settings) else {
-        return Some(Err(
-            "no model is chosen: openai has no default, so name one in the setting model or as the tenant's default".to_owned()
-        ));
-    };
+/// That the cap on money does not hold back a model whose price is not known.
+fn unpriced(settings: &Settings, model: &str, prices: Option<&Prices>, at: DateTime<Utc>) -> Option<String> {
     let unpriced = settings.monthly_cost_cap_cents > 0
         && prices.is_some_and(|prices| prices.of(model, at.date_naive()).is_none());
     unpriced.then(|| {
-        Err(format!(
+        format!(
             "monthly_cost_cap_cents does not hold back {model}, whose price is not known; give it one in prices_file"
-        ))
+        )
     })
 }
 
 /// Caps under what the smallest request can take: no LLM is ever asked.
-fn too_small(settings: &Settings, prices: Option<&Prices>, at: DateTime<Utc>) -> Vec<String> {
-    let (provider, Some(model)) = asked(settings) else { return Vec::new() };
+fn too_small(settings: &Settings, model: &str, prices: Option<&Prices>, at: DateTime<Utc>) -> Vec<String> {
+    let provider = named(settings.scorer).unwrap_or(order(Some(model))[0]);
     let (size, caching) = least_request(provider, &Knowledge::of(settings), model);
     let caps = Caps::of(settings);
     let mut told = Vec::new();
