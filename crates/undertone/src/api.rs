@@ -281,15 +281,6 @@ pub fn methods_of(path: &str) -> Vec<&'static str> {
     ROUTES.iter().filter(|route| fits(route, path)).map(|route| route.method).collect()
 }
 
-/// The address of the route that answers at `path`, with names in braces for what differs.
-pub fn pattern_of(path: &str) -> Option<&'static str> {
-    ROUTES
-        .iter()
-        .filter(|route| fits(route, path))
-        .min_by_key(|route| route.path.matches('{').count())
-        .map(|route| route.path)
-}
-
 fn fits(route: &Route, path: &str) -> bool {
     let (mut given, mut known) = (path.split('/'), route.path.split('/'));
     loop {

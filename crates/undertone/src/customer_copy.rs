@@ -178,9 +178,7 @@ impl CustomerCopy {
             "conversations_of_others": store.guest_of(tenant, &customer.id).await?,
             "about_this_data": facts,
         });
-        if told["customer"]["aliases"].as_array().is_some_and(|all| is_cut(all)) {
-            told["customer"]["only_the_first"] = json!({"most": MOST, "of": ["aliases"]});
-        }
+        say_what_is_cut(&mut told["customer"]);
         say_what_is_cut(&mut told);
         Ok(told)
     }

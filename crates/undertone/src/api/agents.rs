@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use undertone_core::agents::{TERMS, TERMS_VERSION};
 use undertone_store::agents::NewSwitch;
 
-use super::body::{Json, Query};
+use super::body::{Json, Query, limited};
 use super::caller::{By, Caller};
 use super::problem::{ApiError, FORBIDDEN, FieldError, INVALID_QUERY};
 use crate::agents::{MOST_DAYS, Numbers, Window};
@@ -111,10 +111,7 @@ pub async fn list(
     caller: Caller,
     Query(asked): Query<Asked>,
 ) -> Result<axum::Json<Value>, ApiError> {
-    let limit = asked.limit.unwrap_or(AGENTS);
-    if !(1..=MOST_AGENTS).contains(&limit) {
-        return Err(ApiError::new(INVALID_QUERY, format!("limit is {limit}; it must be 1 to {MOST_AGENTS}")));
-    }
+    let limit = limited(asked.limit, AGENTS, MOST_AGENTS)?;
     let numbers = Numbers::read(&app, &caller, asked.days).await?;
     let after = asked.after.as_deref().unwrap_or_default();
     let mut mine: Vec<_> =

@@ -7,7 +7,7 @@ use undertone_core::usage::calendar::day_of;
 use undertone_core::usage::sums::Group;
 use undertone_store::budget::Caps;
 
-use super::body::Query;
+use super::body::{Query, limited};
 use super::caller::Caller;
 use super::problem::{ApiError, INVALID_QUERY};
 use crate::app::App;
@@ -70,10 +70,7 @@ pub async fn calls(
     caller: Caller,
     Query(page): Query<Page>,
 ) -> Result<axum::Json<Value>, ApiError> {
-    let limit = page.limit.unwrap_or(CALLS);
-    if !(1..=MOST_CALLS).contains(&limit) {
-        return Err(ApiError::new(INVALID_QUERY, format!("limit is {limit}; it must be 1 to {MOST_CALLS}")));
-    }
+    let limit = limited(page.limit, CALLS, MOST_CALLS)?;
     if page.before.as_ref().is_some_and(|id| id.len() > 64 || id.contains('\0')) {
         return Err(ApiError::new(INVALID_QUERY, "before is the id of a call, as next_before tells it"));
     }

@@ -10,9 +10,9 @@ use undertone_core::text;
 use undertone_store::StoreError;
 use undertone_store::backfill::Run;
 
-use super::body::{Json, Query};
+use super::body::{Json, Query, limited};
 use super::caller::Caller;
-use super::problem::{ApiError, FieldError, INVALID_QUERY};
+use super::problem::{ApiError, FieldError};
 use crate::app::App;
 use crate::backfill::{self, Means};
 use crate::visibility::Eyes;
@@ -122,10 +122,7 @@ pub async fn list(
     caller: Caller,
     Query(page): Query<Page>,
 ) -> Result<axum::Json<Value>, ApiError> {
-    let limit = page.limit.unwrap_or(RUNS.0);
-    if !(1..=RUNS.1).contains(&limit) {
-        return Err(ApiError::new(INVALID_QUERY, format!("limit must be 1 to {}", RUNS.1)));
-    }
+    let limit = limited(page.limit, RUNS.0, RUNS.1)?;
     let single = page.single.unwrap_or_default();
     let runs = app.store.backfills(caller.tenant_id(), single, page.before.as_deref(), limit).await?;
     let eyes = Eyes::of(&app.store, &caller).await?;

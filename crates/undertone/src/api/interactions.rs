@@ -16,7 +16,7 @@ use undertone_store::interactions::{Filter, Listed};
 
 pub use export::export;
 
-use super::body::{Query, cut};
+use super::body::{Query, cut, limited};
 use super::caller::Caller;
 use super::problem::{
     ApiError, CONFLICT, FORBIDDEN, FieldError, INTERNAL, INVALID_JSON, INVALID_QUERY, TOO_LARGE, UNSUPPORTED,
@@ -216,10 +216,7 @@ pub async fn list(
     caller: Caller,
     Query(query): Query<ListQuery>,
 ) -> Result<axum::Json<Value>, ApiError> {
-    let limit = query.limit.unwrap_or(50);
-    if !(1..=500).contains(&limit) {
-        return Err(ApiError::new(INVALID_QUERY, "limit must be 1 to 500"));
-    }
+    let limit = limited(query.limit, 50, 500)?;
     let ListQuery { state, customer, source, external_id, cursor, .. } = query;
     let wanted = Wanted { state, customer, source, external_id }.checked(&app, &caller).await?;
     let before = place(cursor.as_deref())?;

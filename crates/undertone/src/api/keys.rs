@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use undertone_core::Scope;
 use undertone_store::keys::{Key, NewKey};
 
-use super::body::{Json, Query, cut};
+use super::body::{Json, Query, cut, limited};
 use super::caller::Caller;
 use super::interactions::place;
-use super::problem::{ApiError, FORBIDDEN, FieldError, INVALID_QUERY};
+use super::problem::{ApiError, FORBIDDEN, FieldError};
 use super::secrets;
 use crate::app::App;
 
@@ -53,10 +53,7 @@ pub async fn list(
     caller: Caller,
     Query(query): Query<ListQuery>,
 ) -> Result<axum::Json<Value>, ApiError> {
-    let limit = query.limit.unwrap_or(KEYS);
-    if !(1..=MOST_KEYS).contains(&limit) {
-        return Err(ApiError::new(INVALID_QUERY, format!("limit must be 1 to {MOST_KEYS}")));
-    }
+    let limit = limited(query.limit, KEYS, MOST_KEYS)?;
     let after = place(query.cursor.as_deref())?;
     let mut keys = app.store.keys_after(caller.tenant_id(), after.as_deref(), limit + 1).await?;
     let next = cut(&mut keys, limit as usize, |last| &last.id);

@@ -11,7 +11,7 @@ use undertone_store::StoreError;
 use undertone_store::privacy::erase::{Erasure, Whom};
 use undertone_store::privacy::retention::Clocks;
 
-use super::body::{Json, Query};
+use super::body::{Json, Query, limited};
 use super::caller::Caller;
 use super::customers::find;
 use super::problem::{ApiError, INVALID_QUERY};
@@ -35,11 +35,7 @@ pub struct Page {
 
 impl Page {
     fn limit(&self) -> Result<i64, ApiError> {
-        let limit = self.limit.unwrap_or(PAGE.0);
-        if (1..=PAGE.1).contains(&limit) {
-            return Ok(limit);
-        }
-        Err(ApiError::new(INVALID_QUERY, format!("limit must be 1 to {}", PAGE.1)))
+        limited(self.limit, PAGE.0, PAGE.1)
     }
 }
 

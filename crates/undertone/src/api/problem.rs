@@ -1,7 +1,7 @@
 //! How a request fails: one table of codes, and one answer for each surface (problem+json, the module guide's JSON, a page).
 
 use axum::Json;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
@@ -202,6 +202,7 @@ impl Surface {
 pub async fn render(request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let (path, method) = (request.uri().path().to_owned(), request.method().clone());
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let surface = Surface::of(&path);
     let mut response = next.run(request).await;
     if response.extensions().get::<ApiError>().is_none()
@@ -215,7 +216,7 @@ pub async fn render(request: Request, next: Next) -> Response {
         if error.code.status >= 500 {
             let cause = error.cause.as_deref().unwrap_or(&error.detail);
             // Not the address itself: an id in it may be a customer's e-mail address, and no erasure reaches a log.
-            let path = super::pattern_of(&path).unwrap_or("an unknown address");
+            let path = route.as_ref().map_or("an unknown address", MatchedPath::as_str);
             tracing::error!(request_id = id, %method, path, code = error.code.word, cause, "{method} {path} failed: {cause}");
         }
         let (parts, _) = response.into_parts();

@@ -8,7 +8,7 @@ use undertone_core::visibility::Figures;
 use undertone_core::{Label, Permission, Score};
 use undertone_store::review::{Handed, Labelled, Outcomes, Page};
 
-use super::body::{Json, Query, cut};
+use super::body::{Json, Query, cut, limited};
 use super::caller::Caller;
 use super::cascade::Period;
 use super::interactions::place;
@@ -22,13 +22,6 @@ use crate::visibility::Eyes;
 const MOST_CLAIMED: i64 = 20;
 /// So many items are in a page at most.
 const MOST_LISTED: i64 = 100;
-fn limited(limit: Option<i64>, default: i64, most: i64) -> Result<i64, ApiError> {
-    let limit = limit.unwrap_or(default);
-    if (1..=most).contains(&limit) {
-        return Ok(limit);
-    }
-    Err(ApiError::new(INVALID_QUERY, format!("limit is {limit}; it must be 1 to {most}")))
-}
 
 /// Which items to list.
 #[derive(Debug, Deserialize)]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use undertone_core::Role;
 use undertone_store::users::{Authority, Change, Filter, NewUser, Profile, State as Standing};
 
-use super::body::{Json, Query, cut};
+use super::body::{Json, Query, cut, limited};
 use super::caller::Caller;
 use super::interactions::place;
 use super::problem::{ApiError, INVALID_QUERY};
@@ -79,13 +79,9 @@ pub async fn list(
     caller: Caller,
     Query(query): Query<ListQuery>,
 ) -> Result<axum::Json<Value>, ApiError> {
-    let wrong = |told: String| ApiError::new(INVALID_QUERY, told);
-    let limit = query.limit.unwrap_or(PEOPLE);
-    if !(1..=MOST_PEOPLE).contains(&limit) {
-        return Err(wrong(format!("limit must be 1 to {MOST_PEOPLE}")));
-    }
+    let limit = limited(query.limit, PEOPLE, MOST_PEOPLE)?;
     let after = place(query.cursor.as_deref())?;
-    let named = |name: &str, told: String| wrong(format!("{name}: {told}"));
+    let named = |name: &str, told: String| ApiError::new(INVALID_QUERY, format!("{name}: {told}"));
     let filter = Filter {
         state: query
             .state

@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{Request, header};
+use axum::http::{Request, StatusCode, header};
+use axum::routing::get;
+use axum::{Router, middleware};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+use super::provider_keys::Lines;
 use super::{Bench, address, scoped};
+use crate::api::problem;
 
 #[tokio::test]
 async fn an_interaction_is_taken_once_and_scored() {
@@ -299,4 +303,23 @@ async fn whoever_watches_is_answered() {
     );
     let errors = bench.call("GET", "/api/docs/errors", "", None).await;
     assert!(crate::api::problem::CODES.iter().all(|code| errors.text.contains(code.word)));
+}
+
+#[tokio::test]
+async fn a_failure_is_logged_by_its_route_without_what_it_was_about() {
+    let (lines, _guard) = Lines::taken_down();
+    let fails = Router::new()
+        .route("/customers/{id}", get(async || StatusCode::INTERNAL_SERVER_ERROR))
+        .fallback(async || StatusCode::INTERNAL_SERVER_ERROR)
+        .layer(middleware::from_fn(problem::render));
+    for path in ["/customers/ana%40example.com", "/ana@example.com"] {
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        assert_eq!(fails.clone().oneshot(request).await.unwrap().status(), 500);
+    }
+    let log = lines.text();
+    assert!(
+        log.contains("GET /customers/{id} failed") && log.contains("GET an unknown address failed"),
+        "{log}"
+    );
+    assert!(!log.contains("ana"), "{log}");
 }

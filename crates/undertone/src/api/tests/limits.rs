@@ -190,12 +190,3 @@ async fn what_is_refused_counts_as_well() {
         assert_eq!(answer.status, wanted, "{}", answer.text);
     }
 }
-
-#[test]
-fn a_route_is_named_without_what_it_is_about() {
-    use crate::api::pattern_of;
-    assert_eq!(pattern_of("/api/v1/customers/ana%40example.com"), Some("/api/v1/customers/{id}"));
-    assert_eq!(pattern_of("/api/v1/interactions/export"), Some("/api/v1/interactions/export"));
-    assert_eq!(pattern_of("/assets/undertone.css"), Some("/assets/{name}"));
-    assert_eq!(pattern_of("/ana@example.com"), None);
-}

@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::http::{Request, header};
 use serde_json::{Value, json};
 use tower::ServiceExt;
+use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 use undertone_store::Act;
 use undertone_store::secrets::{Credentials, Keyring, MasterKey, Provider, Secret};
@@ -33,7 +34,24 @@ async fn put(bench: &Bench, path: &str, body: &Value) -> Answer {
 
 /// Log lines of this thread, everything down to trace.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    /// Takes down what is logged until the guard goes.
+    pub(super) fn taken_down() -> (Self, DefaultGuard) {
+        let lines = Self::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .with_writer(lines.clone())
+            .finish();
+        (lines, tracing::subscriber::set_default(subscriber))
+    }
+
+    pub(super) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -219,13 +237,7 @@ fn assert_not_in_files(folder: &Path) -> usize {
 
 #[tokio::test]
 async fn a_key_is_in_no_answer_no_log_line_and_no_file() {
-    let lines = Lines::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(lines.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (lines, _guard) = Lines::taken_down();
     let bench = Bench::open().await;
     let marker = key("wxyz");
     let mut answers = Vec::new();
@@ -283,7 +295,7 @@ async fn a_key_is_in_no_answer_no_log_line_and_no_file() {
     }
     assert!(!format!("{unusable} {unusable:?} {new:?}").contains(MARKER));
 
-    let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let log = lines.text();
     assert!(!log.is_empty() && !log.contains(MARKER), "{log}");
     // The database, its write-ahead log and whatever else lies there.
     let files = assert_not_in_files(bench.folder.path());
