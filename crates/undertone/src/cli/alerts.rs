@@ -7,7 +7,7 @@ use undertone_store::Act;
 use undertone_store::alerts::{Alert, AlertState, MOST_NOTE, Move, Step, Wanted};
 
 use super::admin::{ACTOR, say, tenant, with_store};
-use super::listing::{Format, Listing, as_json, moment, more, spaced};
+use super::listing::{Format, Listing, as_json, moment, spaced};
 use super::user::person;
 use crate::config::ConfigArguments;
 use crate::error::{CliError, Outcome};
@@ -135,16 +135,8 @@ pub fn run_alerts(arguments: &AlertsArguments) -> Result<Outcome, CliError> {
             };
             let mut found = store.alerts(tenant.id, &wanted).await?;
             let next = page.next(&mut found, |alert| &alert.id);
-            if page.format == Format::Json {
-                return as_json(&json!({"alerts": found, "next_cursor": next}));
-            }
-            if found.is_empty() {
-                say("There is no such alert. Why not? See: undertone doctor")?;
-            }
-            for alert in &found {
-                say(&line(alert))?;
-            }
-            more(next)
+            let none = "There is no such alert. Why not? See: undertone doctor";
+            page.tell(("alerts", &found), next, none, line)
         }),
         AlertsAction::Show { slug, id, format, config } => with_store(config, async |store| {
             let tenant = tenant(&store, slug).await?;

@@ -65,16 +65,7 @@ pub fn run(arguments: &IncidentsArguments) -> Result<Outcome, CliError> {
             let before = page.before()?;
             let mut found = store.incidents(tenant.id, before.as_deref(), page.and_one()).await?;
             let next = page.next(&mut found, |incident| &incident.id);
-            if page.format == Format::Json {
-                return as_json(&json!({"incidents": found, "next_cursor": next}));
-            }
-            if found.is_empty() {
-                say("There was no incident.")?;
-            }
-            for incident in &found {
-                say(&incident_line(incident))?;
-            }
-            more(next)
+            page.tell(("incidents", &found), next, "There was no incident.", incident_line)
         }),
         IncidentsAction::Show { slug, id, page, config } => with_store(config, async |store| {
             let tenant = tenant(&store, slug).await?;

@@ -4,6 +4,8 @@ use std::io::Write;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
+use serde::Serialize;
+use serde_json::json;
 
 use super::admin::say;
 use crate::api::body::cut;
@@ -51,6 +53,26 @@ impl Listing {
     /// Cuts off what is not told, and answers where the list goes on.
     pub fn next<T>(&self, items: &mut Vec<T>, id: impl Fn(&T) -> &str) -> Option<String> {
         cut(items, self.limit.into(), id)
+    }
+
+    /// Tells of `items`, in a document under `name`, for reading a `line` of each or that there are `none`; and where the list goes on.
+    pub fn tell<T: Serialize>(
+        &self,
+        (name, items): (&str, &[T]),
+        next: Option<String>,
+        none: &str,
+        line: impl Fn(&T) -> String,
+    ) -> Result<Outcome, CliError> {
+        if self.format == Format::Json {
+            return as_json(&json!({name: items, "next_cursor": next}));
+        }
+        if items.is_empty() {
+            say(none)?;
+        }
+        for item in items {
+            say(&line(item))?;
+        }
+        more(next)
     }
 }
 

@@ -12,7 +12,7 @@ use undertone_store::users::User;
 use undertone_store::{Act, Store, StoreError, Tenant};
 
 use super::admin::{ACTOR, say, tenant, with_store};
-use super::listing::{Format, Listing, as_json, more};
+use super::listing::{Format, Listing, as_json};
 use super::user::person;
 use crate::config::ConfigArguments;
 use crate::error::{CliError, Outcome};
@@ -185,16 +185,8 @@ pub fn run(arguments: &ReviewArguments) -> Result<Outcome, CliError> {
             };
             let mut items = store.review_outcomes(tenant.id, wanted).await?;
             let next = page.next(&mut items, |item| &item.id);
-            if page.format == Format::Json {
-                return as_json(&json!({"items": items, "next_cursor": next}));
-            }
-            if items.is_empty() {
-                say("Nothing was labelled yet. Which verdicts are checked: undertone review sample")?;
-            }
-            for item in &items {
-                say(&text::outcome(item))?;
-            }
-            more(next)
+            let none = "Nothing was labelled yet. Which verdicts are checked: undertone review sample";
+            page.tell(("items", &items), next, none, text::outcome)
         }),
         ReviewAction::Agreement { slug, from, to, format, config } => with_store(config, async |store| {
             let tenant = tenant(&store, slug).await?;
@@ -261,16 +253,7 @@ async fn queue(store: &Store, rater: &Rater, mine: bool, listing: &Listing) -> R
     let mut items = store.review_items(tenant.id, &user.id, page).await?;
     let next = listing.next(&mut items, |item| &item.id);
     let items = readable(store, &tenant, &user, items).await?;
-    if listing.format == Format::Json {
-        return as_json(&json!({"items": items, "next_cursor": next}));
-    }
-    if items.is_empty() {
-        say("There is nothing for them to label.")?;
-    }
-    for item in &items {
-        say(&text::line(item))?;
-    }
-    more(next)
+    listing.tell(("items", &items), next, "There is nothing for them to label.", text::line)
 }
 
 async fn next(store: &Store, rater: &Rater, format: Format) -> Result<Outcome, CliError> {

@@ -9,7 +9,7 @@ use undertone_store::destinations::{Attempt, Delivery, DeliveryState, Destinatio
 use undertone_store::{Act, Store, TenantId};
 
 use crate::cli::admin::{ACTOR, say};
-use crate::cli::listing::{Format, Listing, as_json, moment, more};
+use crate::cli::listing::{Format, Listing, as_json, moment};
 use crate::error::{CliError, Outcome};
 use crate::output::clean;
 
@@ -62,16 +62,7 @@ pub async fn list(
         Which { state: state.map(DeliveryState::from), before: before.as_deref(), most: page.and_one() };
     let mut found = store.deliveries(tenant, &destination.id, which).await?;
     let next = page.next(&mut found, |one| &one.id);
-    if page.format == Format::Json {
-        return as_json(&json!({"deliveries": found, "next_cursor": next}));
-    }
-    if found.is_empty() {
-        say("There is no such message.")?;
-    }
-    for one in &found {
-        say(&line(one))?;
-    }
-    more(next)
+    page.tell(("deliveries", &found), next, "There is no such message.", line)
 }
 
 /// One delivery with every try.
