@@ -148,6 +148,8 @@ fn the_llm_away_costs_nothing_but_its_opinion() {
         "{german:?}"
     );
     bench.server.plug_in().unwrap();
+    // After a rest it is looked for again.
+    bench.world.millis.fetch_add(15_000, std::sync::atomic::Ordering::SeqCst);
     let answers = bench.score(&[CROSS, GERMAN]);
     assert_eq!(whose(&answers[0]), Some((ScorerKind::Claude, Some(WhyAsked::Unsure))));
     assert_eq!(whose(&answers[1]), Some((ScorerKind::Claude, Some(WhyAsked::Language))));

@@ -6,6 +6,7 @@
 mod access;
 pub mod batch;
 mod breaker;
+mod endpoint;
 mod pace;
 mod purse;
 mod request;
@@ -22,21 +23,44 @@ use futures::future::{BoxFuture, FutureExt, join_all};
 use undertone_core::Verdict;
 use undertone_core::verdict::{Aspect, Coverage, Evidence, Provenance, ScorerKind, Span};
 
-use super::prompt::{Item, VERSION};
+use super::prompt::{Item, Question, VERSION};
 use super::{answer, claude};
 use crate::redact::{Known, Redacted, Redactor};
 use crate::{Batch, Knowledge, NoVerdict, Scorer, Utterance};
-use request::{Answered, Lost};
+use breaker::About;
+use request::{Answered, Lost, shape};
 
 /// Texts asked about together at most, whatever the setting says: one bad answer costs all of them a second question.
 pub const MOST_TOGETHER: usize = 20;
 /// Bytes of text in one request at most, unless one text alone is longer.
 const MOST_BYTES: usize = 24_000;
 
+/// What is asked about where it is in doubt whether any request is understood.
+const OUR_OWN: &str = "The parcel came a day late.";
+
 /// What the scorer needs of the world.
 pub trait Outside: Send + Sync {
     /// Sends `call` and answers what came back, or why nothing did.
     fn send(&self, call: Call) -> BoxFuture<'_, Result<Response, Unreachable>>;
+    /// Sends `call` and hands `line` each line of its answer, however many there are. What is answered has no body then; one of another
+    /// status than 200 is answered as [`Self::send`] does it, and nothing of it is handed on. Where the answer breaks off, some lines may
+    /// have been.
+    fn lines<'a>(
+        &'a self,
+        call: Call,
+        line: &'a mut (dyn FnMut(&[u8]) + Send),
+    ) -> BoxFuture<'a, Result<Response, Unreachable>> {
+        let sent = self.send(call);
+        async move {
+            let mut response = sent.await?;
+            if response.status == 200 {
+                response.body.split(|byte| *byte == b'\n').for_each(line);
+                response.body.clear();
+            }
+            Ok(response)
+        }
+        .boxed()
+    }
     /// Ends after `pause`.
     fn sleep(&self, pause: Duration) -> BoxFuture<'_, ()>;
     /// The time.
@@ -156,6 +180,12 @@ struct Asked<'u> {
 
 type Answers = Vec<(usize, Result<Verdict, NoVerdict>)>;
 
+/// All of `asked` come to nothing for one reason.
+fn all(asked: Vec<Asked<'_>>, lost: Lost) -> Answers {
+    let why = lost.why();
+    asked.into_iter().map(|one| (one.at, Err(why.clone()))).collect()
+}
+
 impl LlmScorer {
     /// A scorer that asks `endpoint` for what `purse` grants.
     #[must_use]
@@ -194,13 +224,37 @@ impl LlmScorer {
                 Ok(reply) => self.read(asked, &reply, knowledge, model, started).await,
                 // Any one of them may be the reason.
                 Err(Lost::Refused | Lost::TooMuch(_)) if !alone => self.each(asked, knowledge, model).await,
-                Err(lost) => {
-                    let why = lost.why();
-                    asked.into_iter().map(|one| (one.at, Err(why.clone()))).collect()
-                }
+                Err(Lost::NotUnderstood(told)) => match self.shape_refused(knowledge, model).await {
+                    Some(lost) => all(asked, lost),
+                    None if !alone => self.each(asked, knowledge, model).await,
+                    None => all(asked, Lost::Failed(told)),
+                },
+                Err(lost) => all(asked, lost),
             }
         }
         .boxed()
+    }
+
+    /// A request was not understood. Whether that is for what all requests have in common, so that nothing can be asked: found out with a text
+    /// of our own, unless one was answered lately. `None`: it is for its texts.
+    async fn shape_refused(&self, knowledge: &Knowledge, model: &str) -> Option<Lost> {
+        let utterance = Utterance::message(OUR_OWN);
+        let asked = redacted(vec![(0, &utterance)]);
+        let items = [asked.first()?.item()];
+        let shape = shape(&Question::new(&items, knowledge));
+        let (about, breaker) = (About { model, shape: &shape }, &self.access.breaker);
+        if breaker.understands(about, self.outside.now()) {
+            return None;
+        }
+        match self.request(&asked, knowledge, model).await {
+            Err(Lost::NotUnderstood(told)) => {
+                let until = breaker.shape_refused(about, told.clone(), self.outside.now());
+                Some(Lost::unavailable(told, Some(until)))
+            }
+            Err(lost @ Lost::Unavailable { .. }) => Some(lost),
+            // Whatever it said of that text, it understood the request.
+            Ok(_) | Err(_) => None,
+        }
     }
 
     async fn each(&self, asked: Vec<Asked<'_>>, knowledge: &Knowledge, model: &str) -> Answers {

@@ -4,6 +4,7 @@ mod alerts;
 pub mod examine;
 mod people;
 mod seen;
+mod unasked;
 
 #[cfg(test)]
 pub use alerts::of_interaction;

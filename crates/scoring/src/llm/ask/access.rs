@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
-use super::breaker::{Breaker, Rest};
+use super::breaker::{About, Breaker, May, Rest};
 use super::pace::Pace;
 use crate::llm::Failure;
 
@@ -29,12 +29,19 @@ impl Access {
     /// # Errors
     /// Why not, and for how long.
     pub fn may_ask(&self, model: &str, now: DateTime<Utc>) -> Result<bool, Rest> {
-        self.breaker.may_ask(model, now)
+        match self.breaker.may_ask(About::model(model), now) {
+            May::Ask(go) => Ok(go.finds_out),
+            May::Soon => Err(Rest {
+                wait: TimeDelta::seconds(1),
+                why: "it is being found out whether the provider answers again".to_owned(),
+            }),
+            May::Not(rest) => Err(rest),
+        }
     }
 
     /// Whoever was to find out did not ask after all: the next one may.
     pub fn not_asked(&self, model: &str, now: DateTime<Utc>) {
-        self.breaker.not_asked(model, now);
+        self.breaker.not_asked(About::model(model), now);
     }
 
     /// Something that was sent in another way than by [`super::LlmScorer`] was refused with `failure`: nobody asks again while that stands.
@@ -44,7 +51,7 @@ impl Access {
 
     /// Something that was sent in another way was taken.
     pub fn answered(&self, model: &str) {
-        self.breaker.answered(model);
+        self.breaker.answered(About::model(model));
     }
 
     /// Somebody changed something that a refusal may rest on: the next question finds out.

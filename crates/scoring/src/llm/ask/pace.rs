@@ -73,15 +73,17 @@ impl Pace {
         self.hand_out();
     }
 
-    /// The provider complained of the request that had `turn`. Of one that left before the last complaint nothing new follows.
-    pub(super) fn slower(&self, turn: Option<&Turn>) {
+    /// The provider complained of the request that had `turn`. Answers whether that is news: of one that left before the last complaint nothing new
+    /// follows.
+    pub(super) fn slower(&self, turn: Option<&Turn>) -> bool {
         let mut state = self.lock();
         if turn.is_some_and(|turn| turn.complaints < state.complaints) {
-            return;
+            return false;
         }
         state.complaints += 1;
         state.starting = false;
         state.limit = (state.limit / 2.0).max(1.0);
+        true
     }
 
     /// What a response that came at `now` says of the provider's windows.
@@ -191,18 +193,18 @@ mod tests {
         let pace = running(8);
         let turns: Vec<_> = std::iter::from_fn(|| now(&pace)).collect();
         assert_eq!(turns.len(), 8);
-        turns.iter().for_each(|turn| pace.slower(Some(turn)));
+        assert_eq!(turns.iter().filter(|turn| pace.slower(Some(turn))).count(), 1);
         drop(turns);
         let mut turns: Vec<_> = std::iter::from_fn(|| now(&pace)).collect();
         assert_eq!(turns.len(), 4, "all of them were told at the same time");
-        pace.slower(turns.last());
+        assert!(pace.slower(turns.last()));
         turns.truncate(2);
         assert!(now(&pace).is_none(), "one that left afterwards tells something new");
         for _ in 0..3 {
             pace.faster();
         }
         assert!(now(&pace).is_some(), "a third after a round that went well");
-        (0..10).for_each(|_| pace.slower(None));
+        assert!((0..10).all(|_| pace.slower(None)));
         drop(turns);
         let turns: Vec<_> = std::iter::from_fn(|| now(&pace)).collect();
         assert_eq!(turns.len(), 1, "never none");

@@ -3,27 +3,28 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use sha2::{Digest, Sha256};
 use undertone_core::gate::DeferReason;
-use undertone_core::usage::RequestSize;
-use undertone_core::usage::price::Caching;
-use undertone_core::verdict::ScorerKind;
 use undertone_core::{SkipReason, Usage};
 
+use super::breaker::{About, Go, May};
+use super::endpoint::Came;
 use super::pace::Turn;
-use super::purse::{Ending, Hold, Planned, Refused};
-use super::{Api, Asked, Call, Endpoint, LlmScorer, Method, Response, Rest, Unreachable};
+use super::purse::{Ending, Hold, Line, Planned, Refused};
+use super::{Asked, Call, LlmScorer, Rest, Unreachable};
 use crate::llm::prompt::{Item, Question};
-use crate::llm::{
-    Failure, FailureKind, Headers, Outcome, RateLimits, Reply, Retry, Unreadable, claude, openai, schema,
-};
-use crate::{Knowledge, NoVerdict, Scorer, Utterance};
+use crate::llm::{Failure, FailureKind, Outcome, Reply, Retry, prompt, schema};
+use crate::{Knowledge, NoVerdict, Scorer};
 
 /// A pause that grows starts with this and ends with [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Nobody who waits for an answer waits longer than this for one more try.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// How often the provider is asked for the same thing at most where it is not the provider who fails: the pauses for a full window.
+/// How often the provider is asked for the same thing at most where it is not the provider who fails: the pauses for a full window, or while
+/// somebody else finds out how it does.
 const PATIENCE: u32 = 30;
+/// Whoever waits for somebody else to find out looks again after this.
+const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(1);
 
 /// An answer in the model's words.
 pub(super) struct Answered {
@@ -41,6 +42,8 @@ pub(super) enum Lost {
     Unavailable { reason: DeferReason, detail: String, until: Option<DateTime<Utc>> },
     /// It will not be answered as it is.
     Failed(String),
+    /// The provider does not understand it, because of a text in it or because of what all requests have in common.
+    NotUnderstood(String),
     /// The content was declined.
     Refused,
     /// It was too long, or its answer was, or more than the purse has: with several texts, each alone may pass.
@@ -48,7 +51,7 @@ pub(super) enum Lost {
 }
 
 impl Lost {
-    fn unavailable(detail: impl Into<String>, until: Option<DateTime<Utc>>) -> Self {
+    pub(super) fn unavailable(detail: impl Into<String>, until: Option<DateTime<Utc>>) -> Self {
         Self::Unavailable { reason: DeferReason::LlmUnavailable, detail: detail.into(), until }
     }
 
@@ -60,7 +63,7 @@ impl Lost {
     pub(super) fn why(self) -> NoVerdict {
         match self {
             Self::Unavailable { reason, detail, until } => NoVerdict::Unavailable { reason, detail, until },
-            Self::Failed(detail) => NoVerdict::Failed { detail },
+            Self::Failed(detail) | Self::NotUnderstood(detail) => NoVerdict::Failed { detail },
             Self::Refused => SkipReason::Refused.into(),
             Self::TooMuch(lost) => lost.why(),
         }
@@ -75,38 +78,17 @@ impl From<Refused> for Lost {
     }
 }
 
-/// What came of an exchange.
-enum Came {
-    Reply(Reply),
-    Unreadable(Unreadable),
-    Error(Failure),
-    Nothing(Unreachable),
-}
-
-impl Came {
-    fn ending(&self) -> Ending {
-        match self {
-            Self::Reply(reply) => reply.usage.map_or(Ending::Unknown, Ending::Charged),
-            Self::Error(failure) if failure.is_free() => Ending::Free,
-            Self::Nothing(Unreachable { sent: false, .. }) => Ending::Free,
-            // What nobody can read, and what never arrived, may have been made and charged.
-            Self::Unreadable(_) | Self::Error(_) | Self::Nothing(_) => Ending::Unknown,
-        }
-    }
-}
-
 /// A request's place among those under way.
 struct MayGo {
-    /// It is the one that finds out how the provider does now.
-    finds_out: bool,
+    go: Go,
     turn: Option<Turn>,
 }
 
 /// Whether there is a place.
 enum Place {
     Free(MayGo),
-    /// The provider said that its window is full until then.
-    Full(DateTime<Utc>),
+    /// Not before then: the provider said that its window is full, or somebody finds out how it does.
+    Later(DateTime<Utc>),
 }
 
 /// What one try came to.
@@ -128,11 +110,13 @@ impl LlmScorer {
     ) -> Result<Answered, Lost> {
         let items: Vec<Item<'_>> = asked.iter().map(Asked::item).collect();
         let question = Question::new(&items, knowledge);
+        let shape = shape(&question);
+        let about = About { model, shape: &shape };
         let mut doubled = false;
         let mut tried = 0;
         loop {
             tried += 1;
-            let (pause, why) = match self.try_once(&question, model, doubled).await? {
+            let (pause, why) = match self.try_once(&question, about, doubled).await? {
                 Tried::Answered(answered) => return Ok(answered),
                 Tried::CutOff if doubled => {
                     return Err(Lost::too_long("the model's answer is longer than allowed"));
@@ -151,9 +135,30 @@ impl LlmScorer {
     }
 
     /// One try: its turn and its money, the exchange, and what that means.
-    async fn try_once(&self, question: &Question<'_>, model: &str, doubled: bool) -> Result<Tried, Lost> {
-        let (call, planned) = self.endpoint.call(self.kind(), question, model, doubled);
-        let (turn, hold) = self.turn_and_money(model, planned).await?;
+    async fn try_once(
+        &self,
+        question: &Question<'_>,
+        about: About<'_>,
+        doubled: bool,
+    ) -> Result<Tried, Lost> {
+        let (call, planned) = self.endpoint.call(self.kind(), question, about.model, doubled);
+        let (turn, hold) = self.turn_and_money(about, planned).await?;
+        let (came, now) = self.exchange(call).await;
+        // Before the turn is handed on: whoever gets it must not ask for what was just refused.
+        self.learn_from(&came, about, &turn, now);
+        drop(turn);
+        let cost = self.purse.settle(hold, planned, came.ending()).await;
+        Ok(match came {
+            Came::Reply(reply) => said(reply, cost, schema::hash(question.categories)),
+            Came::Unreadable(unreadable) => {
+                Tried::Failed(Retry::BackOff, Lost::unavailable(unreadable.to_string(), None))
+            }
+            Came::Error(failure) => Tried::Failed(failure.retry, lost(&failure, now)),
+            Came::Nothing(unreachable) => Tried::Failed(Retry::BackOff, unreached(&unreachable)),
+        })
+    }
+
+    async fn exchange(&self, call: Call) -> (Came, DateTime<Utc>) {
         let sent = self.outside.send(call).await;
         let now = self.outside.now();
         let came = match sent {
@@ -163,39 +168,31 @@ impl LlmScorer {
             }
             Err(unreachable) => Came::Nothing(unreachable),
         };
-        // Before the turn is handed on: whoever gets it must not ask for what was just refused.
-        self.learn_from(&came, model, &turn, now);
-        drop(turn);
-        let cost = self.purse.settle(hold, planned, came.ending()).await;
-        Ok(match came {
-            Came::Reply(reply) => said(reply, cost, schema::hash(question.categories)),
-            Came::Unreadable(unreadable) => {
-                Tried::Failed(Retry::BackOff, Lost::unavailable(unreadable.to_string(), None))
-            }
-            Came::Error(failure) => Tried::Failed(failure.retry, lost(&failure, now)),
-            Came::Nothing(unreachable) => {
-                let told = format!("the provider can not be reached: {unreachable}");
-                Tried::Failed(Retry::BackOff, Lost::unavailable(told, None))
-            }
-        })
+        (came, now)
     }
 
     /// Waits for both: a place among the requests under way, which others ask for too, and the money. While the one is waited for, the other is
     /// not held: who has to wait for money gives its place back, and money is only set aside by who has a place.
-    async fn turn_and_money(&self, model: &str, planned: Planned<'_>) -> Result<(MayGo, Hold), Lost> {
+    async fn turn_and_money(&self, about: About<'_>, planned: Planned<'_>) -> Result<(MayGo, Hold), Lost> {
         for _ in 0..PATIENCE {
             let mut line = self.purse.line(planned.scorer).await;
-            let full = loop {
-                let turn = match self.turn(model).await? {
+            let later = loop {
+                let turn = match self.turn(about).await? {
                     Place::Free(turn) => turn,
-                    Place::Full(until) => break until,
+                    Place::Later(at) => break at,
                 };
                 let decided = line.ask(planned).await;
                 if let Some(Ok(hold)) = decided {
+                    if turn.go.carefully
+                        && let Err(lost) = self.look(line.as_mut(), about, &turn).await
+                    {
+                        self.purse.settle(hold, planned, Ending::Free).await;
+                        return Err(lost);
+                    }
                     return Ok((turn, hold));
                 }
-                if turn.finds_out {
-                    self.access.breaker.not_asked(model, self.outside.now());
+                if turn.go.finds_out {
+                    self.access.breaker.not_asked(about, self.outside.now());
                 }
                 drop(turn);
                 if let Some(Err(refused)) = decided {
@@ -203,9 +200,9 @@ impl LlmScorer {
                 }
                 line.wait().await;
             };
-            // Nobody stands in line while the provider's window is full.
+            // Nobody stands in line meanwhile.
             drop(line);
-            let wait = (full - self.outside.now()).to_std().unwrap_or_default().min(LONGEST_PAUSE);
+            let wait = (later - self.outside.now()).to_std().unwrap_or_default().min(LONGEST_PAUSE);
             self.outside.sleep(wait).await;
         }
         let until = self.access.pace.full_until(self.outside.now());
@@ -213,36 +210,78 @@ impl LlmScorer {
     }
 
     /// Waits for a place among the requests under way.
-    async fn turn(&self, model: &str) -> Result<Place, Lost> {
+    async fn turn(&self, about: About<'_>) -> Result<Place, Lost> {
         let turn = self.access.pace.turn().await;
         let now = self.outside.now();
         if let Some(full) = self.access.pace.full_until(now) {
-            return Ok(Place::Full(full));
+            return Ok(Place::Later(full));
         }
-        match self.access.breaker.may_ask(model, now) {
-            Ok(finds_out) => Ok(Place::Free(MayGo { finds_out, turn })),
-            Err(Rest { wait, why }) => Err(Lost::unavailable(why, now.checked_add_signed(wait))),
+        match self.access.breaker.may_ask(about, now) {
+            May::Ask(go) => Ok(Place::Free(MayGo { go, turn })),
+            May::Soon => Ok(Place::Later(now + LOOK_AGAIN)),
+            May::Not(Rest { wait, why }) => Err(Lost::unavailable(why, now.checked_add_signed(wait))),
         }
     }
 
-    fn learn_from(&self, came: &Came, model: &str, turn: &MayGo, now: DateTime<Utc>) {
+    /// Looks with a question that costs next to nothing whether the provider is there: of the last one to which it did not say anything it is not
+    /// known whether it was charged, and a second of that kind is not risked.
+    async fn look(&self, line: &mut dyn Line, about: About<'_>, turn: &MayGo) -> Result<(), Lost> {
+        let (call, planned) = self.endpoint.smallest(self.kind(), about.model);
+        let hold = match line.ask(planned).await {
+            Some(Ok(hold)) => hold,
+            refused => {
+                self.access.breaker.not_asked(about, self.outside.now());
+                let held = || Lost::unavailable("requests under way hold the rest of the budget", None);
+                return Err(refused.and_then(Result::err).map_or_else(held, Into::into));
+            }
+        };
+        let (came, now) = self.exchange(call).await;
+        let there = match &came {
+            Came::Reply(_) => true,
+            // It is there, and takes no question that is so short.
+            Came::Error(failure) => matches!(failure.kind, FailureKind::BadRequest | FailureKind::TooLarge),
+            Came::Unreadable(_) | Came::Nothing(_) => false,
+        };
+        if !there {
+            self.learn_from(&came, about, turn, now);
+        }
+        self.purse.settle(hold, planned, came.ending()).await;
+        match came {
+            _ if there => Ok(()),
+            Came::Error(failure) => Err(lost(&failure, now)),
+            Came::Unreadable(unreadable) => Err(Lost::unavailable(unreadable.to_string(), None)),
+            Came::Nothing(unreachable) => Err(unreached(&unreachable)),
+            Came::Reply(_) => Ok(()),
+        }
+    }
+
+    fn learn_from(&self, came: &Came, about: About<'_>, turn: &MayGo, now: DateTime<Utc>) {
         let (pace, breaker) = (&self.access.pace, &self.access.breaker);
+        let may_be_charged = came.ending() == Ending::Unknown;
+        let failed = || breaker.failed(now, turn.go, may_be_charged);
         let failure = match came {
             Came::Reply(_) => {
-                breaker.answered(model);
+                breaker.understood(about, now);
                 return pace.faster();
             }
-            Came::Unreadable(_) | Came::Nothing(_) => return breaker.failed(now),
+            Came::Unreadable(_) | Came::Nothing(_) => return failed(),
             Came::Error(failure) => failure,
         };
         match failure.kind {
-            FailureKind::RateLimited | FailureKind::Overloaded => {
+            FailureKind::RateLimited => {
                 pace.slower(turn.turn.as_ref());
                 breaker.heard();
             }
-            FailureKind::Server | FailureKind::TimedOut | FailureKind::Unexpected => breaker.failed(now),
-            _ if breaker.refused(model, failure, now) => {}
-            FailureKind::BadRequest | FailureKind::TooLarge | FailureKind::Refused => breaker.answered(model),
+            // All that were under way when it was too much are told so: that is one failure.
+            FailureKind::Overloaded => {
+                if pace.slower(turn.turn.as_ref()) || may_be_charged {
+                    failed();
+                }
+            }
+            FailureKind::Server | FailureKind::TimedOut | FailureKind::Unexpected => failed(),
+            _ if breaker.refused(about.model, failure, now) => {}
+            FailureKind::BadRequest => breaker.not_understood(about),
+            FailureKind::TooLarge | FailureKind::Refused => breaker.answered(about),
             _ => breaker.heard(),
         }
     }
@@ -275,97 +314,20 @@ fn lost(failure: &Failure, now: DateTime<Utc>) -> Lost {
     match failure.kind {
         FailureKind::Refused => Lost::Refused,
         FailureKind::TooLarge => Lost::too_long(told),
-        FailureKind::BadRequest => Lost::Failed(told),
+        FailureKind::BadRequest => Lost::NotUnderstood(told),
         _ => Lost::unavailable(told, until),
     }
 }
 
-impl Endpoint {
-    /// What bounds the request about one text of a single byte, and whether it has its prompt cached: no request about any text takes less,
-    /// for a tenant who told `knowledge`.
-    #[must_use]
-    pub fn least(&self, knowledge: &Knowledge, model: &str) -> (RequestSize, Caching) {
-        let utterance = Utterance::message("x");
-        let items = [Item::of(&utterance, &utterance.text)];
-        let question = Question::new(&items, knowledge);
-        let (_, planned) = self.call(ScorerKind::Local, &question, model, false);
-        (planned.size, planned.caching)
-    }
+fn unreached(unreachable: &Unreachable) -> Lost {
+    Lost::unavailable(format!("the provider can not be reached: {unreachable}"), None)
+}
 
-    /// The request about `question`, and what may be said of it beforehand.
-    fn call<'m>(
-        &self,
-        scorer: ScorerKind,
-        question: &Question<'_>,
-        model: &'m str,
-        doubled: bool,
-    ) -> (Call, Planned<'m>) {
-        let base = self.base_url.trim_end_matches('/');
-        let items = question.items.len();
-        let mut headers = vec![("content-type", "application/json".to_owned())];
-        let (url, body, max_tokens, caching) = match self.api {
-            Api::Claude { cache } => {
-                headers.push(("anthropic-version", "2023-06-01".to_owned()));
-                headers.extend(self.key.iter().map(|key| ("x-api-key", key.clone())));
-                let options = claude::Options { model: model.to_owned(), cache, doubled };
-                let most = claude::max_tokens(&options, items);
-                let caching = match cache {
-                    None => Caching::None,
-                    Some(claude::CacheTime::FiveMinutes) => Caching::FiveMinutes,
-                    Some(claude::CacheTime::OneHour) => Caching::OneHour,
-                };
-                (format!("{base}/v1/messages"), claude::body(question, &options), most, caching)
-            }
-            Api::Openai => {
-                headers.extend(self.key.iter().map(|key| ("authorization", format!("Bearer {key}"))));
-                let dialect = openai::Dialect::of(model);
-                let options = openai::Options { model: model.to_owned(), dialect, doubled };
-                let most = openai::max_tokens(&options, items);
-                (format!("{base}/chat/completions"), openai::body(question, &options), most, Caching::None)
-            }
-        };
-        let body = body.to_string().into_bytes();
-        let size = RequestSize {
-            body_bytes: body.len(),
-            schema_bytes: schema::schema(question.categories).to_string().len(),
-            messages: 2,
-            max_tokens: max_tokens.into(),
-        };
-        let texts = u32::try_from(items).unwrap_or(u32::MAX);
-        (Call { method: Method::Post, url, headers, body }, Planned { scorer, model, texts, size, caching })
-    }
-
-    fn read(&self, response: &Response, now: DateTime<Utc>) -> Came {
-        if response.status != 200 {
-            return Came::Error(self.failure(response, now));
-        }
-        self.reply(response).map_or_else(Came::Unreadable, Came::Reply)
-    }
-
-    fn reply(&self, response: &Response) -> Result<Reply, Unreadable> {
-        match self.api {
-            Api::Claude { cache } => claude::reply(&response.body, response.header("request-id"), cache),
-            Api::Openai => openai::reply(&response.body, response.header("x-request-id")),
-        }
-    }
-
-    fn failure(&self, response: &Response, now: DateTime<Utc>) -> Failure {
-        let header = |name: &str| response.header(name);
-        let headers: &Headers<'_> = &header;
-        match self.api {
-            Api::Claude { .. } => claude::failed(response.status, headers, &response.body, now),
-            Api::Openai => openai::failed(response.status, headers, &response.body, now),
-        }
-    }
-
-    fn limits(&self, response: &Response, now: DateTime<Utc>) -> RateLimits {
-        let header = |name: &str| response.header(name);
-        let headers: &Headers<'_> = &header;
-        match self.api {
-            Api::Claude { .. } => claude::rate_limits(headers),
-            Api::Openai => openai::rate_limits(headers, now),
-        }
-    }
+/// What the request about `question` has in common with all that this tenant makes: a digest of what the tenant told and of the answer's schema.
+pub(super) fn shape(question: &Question<'_>) -> String {
+    let told = prompt::tenant(question).unwrap_or_default();
+    let digest = Sha256::new().chain_update(schema::hash(question.categories)).chain_update(told);
+    format!("{:x}", digest.finalize()).chars().take(16).collect()
 }
 
 /// How long to wait before the next try; `None` where another is no use.

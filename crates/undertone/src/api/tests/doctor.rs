@@ -11,7 +11,7 @@ use crate::cli::doctor::examine::Means;
 
 impl Bench {
     /// What the doctor says of my tenant: `ok` or `LOOK` and the text.
-    async fn doctor(&self) -> Vec<String> {
+    pub(super) async fn doctor(&self) -> Vec<String> {
         let means =
             Means { store: self.store(), keys: Some(&self.app.provider_keys), prices: None, mails: true };
         let told = means.tenant(&self.mine).await.unwrap();

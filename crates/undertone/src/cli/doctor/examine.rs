@@ -14,6 +14,7 @@ use undertone_store::secrets::{KeyError, Provider};
 use undertone_store::{Store, Tenant};
 
 use super::Check;
+use super::unasked::unasked;
 use crate::api::explanation;
 use crate::cli::secrets::ending;
 use crate::error::CliError;
@@ -178,7 +179,8 @@ impl Means<'_> {
         let why = if why.is_empty() { String::new() } else { format!("; not scored: {}", why.join(", ")) };
         let told = format!("of the newest {} interactions {scored} are scored{why}", newest.len());
         let none = scored == 0 && newest.iter().all(|item| item.state == "skipped");
-        Ok(vec![(Check::Recent, if none { Err(told) } else { Ok(told) })])
+        let recent = (Check::Recent, if none { Err(told) } else { Ok(told) });
+        Ok([recent].into_iter().chain(unasked(&newest, self.store.now())).collect())
     }
 }
 

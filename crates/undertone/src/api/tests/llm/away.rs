@@ -176,3 +176,23 @@ async fn a_key_that_is_set_is_used_at_once() {
     assert_eq!(one["reason"], Value::Null);
     assert_eq!(bench.server.ledger().billed.len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_a_gateway_leave_most_of_the_days_cap() {
+    let bench =
+        LlmBench::open(json!({"scorer": "claude", "when_unavailable": "wait", "daily_token_cap": 100_000}))
+            .await;
+    bench.server.set(Fault::always(Failure::Gateway(503)).on(undertone_llm_server::Calls::All));
+    bench.hand_in("ut_mine", complaints(12)).await;
+    let waits = |all: &[Listed]| all.iter().all(|one| one.reason.as_deref() == Some("llm_unavailable"));
+    bench.until("all wait", waits).await;
+    bench.server.clear();
+    let day = bench.store().budget(&bench.mine).await.unwrap().day;
+    let gone = day.used().tokens + day.held.tokens;
+    assert!((1..40_000).contains(&gone), "{gone}");
+    // Whoever changes something has it looked at before it is due.
+    bench.set(json!({"alert_threshold": -60})).await;
+    for one in bench.scored().await {
+        assert_eq!(bench.scorer_of(&one).await.0, "claude");
+    }
+}

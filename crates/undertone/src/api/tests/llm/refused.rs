@@ -87,8 +87,49 @@ pub(super) async fn one_request_goes_before_the_first_batch() {
     // A body that the provider does not take: none of it goes into a batch, where all would fail of it.
     llm.server.set(Fault::always(Failure::Error(Problem::invalid("output_config: unknown"))));
     let id = llm.start(json!({"mode": "refresh", "via_batches": true})).await;
-    until("three requests are sent", || llm.sent_to("/v1/messages").len() >= 3).await;
-    let run = llm.get(&format!("/api/v1/backfills/{id}")).await;
+    let run = llm.run_until(&id, "waits", |run| run["waiting"]["for"] == "llm_unavailable").await;
+    assert_eq!(llm.sent_to("/v1/messages").len(), 2, "one about the texts, one about a text of our own");
     assert_eq!((&run["batches"], &run["scored"]), (&json!([]), &json!(0)), "{run}");
     assert_eq!(llm.sent_to("/v1/messages/batches").len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+pub(super) async fn a_request_that_is_refused_for_its_shape_is_no_fault_of_the_texts() {
+    let bench = LlmBench::open(json!({"scorer": "claude", "daily_token_cap": 0})).await;
+    bench.server.set(Fault::always(Failure::Error(Problem::invalid("output_config: unknown field"))));
+    bench.hand_in("ut_mine", complaints(20)).await;
+    for one in bench.scored().await {
+        assert_eq!(bench.scorer_of(&one).await.0, "local");
+        assert_eq!(one.reason.as_deref(), Some("llm_unavailable"), "{one:?}");
+        let detail = one.detail.unwrap();
+        assert!(detail.contains("does not understand the request (HTTP 400"), "{detail}");
+        assert!(detail.contains("output_config: unknown field"), "{detail}");
+    }
+    let told = bench.doctor().await;
+    let looks = |line: &&String| line.starts_with("LOOK") && line.contains("the LLM could not be asked");
+    let line = told.iter().find(looks).unwrap_or_else(|| panic!("{told:#?}"));
+    assert!(
+        line.contains("about 20 of the newest 20") && line.contains("output_config: unknown field"),
+        "{line}"
+    );
+
+    // Who waits is asked about once somebody has changed something.
+    bench.set(json!({"when_unavailable": "wait"})).await;
+    let more: Vec<Value> = complaints(3)
+        .enumerate()
+        .map(|(n, text)| json!({"external_id": 100 + n, "text": format!("{text} Again.")}))
+        .collect();
+    bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&json!(more))).await;
+    let waits = |all: &[Listed]| {
+        let new = all.iter().filter(|one| one.external_id.len() == 3);
+        new.clone().count() == 3 && new.clone().all(|one| one.reason.is_some() && one.state == "pending")
+    };
+    for one in bench.until("the new ones wait", waits).await {
+        assert_ne!(one.state, "failed");
+    }
+    bench.server.clear();
+    bench.set(json!({"alert_threshold": -60})).await;
+    let all = bench.scored().await;
+    assert_eq!(bench.scorer_of(all.last().unwrap()).await.0, "claude");
+    bench.assert_adds_up().await;
 }
