@@ -1,6 +1,7 @@
 //! What a run will take, told before it begins.
 //!
-//! Tokens and cost of a verdict are what this tenant's verdicts took in the last 30 days, by the ledger. Where there are fewer than
+//! Tokens of a verdict are what this tenant's verdicts by the same scorer took in the last 30 days, by the ledger; the cost is that of as many
+//! by the price of the model that is asked now, at once or in batches, however they were made then. Where there are fewer than
 //! [`ENOUGH`], they are guessed: four bytes a token, [`ANSWER`] tokens of answer, nothing from a cache; for the cascade, of the share of texts
 //! that it would ask about by what the embedded model read so far. The most is what is set aside for
 //! such requests, which no answer exceeds; texts that are asked about a second time come on top.
@@ -11,7 +12,8 @@ use undertone_core::Settings;
 use undertone_core::backfill::Asked;
 use undertone_core::usage::Usage;
 use undertone_core::usage::calendar::day_of;
-use undertone_core::usage::sums::Group;
+use undertone_core::usage::price::Price;
+use undertone_core::usage::sums::{Group, Sums};
 use undertone_core::verdict::ScorerKind;
 use undertone_scoring::llm::ask::batch::{Prepared, prepare};
 use undertone_scoring::{Knowledge, Utterance};
@@ -187,10 +189,7 @@ impl Means<'_> {
             micros: price
                 .map(|price| share(price.most_cost(size.most_prompt(), size.max_tokens, caching, batched))),
         };
-        if let Some(mut measured) = self.measured(tenant, settings.scorer).await? {
-            if let Some(percent) = price.map(|price| f64::from(price.batch_percent)).filter(|_| batched) {
-                measured.micros = measured.micros.map(|micros| micros * percent / 100.0);
-            }
+        if let Some(measured) = self.measured(tenant, settings.scorer, price, batched).await? {
             return Ok((measured, most, Basis::Measured));
         }
         let usage = Usage {
@@ -217,30 +216,46 @@ impl Means<'_> {
         Ok(if total == 0 { 1.0 } else { readings.asked(settings.cascade_threshold) as f64 / total as f64 })
     }
 
-    /// What a text took lately, where there are enough to go by.
-    async fn measured(&self, tenant: &Tenant, scorer: ScorerKind) -> Result<Option<PerText>, StoreError> {
+    /// What a text took lately, where there are enough to go by, and what as much costs at `price`.
+    async fn measured(
+        &self,
+        tenant: &Tenant,
+        scorer: ScorerKind,
+        price: Option<&Price>,
+        batched: bool,
+    ) -> Result<Option<PerText>, StoreError> {
         let now = self.store.now();
         let since = now - MEASURED_OVER;
-        if scorer == ScorerKind::Cascade {
-            // Most of its verdicts ask nobody, which the ledger of calls does not know.
-            let (verdicts, tokens, micros) = self.store.tokens_of_verdicts(tenant.id, scorer, since).await?;
-            let mean = |sum: i64| sum.max(0) as f64 / verdicts as f64;
-            let enough = verdicts.unsigned_abs() >= ENOUGH;
-            return Ok(enough.then(|| PerText { tokens: mean(tokens), micros: Some(mean(micros)) }));
-        }
         let (from, to) = (day_of(tenant.zone, since), day_of(tenant.zone, now));
         let report = self.store.ai_usage(tenant, from, to, Group::Scorer).await?;
+        if scorer == ScorerKind::Cascade {
+            // Most of its verdicts ask nobody, which the ledger of calls does not know; of what kinds the tokens are, only that does.
+            let (verdicts, tokens, _) = self.store.tokens_of_verdicts(tenant.id, scorer, since).await?;
+            let tokens = tokens.max(0) as f64 / verdicts as f64;
+            let a_text = taken(&report.total, price, batched);
+            let micros = a_text.micros.map(|micros| micros / a_text.tokens.max(1.0) * tokens);
+            return Ok((verdicts.unsigned_abs() >= ENOUGH).then_some(PerText { tokens, micros }));
+        }
         let name = serde_json::to_value(scorer).ok();
         let line = report.lines.iter().find(|line| name.as_ref().is_some_and(|name| *name == *line.key));
-        Ok(line.filter(|line| line.sums.texts >= ENOUGH).map(|line| {
-            let mean = |sum: u64| sum as f64 / line.sums.texts as f64;
-            let priced = line.sums.unpriced_calls == 0;
-            PerText {
-                tokens: mean(line.sums.usage.total()),
-                micros: priced.then(|| mean(line.sums.cost_micros)),
-            }
-        }))
+        let enough = line.filter(|line| line.sums.texts >= ENOUGH);
+        Ok(enough.map(|line| taken(&line.sums, price, batched)))
     }
+}
+
+/// What a text took of `sums`, and what as much costs at `price`: by the mean request, since a longer prompt may have other rates.
+fn taken(sums: &Sums, price: Option<&Price>, batched: bool) -> PerText {
+    let (calls, texts) = (sums.calls.max(1), sums.texts.max(1) as f64);
+    let Usage { input, cache_read, cache_write_5m, cache_write_1h, output } = sums.usage;
+    let request = Usage {
+        input: input.div_ceil(calls),
+        cache_read: cache_read.div_ceil(calls),
+        cache_write_5m: cache_write_5m.div_ceil(calls),
+        cache_write_1h: cache_write_1h.div_ceil(calls),
+        output: output.div_ceil(calls),
+    };
+    let micros = price.map(|price| price.cost(request, batched) as f64 * calls as f64 / texts);
+    PerText { tokens: sums.usage.total() as f64 / texts, micros }
 }
 
 /// About how long it takes.

@@ -52,3 +52,32 @@ async fn a_rubric_that_is_not_kept_and_the_first_request_of_batches_are_told_of(
     let remark = told["remark"].as_str().unwrap();
     assert!(remark.starts_with("claude-haiku-4-5 keeps prompts from 4,096 tokens on"), "{remark}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_measured_is_told_at_the_price_of_whoever_is_asked_now() {
+    let half = chrono::TimeDelta::milliseconds(500);
+    let pace = undertone_llm_server::Pace { takes: half, ..Default::default() };
+    let script = Script { batches: pace, ..Script::new(Arc::new(|| MachineClock.now())) };
+    let bench = LlmBench::with(script, json!({"daily_token_cap": 0})).await;
+    bench.hand_in("ut_mine", complaints(24)).await;
+    bench.scored().await;
+    // Most of it goes through batches, at half the price.
+    let id = bench.start(json!({"mode": "refresh", "via_batches": true, "sleep_ms": 0})).await;
+    bench.ended(&id).await;
+    let took = bench.total().await;
+    assert!(took.saved.batch_micros > 0 && took.texts == 24, "{took:?}");
+    let cost = async |asked: Value| {
+        let estimate = bench.estimate(asked).await;
+        assert_eq!((&estimate["rows"], &estimate["basis"]), (&json!(24), &json!("measured")), "{estimate}");
+        estimate["cost_micros"]["expected"].as_u64().unwrap()
+    };
+    let near = |is: u64, wanted: u64| is > 0 && is.abs_diff(wanted) * 50 <= wanted;
+    let full = cost(json!({"mode": "refresh", "scorer": "claude"})).await;
+    assert!(near(full, took.cost_micros + took.saved.batch_micros), "{full}, and it took {took:?}");
+    let batches = cost(json!({"mode": "refresh", "via_batches": true})).await;
+    assert!(near(3 * batches, 2 * full), "one of three requests goes at once: {batches} of {full}");
+    // Another model is dearer by forty times, and by twenty for what is read from the cache.
+    bench.set(json!({"model": "claude-opus-5-5"})).await;
+    let dear = cost(json!({"mode": "refresh", "scorer": "claude"})).await;
+    assert!((20 * full..=41 * full).contains(&dear), "{dear} against {full}");
+}
