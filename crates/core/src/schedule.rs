@@ -180,9 +180,11 @@ impl Schedule {
         }
         let zone = self.zone.unwrap_or(tenants);
         let first = from.with_timezone(&zone).date_naive();
+        // Up to here everything is counted.
+        let mut counted = from;
         for day in (0..FARTHEST).filter_map(|days| first.checked_add_days(Days::new(days))) {
             for (begin, end) in self.stretches(zone, day) {
-                let begin = begin.max(from);
+                let begin = begin.max(counted);
                 let length = end - begin;
                 if length <= Duration::zero() {
                     continue;
@@ -191,6 +193,7 @@ impl Schedule {
                     return begin + left;
                 }
                 left -= length;
+                counted = end;
             }
         }
         from + Duration::minutes(working.into())
@@ -231,7 +234,7 @@ impl Schedule {
         end
     }
 
-    /// The stretches of a day as moments, the earliest first.
+    /// The stretches of a day as moments, the earliest first. Two that meet in an hour that clocks show twice both have it.
     fn stretches(&self, zone: Tz, day: NaiveDate) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
         use chrono::Datelike;
         if self.holidays.contains(&day) {
@@ -319,6 +322,28 @@ mod tests {
         let skipped: Schedule = serde_json::from_value(json!({"sunday": [["02:30", "04:00"]]})).unwrap();
         assert_eq!(skipped.after(Berlin, spring, 0), spring.max(at("2026-03-29T01:00:00Z")));
         assert_eq!(skipped.after(Berlin, spring, 60), at("2026-03-29T02:00:00Z"));
+    }
+
+    #[test]
+    fn an_hour_that_clocks_show_twice_is_two_hours_and_not_three() {
+        let autumn = at("2026-10-24T20:00:00Z");
+        // From 23:00 UTC on Saturday to 04:00 on Sunday, however it is cut.
+        for sunday in [
+            json!([["01:00", "05:00"]]),
+            json!([["01:00", "02:30"], ["02:30", "05:00"]]),
+            json!([["01:00", "02:10"], ["02:10", "02:20"], ["02:20", "02:50"], ["02:50", "05:00"]]),
+        ] {
+            let nights: Schedule = serde_json::from_value(json!({"sunday": sunday})).unwrap();
+            assert_eq!(nights.after(Berlin, autumn, 300), at("2026-10-25T04:00:00Z"), "{sunday}");
+            assert_eq!(nights.after(Berlin, autumn, 301), at("2026-11-01T00:01:00Z"), "{sunday}");
+        }
+        // In Cuba clocks go back at one to midnight, so that the end of Saturday is shown twice.
+        let havana = chrono_tz::America::Havana;
+        let nights: Schedule =
+            serde_json::from_value(json!({"saturday": [["22:00", "24:00"]], "sunday": [["00:00", "02:00"]]}))
+                .unwrap();
+        let evening = at("2026-10-31T20:00:00Z");
+        assert_eq!(nights.after(havana, evening, 300), at("2026-11-01T07:00:00Z"));
     }
 
     #[test]
