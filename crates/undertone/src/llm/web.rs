@@ -39,15 +39,21 @@ const MOST_TOLD: usize = 200;
 struct Bounds {
     /// Until there is a connection, TLS included.
     connect: Duration,
-    /// From the beginning to the last byte of the answer.
+    /// From the beginning to the last byte of the answer; of one that comes in lines, from one piece to the next.
     exchange: Duration,
-    /// Bytes of an answer.
+    /// From the beginning to the last byte of an answer that comes in lines.
+    lines: Duration,
+    /// Bytes of an answer, or of one of its lines.
     answer: usize,
 }
 
-/// No answer to a request of ours comes near these: 20 verdicts have some 20 KB.
-const BOUNDS: Bounds =
-    Bounds { connect: Duration::from_secs(10), exchange: Duration::from_mins(2), answer: 8 << 20 };
+/// No answer to a request of ours comes near these: 20 verdicts have some 20 KB. That of a batch has as much a line.
+const BOUNDS: Bounds = Bounds {
+    connect: Duration::from_secs(10),
+    exchange: Duration::from_mins(2),
+    lines: Duration::from_hours(1),
+    answer: 8 << 20,
+};
 
 /// An HTTP client; connections are kept and shared by its clones, so a process has one.
 #[derive(Debug, Clone)]
@@ -86,31 +92,57 @@ impl Web {
         Ok(Self { far: built(builder())?, near: built(builder().no_proxy())?, bounds })
     }
 
-    async fn exchange(&self, call: Call) -> Result<Response, Unreachable> {
+    /// Sends `call`; what comes back is still to be read, within `within` of now.
+    async fn open(&self, call: Call, within: Duration) -> Result<Opened<'_>, Unreachable> {
         let host = host(&call.url);
-        let told = |error: reqwest::Error| self.unreachable(&host, &error.without_url());
         let client = if is_this_machine(&call.url) { &self.near } else { &self.far };
         let keys = keys(&call.headers);
         let request = match call.method {
             Method::Get => client.get(call.url),
             Method::Post => client.post(call.url).body(call.body),
         };
-        let mut response = request.headers(headers(call.headers)).send().await.map_err(told)?;
-        let headers = response.headers().iter();
-        let headers = headers
-            .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
-            .collect();
-        let mut body = Vec::new();
-        while let Some(part) = response.chunk().await.map_err(told)? {
-            if body.len() + part.len() > self.bounds.answer {
-                let detail = format!("{host} answers more than {} MiB", self.bounds.answer >> 20);
-                return Err(Unreachable { detail, sent: true });
-            }
-            body.extend_from_slice(&part);
+        let sent = request.timeout(within).headers(headers(call.headers)).send();
+        let late = |_| Unreachable { detail: format!("{host}: {}", self.late()), sent: true };
+        let response = tokio::time::timeout(self.bounds.exchange, sent).await.map_err(late)?;
+        let response = response.map_err(|error| self.unreachable(&host, &error.without_url()))?;
+        Ok(Opened { web: self, response, host, keys })
+    }
+
+    async fn exchange(&self, call: Call) -> Result<Response, Unreachable> {
+        self.open(call, self.bounds.exchange).await?.whole().await
+    }
+
+    async fn line_by_line(
+        &self,
+        call: Call,
+        line: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> Result<Response, Unreachable> {
+        let mut opened = self.open(call, self.bounds.lines).await?;
+        if opened.response.status() != 200 {
+            return opened.whole().await;
         }
-        // Nobody further on has to know that a provider may repeat the key it was given.
-        let body = keys.iter().fold(body, |body, key| without(body, key.as_bytes()));
-        Ok(Response { status: response.status().as_u16(), headers, body })
+        // What came since the end of the last line.
+        let mut rest = Vec::new();
+        while let Some(part) = opened.part().await? {
+            let searched = rest.len();
+            rest.extend_from_slice(&part);
+            let mut from = 0;
+            while let Some(end) = memchr::memchr(b'\n', &rest[from.max(searched)..]) {
+                let end = from.max(searched) + end;
+                line(&opened.clean(rest[from..end].to_vec()));
+                from = end + 1;
+            }
+            rest.drain(..from);
+            opened.bound(rest.len())?;
+        }
+        if !rest.is_empty() {
+            line(&opened.clean(rest));
+        }
+        Ok(opened.answered(Vec::new()))
+    }
+
+    fn late(&self) -> String {
+        format!("no answer within {:?}", self.bounds.exchange)
     }
 
     /// What `error` means, without the address it belongs to.
@@ -122,9 +154,70 @@ impl Web {
     }
 }
 
+/// An answer that is being read.
+struct Opened<'w> {
+    web: &'w Web,
+    response: reqwest::Response,
+    host: String,
+    keys: Vec<String>,
+}
+
+impl Opened<'_> {
+    /// The next piece of it.
+    async fn part(&mut self) -> Result<Option<bytes::Bytes>, Unreachable> {
+        let Ok(part) = tokio::time::timeout(self.web.bounds.exchange, self.response.chunk()).await else {
+            let detail = format!("{}: {}", self.host, self.web.late());
+            return Err(Unreachable { detail, sent: true });
+        };
+        part.map_err(|error| self.web.unreachable(&self.host, &error.without_url()))
+    }
+
+    /// An answer, or a line of one, of which so many bytes have come may go on.
+    fn bound(&self, bytes: usize) -> Result<(), Unreachable> {
+        let most = self.web.bounds.answer;
+        if bytes <= most {
+            return Ok(());
+        }
+        let detail = format!("{} answers more than {} MiB", self.host, most >> 20);
+        Err(Unreachable { detail, sent: true })
+    }
+
+    /// All of it.
+    async fn whole(mut self) -> Result<Response, Unreachable> {
+        let mut body = Vec::new();
+        while let Some(part) = self.part().await? {
+            self.bound(body.len() + part.len())?;
+            body.extend_from_slice(&part);
+        }
+        let body = self.clean(body);
+        Ok(self.answered(body))
+    }
+
+    /// Nobody further on has to know that a provider may repeat the key it was given.
+    fn clean(&self, body: Vec<u8>) -> Vec<u8> {
+        self.keys.iter().fold(body, |body, key| without(body, key.as_bytes()))
+    }
+
+    fn answered(&self, body: Vec<u8>) -> Response {
+        let headers = self.response.headers().iter();
+        let headers = headers
+            .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
+            .collect();
+        Response { status: self.response.status().as_u16(), headers, body }
+    }
+}
+
 impl Outside for Web {
     fn send(&self, call: Call) -> BoxFuture<'_, Result<Response, Unreachable>> {
         self.exchange(call).boxed()
+    }
+
+    fn lines<'a>(
+        &'a self,
+        call: Call,
+        line: &'a mut (dyn FnMut(&[u8]) + Send),
+    ) -> BoxFuture<'a, Result<Response, Unreachable>> {
+        self.line_by_line(call, line).boxed()
     }
 
     fn sleep(&self, pause: Duration) -> BoxFuture<'_, ()> {

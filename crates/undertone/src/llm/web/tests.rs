@@ -12,8 +12,12 @@ use super::*;
 const KEY: &str = "marker-of-a-key";
 
 fn quick() -> Web {
-    let bounds =
-        Bounds { connect: Duration::from_millis(500), exchange: Duration::from_millis(700), answer: 1 << 20 };
+    let bounds = Bounds {
+        connect: Duration::from_millis(500),
+        exchange: Duration::from_millis(700),
+        lines: Duration::from_secs(20),
+        answer: 1 << 20,
+    };
     Web::within(bounds, RootCertStore::empty()).unwrap()
 }
 
@@ -128,6 +132,62 @@ async fn an_endless_answer_is_given_up() {
     .await;
     let error = quick().send(call(format!("http://{endless}/v1"))).await.unwrap_err();
     assert_eq!(error, Unreachable { detail: format!("{endless} answers more than 1 MiB"), sent: true });
+}
+
+#[tokio::test]
+async fn an_answer_in_lines_may_be_of_any_length_and_take_its_time() {
+    // Three lines of 700 KB, cut anywhere, of which the second repeats the key and the last has no end.
+    let lines = |count: usize| -> Vec<u8> {
+        let line = |n: usize| format!("{n} {} {}", if n == 2 { KEY } else { "" }, "x".repeat(700_000));
+        (1..=count).map(line).collect::<Vec<_>>().join("\n").into_bytes()
+    };
+    let slow = serve(move |mut stream| async move {
+        request(&mut stream).await;
+        let body = lines(3);
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        let _ = stream.write_all(head.as_bytes()).await;
+        for part in body.chunks(450_000) {
+            let _ = stream.write_all(part).await;
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    })
+    .await;
+    let mut seen = Vec::new();
+    let mut see = |line: &[u8]| seen.push((line[0], line.len(), line.ends_with(b"x")));
+    let answer = quick().lines(call(format!("http://{slow}/v1")), &mut see).await.unwrap();
+    assert_eq!((answer.status, answer.body.len()), (200, 0));
+    let whole = 3 + 700_000;
+    assert_eq!(seen, [(b'1', whole, true), (b'2', whole + "…".len(), true), (b'3', whole, true)]);
+
+    // One line that is too long, one that never ends, and an answer that is none.
+    let endless = serve(|mut stream| async move {
+        request(&mut stream).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+        let part = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+        while stream.write_all(part.as_bytes()).await.is_ok() {}
+    })
+    .await;
+    let stalled = serve(|mut stream| async move {
+        request(&mut stream).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\na\nb").await;
+        tokio::time::sleep(Duration::from_secs(20)).await;
+    })
+    .await;
+    let refusing = serve(|mut stream| async move {
+        request(&mut stream).await;
+        let _ = stream.write_all(b"HTTP/1.1 404 No\r\nContent-Length: 5\r\n\r\nno\nno").await;
+    })
+    .await;
+    let mut count = 0;
+    let mut see = |_: &[u8]| count += 1;
+    let mut told = async |host: &str| quick().lines(call(format!("http://{host}/v1")), &mut see).await;
+    let too_long = told(&endless).await.unwrap_err();
+    assert_eq!(too_long.detail, format!("{endless} answers more than 1 MiB"));
+    let late = told(&stalled).await.unwrap_err();
+    assert_eq!(late, Unreachable { detail: format!("{stalled}: no answer within 700ms"), sent: true });
+    let refused = told(&refusing).await.unwrap();
+    assert_eq!((refused.status, refused.body.as_slice()), (404, &b"no\nno"[..]));
+    assert_eq!(count, 1, "the one that had come before it stalled");
 }
 
 #[tokio::test]
