@@ -20,12 +20,32 @@ use crate::audit::{self, Act};
 use crate::statement::{for_update, sql};
 use crate::{Result, Store, StoreError, TenantId};
 
-pub use batch::{Again, BatchRow, BatchState, NewBatch, NewRequest, RequestItem, RequestResult, RequestRow};
+pub use batch::{
+    Again, BatchRow, BatchState, Entered, NewBatch, NewRequest, RequestItem, RequestResult, RequestRow,
+};
 pub(crate) use finish::Fence;
 pub use report::{Counted, Pair};
 use run::{COLUMNS, Row};
 pub use run::{Run, RunState};
 pub use slice::{Slice, Waiting};
+
+/// Batches of a run at the provider's at a time; none is filled beside them.
+pub const MOST_BATCHES: i64 = 4;
+
+/// Which runs have something to do: one that runs and has an item that is due, or none open and rested; a batch whose time it is; one that was
+/// cancelled and has a batch to stop, or nothing left to hear of.
+const TO_DRIVE: &str = "SELECT r.tenant_id, r.id FROM backfill_run r WHERE r.to_do AND (r.lease_until <= ? OR r.lease_owner = ?) AND (\
+    r.state <> 'paused' AND (r.driven_at IS NULL OR r.driven_at <= ?) \
+    OR r.state = 'running' AND (r.exhausted OR r.rests_until <= ?) \
+        AND NOT EXISTS (SELECT 1 FROM backfill_item i WHERE i.tenant_id = r.tenant_id AND i.run_id = r.id AND i.outcome IS NULL) \
+    OR r.state = 'running' AND EXISTS (SELECT 1 FROM backfill_item i WHERE i.tenant_id = r.tenant_id AND i.run_id = r.id AND i.outcome IS NULL \
+        AND i.request_id IS NULL AND i.next_attempt_at <= ?) AND (SELECT COUNT(*) FROM message_batch b WHERE b.tenant_id = r.tenant_id \
+        AND b.run_id = r.id AND b.state NOT IN ('read', 'lost')) < ? \
+    OR EXISTS (SELECT 1 FROM message_batch b WHERE b.tenant_id = r.tenant_id AND b.run_id = r.id AND b.state NOT IN ('read', 'lost') \
+        AND (b.next_look_at <= ? OR r.state = 'cancelled' AND b.state = 'in_progress' AND b.detail IS NULL)) \
+    OR r.state = 'cancelled' AND NOT EXISTS (SELECT 1 FROM message_batch b WHERE b.tenant_id = r.tenant_id AND b.run_id = r.id \
+        AND b.state NOT IN ('read', 'lost'))) \
+    ORDER BY r.driven_at IS NOT NULL, r.driven_at, r.tenant_id, r.id";
 
 /// What a person does with a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -260,19 +280,46 @@ impl Store {
 }
 
 impl Store {
-    /// The runs that have something to do and that nobody else drives, of all tenants.
-    pub async fn backfills_to_drive(&self, owner: &str) -> Result<Vec<(TenantId, String)>> {
+    /// The runs that have something to do at this moment and that nobody else drives, of all tenants: those that nobody had in hand yet, then
+    /// those that wait longest. What waits for a time, for money or for a provider is not among them until that is over, nor is what is
+    /// paused; so that nothing is overlooked, and so that it can be told that somebody works on them, those that go on by themselves are
+    /// among them once nobody had them in hand for `overlooked`.
+    pub async fn backfills_to_drive(
+        &self,
+        owner: &str,
+        overlooked: TimeDelta,
+    ) -> Result<Vec<(TenantId, String)>> {
         #[derive(FromQueryResult)]
         struct Due {
             tenant_id: i64,
             id: String,
         }
-        let due = sql("SELECT tenant_id, id FROM backfill_run WHERE to_do AND (lease_until <= ? OR lease_owner = ?) ORDER BY tenant_id, id")
-            .bind(self.now())
+        let now = self.now();
+        let due = sql(TO_DRIVE)
+            .bind(now)
             .bind(owner)
+            .bind(now - overlooked)
+            .bind(now)
+            .bind(now)
+            .bind(MOST_BATCHES)
+            .bind(now)
             .all::<Due>(&self.reader)
             .await?;
         Ok(due.into_iter().map(|row| (TenantId(row.tenant_id), row.id)).collect())
+    }
+
+    /// Lets go of a run that has nothing to do for now: whoever finds that it has, takes it.
+    pub async fn let_go_of_backfill(&self, tenant: TenantId, id: &str, owner: &str) -> Result<()> {
+        let tx = self.begin().await?;
+        sql("UPDATE backfill_run SET lease_owner = NULL, lease_until = ? WHERE tenant_id = ? AND id = ? AND lease_owner = ?")
+            .bind(self.now())
+            .bind(tenant.0)
+            .bind(id)
+            .bind(owner)
+            .run(&tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Takes a run in hand for `lease`, or keeps it so; answers it as it is. `None`: somebody else has it, or there is nothing to do.
@@ -374,5 +421,18 @@ impl Store {
             .one::<Row>(tx)
             .await?;
         row.map(Run::try_from).transpose()
+    }
+
+    /// The same for whoever wrote down what is not true any more where somebody else drives the run.
+    ///
+    /// # Errors
+    /// [`StoreError::NotDriven`] where `owner` does not drive it.
+    async fn still_driven(
+        &self,
+        tx: &DatabaseTransaction,
+        tenant: TenantId,
+        (id, owner): (&str, &str),
+    ) -> Result<Run> {
+        self.driven(tx, tenant, id, owner).await?.ok_or(StoreError::NotDriven)
     }
 }

@@ -12,6 +12,7 @@ mod counter;
 mod ending;
 mod report;
 mod telling;
+mod together;
 
 use std::fmt;
 
@@ -29,6 +30,7 @@ pub use ending::{Bill, Settled};
 pub use report::{Call, Line, UsageReport};
 
 use counter::Signed;
+pub(crate) use together::Together;
 
 use crate::rows::as_word;
 use crate::statement::sql;
@@ -134,6 +136,8 @@ pub struct Refusal {
     pub held: u64,
     /// The most the refused call can take.
     pub wanted: u64,
+    /// What it would have to leave of the cap to others; 0 for a call that somebody waits for.
+    pub left: u64,
 }
 
 impl Refusal {
@@ -159,6 +163,14 @@ impl fmt::Display for Refusal {
         };
         let (cap, used, held, wanted) =
             (amount(self.cap), amount(self.used), amount(self.held), amount(self.wanted));
+        if self.left > 0 {
+            let left = amount(self.left);
+            return write!(
+                f,
+                "a batch leaves {left} of the {name} of {cap} to what is new: {used} used, up to {held} by calls under way, and the request \
+                 can take up to {wanted}"
+            );
+        }
         match self.frees {
             Frees::WithHigherCap => {
                 write!(f, "the request can take up to {wanted}, more than the whole {name} of {cap}")
@@ -207,11 +219,6 @@ impl Caps {
         ]
     }
 
-    /// Whether a call of this size can be made at all, on a day and in a month in which nothing was used.
-    fn ever_admit(&self, wanted: Amount) -> bool {
-        self.limits().into_iter().all(|(limit, cap)| cap == 0 || limit.of(wanted) <= cap)
-    }
-
     /// Why `wanted` does not fit beside what `budget` holds; `None` where it does.
     fn refusal(&self, budget: &Budget, wanted: Amount, zone: Tz, at: DateTime<Utc>) -> Option<Refusal> {
         let refused = self.limits().into_iter().filter(|(_, cap)| *cap > 0).filter_map(|(limit, cap)| {
@@ -232,7 +239,7 @@ impl Caps {
             } else {
                 return None;
             };
-            Some(Refusal { limit, frees, cap, used, held, wanted })
+            Some(Refusal { limit, frees, cap, used, held, wanted, left: 0 })
         });
         // The first of equals: the day's before the month's.
         refused.reduce(|one, other| if other.frees > one.frees { other } else { one })
@@ -314,7 +321,10 @@ impl Store {
             let held = hold(&tx, tenant.id, caps, day, wanted).await?;
             if held.len() == 2 {
                 let reservation = Reservation { id: self.new_id(at), day, lease_until };
-                enter(&tx, tenant.id, request, &reservation, at).await?;
+                sql(ENTER)
+                    .rows([row(tenant.id, request, (&reservation.id, day, lease_until), at)])
+                    .run(&tx)
+                    .await?;
                 tx.commit().await?;
                 return Ok(Reserved::Granted(reservation));
             }
@@ -360,21 +370,25 @@ async fn hold(
         .await
 }
 
-/// Enters a call into the ledger.
-async fn enter(
-    tx: &DatabaseTransaction,
+/// Enters calls into the ledger.
+const ENTER: &str = "INSERT INTO ai_call (tenant_id, id, day, month, feature, model, scorer, owner, batched, texts, state, most_tokens, most_micros, \
+    reserved_at, lease_until) VALUES ?";
+
+/// A call as it is entered.
+type Row = [Value; 15];
+
+/// The row of a call that is set aside at this moment: its id, the tenant's day, and when it is lost.
+fn row(
     tenant: TenantId,
     request: &ReserveRequest<'_>,
-    reservation: &Reservation,
+    (id, day, lease_until): (&str, NaiveDate, DateTime<Utc>),
     at: DateTime<Utc>,
-) -> Result<()> {
-    sql("INSERT INTO ai_call (tenant_id, id, day, month, feature, model, scorer, owner, batched, texts, state, most_tokens, most_micros, \
-         reserved_at, lease_until) VALUES ?")
-    .rows([[
+) -> Row {
+    [
         tenant.0.into(),
-        reservation.id.as_str().into(),
-        reservation.day.into(),
-        month_of(reservation.day).into(),
+        id.into(),
+        day.into(),
+        month_of(day).into(),
         request.feature.as_str().into(),
         request.model.into(),
         as_word(&request.scorer).into(),
@@ -385,11 +399,8 @@ async fn enter(
         request.most_tokens.cast_signed().into(),
         request.most_micros.map(u64::cast_signed).into(),
         at.into(),
-        reservation.lease_until.into(),
-    ]])
-    .run(tx)
-    .await?;
-    Ok(())
+        lease_until.into(),
+    ]
 }
 
 #[cfg(test)]

@@ -62,6 +62,9 @@ pub enum StoreError {
     /// Whoever asked for it may not do it; the text is for them.
     #[error("{0}")]
     NotAllowed(String),
+    /// Whoever wrote something down of a run does not drive it any more: somebody else does, or it has ended. Nothing was changed.
+    #[error("this run is not driven from here any more")]
+    NotDriven,
     /// A row does not hold what it should; somebody changed it by hand, or this is an older program.
     #[error("{table} holds something unreadable: {detail}")]
     Unreadable {

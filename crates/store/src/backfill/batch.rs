@@ -1,14 +1,16 @@
 //! Batches at a provider's: their rows are written before they are sent, so that a node that dies in between leaves something to look for.
 
+mod entering;
 mod row;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{FromQueryResult, Value};
+use sea_orm::FromQueryResult;
 
 use super::RunState;
 use crate::queue::{CLAIMED, Claimed, Row, SUSPECT_AFTER};
 use crate::statement::{pieces, sql};
 use crate::{Result, Store, TenantId};
+pub use entering::Entered;
 use row::Found;
 pub use row::{Again, BatchRow, BatchState, NewBatch, NewRequest, RequestItem, RequestResult, RequestRow};
 
@@ -57,71 +59,6 @@ impl Store {
             .collect())
     }
 
-    /// Enters a batch before it is sent. Its items are begun. Answers false where `owner` does not drive the run, or it does not run any more.
-    pub async fn enter_batch(
-        &self,
-        tenant: TenantId,
-        (run, owner): (&str, &str),
-        batch: &NewBatch<'_>,
-    ) -> Result<bool> {
-        let tx = self.begin().await?;
-        let held = self.driven(&tx, tenant, run, owner).await?;
-        if !held.is_some_and(|held| held.state == RunState::Running) {
-            return Ok(false);
-        }
-        sql("INSERT INTO message_batch (tenant_id, id, run_id, state, base_url, model, prompt_version, requests, made_at, next_look_at) VALUES ?")
-            .rows([[
-                tenant.0.into(),
-                batch.id.into(),
-                run.into(),
-                BatchState::Made.as_str().into(),
-                batch.base_url.into(),
-                batch.model.into(),
-                batch.prompt_version.into(),
-                (batch.requests.len().cast_signed() as i64).into(),
-                self.now().into(),
-                batch.next_look_at.into(),
-            ]])
-            .run(&tx)
-            .await?;
-        let rows: Vec<[Value; 6]> = batch
-            .requests
-            .iter()
-            .map(|request| {
-                [
-                    tenant.0.into(),
-                    request.id.as_str().into(),
-                    batch.id.into(),
-                    request.call_id.as_str().into(),
-                    (request.items.len().cast_signed() as i64).into(),
-                    request.digest.as_str().into(),
-                ]
-            })
-            .collect();
-        for piece in pieces(&rows) {
-            sql("INSERT INTO message_batch_request (tenant_id, id, batch_id, call_id, texts, digest) VALUES ?")
-                .rows(piece.iter().cloned())
-                .run(&tx)
-                .await?;
-        }
-        for request in &batch.requests {
-            for (place, (interaction, attempts)) in request.items.iter().enumerate() {
-                sql("UPDATE backfill_item SET request_id = ?, place = ?, attempts = attempts + 1 WHERE tenant_id = ? AND run_id = ? \
-                     AND interaction_id = ? AND attempts = ? AND outcome IS NULL AND request_id IS NULL")
-                    .bind(&request.id)
-                    .bind(place.cast_signed() as i64)
-                    .bind(tenant.0)
-                    .bind(run)
-                    .bind(interaction)
-                    .bind(*attempts)
-                    .run(&tx)
-                    .await?;
-            }
-        }
-        tx.commit().await?;
-        Ok(true)
-    }
-
     /// The batches of a run that are not dealt with, in the order they were made.
     pub async fn open_batches(&self, tenant: TenantId, run: &str) -> Result<Vec<BatchRow>> {
         let batches = self.batches(tenant, run).await?;
@@ -149,9 +86,18 @@ impl Store {
         Ok(known.is_some())
     }
 
-    /// Notes what became known of a batch.
-    pub async fn note_batch(&self, tenant: TenantId, batch: &BatchRow) -> Result<()> {
+    /// Notes what became known of a batch of a run.
+    ///
+    /// # Errors
+    /// [`StoreError::NotDriven`] where `owner` does not drive the run any more: what it knows may be long out of date.
+    pub async fn note_batch(
+        &self,
+        tenant: TenantId,
+        (run, owner): (&str, &str),
+        batch: &BatchRow,
+    ) -> Result<()> {
         let tx = self.begin().await?;
+        self.still_driven(&tx, tenant, (run, owner)).await?;
         sql("UPDATE message_batch SET provider_id = ?, state = ?, next_look_at = ?, expires_at = ?, detail = ?, ended_at = ? \
              WHERE tenant_id = ? AND id = ?")
         .bind(batch.provider_id.clone())
@@ -213,6 +159,10 @@ impl Store {
     }
 
     /// A request is dealt with: its items that are still open are open again, to be asked about another way, `alone` or not, from `at` on.
+    /// Where nobody knows how it ended, what is held for it is lost with it.
+    ///
+    /// # Errors
+    /// [`StoreError::NotDriven`] as for [`Self::note_batch`].
     pub async fn end_request(
         &self,
         tenant: TenantId,
@@ -221,9 +171,7 @@ impl Store {
         again: Again<'_>,
     ) -> Result<()> {
         let tx = self.begin().await?;
-        if self.driven(&tx, tenant, run, owner).await?.is_none() {
-            return Ok(());
-        }
+        self.still_driven(&tx, tenant, (run, owner)).await?;
         sql("UPDATE backfill_item SET request_id = NULL, place = NULL, next_attempt_at = ?, reason = ?, detail = ?, \
              attempts = attempts - ?, alone = (CASE WHEN ? THEN true ELSE alone END) \
              WHERE tenant_id = ? AND run_id = ? AND request_id = ? AND outcome IS NULL")
@@ -243,11 +191,26 @@ impl Store {
             .bind(request)
             .run(&tx)
             .await?;
+        if result == RequestResult::Lost {
+            // Nobody will hear what it took: it counts as spent now, and not at the end of a lease of weeks.
+            sql("UPDATE ai_call SET lease_until = ? WHERE tenant_id = ? AND state = 'held' AND lease_until > ? \
+                 AND id IN (SELECT call_id FROM message_batch_request WHERE tenant_id = ? AND id = ?)")
+            .bind(self.now())
+            .bind(tenant.0)
+            .bind(self.now())
+            .bind(tenant.0)
+            .bind(request)
+            .run(&tx)
+            .await?;
+        }
         tx.commit().await?;
         Ok(())
     }
 
     /// What of a run is neither begun nor part of a batch waits until `until`: the LLM can not be asked before.
+    ///
+    /// # Errors
+    /// [`StoreError::NotDriven`] as for [`Self::note_batch`].
     pub async fn defer_items(
         &self,
         tenant: TenantId,
@@ -256,19 +219,18 @@ impl Store {
         until: DateTime<Utc>,
     ) -> Result<()> {
         let tx = self.begin().await?;
-        if self.driven(&tx, tenant, run, owner).await?.is_some() {
-            sql("UPDATE backfill_item SET reason = ?, detail = ?, next_attempt_at = ? WHERE tenant_id = ? AND run_id = ? \
-                 AND outcome IS NULL AND request_id IS NULL AND next_attempt_at < ?")
-            .bind(reason)
-            .bind(detail)
-            .bind(until)
-            .bind(tenant.0)
-            .bind(run)
-            .bind(until)
-            .run(&tx)
-            .await?;
-            tx.commit().await?;
-        }
+        self.still_driven(&tx, tenant, (run, owner)).await?;
+        sql("UPDATE backfill_item SET reason = ?, detail = ?, next_attempt_at = ? WHERE tenant_id = ? AND run_id = ? \
+             AND outcome IS NULL AND request_id IS NULL AND next_attempt_at < ?")
+        .bind(reason)
+        .bind(detail)
+        .bind(until)
+        .bind(tenant.0)
+        .bind(run)
+        .bind(until)
+        .run(&tx)
+        .await?;
+        tx.commit().await?;
         Ok(())
     }
 

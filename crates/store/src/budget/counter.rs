@@ -128,6 +128,13 @@ pub struct Budget {
 }
 
 impl Budget {
+    /// As if `amount` were held besides.
+    pub(super) fn hold(&mut self, amount: Amount) {
+        for counter in [&mut self.day, &mut self.month] {
+            counter.held = counter.held.plus(amount);
+        }
+    }
+
     /// As if `amount` were not held in `period`.
     pub(super) fn take_back(&mut self, period: &str, amount: Amount) {
         let counter = if period == "day" { &mut self.day } else { &mut self.month };

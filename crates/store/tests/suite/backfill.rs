@@ -1,10 +1,14 @@
 //! Runs over what was not scored, and over what is scored again.
 
+#[path = "backfill/batches.rs"]
+mod batches;
+
 use undertone_core::Settings;
 use undertone_core::backfill::{Asked, Mode};
-use undertone_store::backfill::{Again, BatchState, NewBatch, NewRequest, RequestResult, Run, RunState};
+use undertone_store::backfill::{Run, RunState};
 
 use super::*;
+pub(crate) use batches::batches_are_known_before_they_are_sent;
 
 const OWNER: &str = "node";
 
@@ -49,6 +53,12 @@ async fn start(bench: &Bench, tenant: &Tenant, asked: &Asked) -> Run {
 async fn hold(bench: &Bench, tenant: &Tenant, run: &Run) {
     let held = bench.store.hold_backfill(tenant.id, &run.id, OWNER, TimeDelta::seconds(30)).await.unwrap();
     assert!(held.is_some());
+}
+
+/// The runs that have something to do, of all tenants.
+async fn to_drive(bench: &Bench, owner: &str) -> Vec<String> {
+    let due = bench.store.backfills_to_drive(owner, TimeDelta::hours(1)).await.unwrap();
+    due.into_iter().map(|(_, run)| run).collect()
 }
 
 /// Opens slices until there is one with something in it, or nothing is left; answers the ids handed out.
@@ -167,7 +177,7 @@ async fn events(bench: &Bench, tenant: &Tenant) -> usize {
     count(bench, &format!("SELECT COUNT(*) FROM outbox WHERE tenant_id = {}", tenant.id.0)).await
 }
 
-async fn count(bench: &Bench, query: &str) -> usize {
+pub(super) async fn count(bench: &Bench, query: &str) -> usize {
     let raw = sea_orm::Database::connect(bench.url.clone()).await.unwrap();
     let backend = sea_orm::ConnectionTrait::get_database_backend(&raw);
     let statement = sea_orm::Statement::from_string(backend, query.to_owned());
@@ -241,7 +251,7 @@ pub(crate) async fn a_run_goes_on_where_it_was(bench: &Bench) {
         bench.store.hold_backfill(tenant.id, &run.id, "other", TimeDelta::seconds(30)).await.unwrap()
     };
     assert!(other().await.is_none());
-    assert!(!bench.store.backfills_to_drive("other").await.unwrap().contains(&(tenant.id, run.id.clone())));
+    assert!(!to_drive(bench, "other").await.contains(&run.id));
     bench.advance(31);
     assert!(other().await.is_some());
     let late = record(bench, &tenant, &run, &scored(taken[8..].to_vec(), |_| 2)).await;
@@ -309,6 +319,7 @@ pub(crate) async fn runs_are_stopped_and_wait(bench: &Bench) {
     assert!(bench.store.backfill(other.id, &run.id).await.unwrap().is_none());
     let paused = bench.store.pause_backfill(&act(&tenant), &run.id).await.unwrap().unwrap();
     assert_eq!(paused.state, RunState::Paused);
+    assert!(!to_drive(bench, OWNER).await.contains(&run.id), "nothing is to be done of what is paused");
     // Nothing more is begun, and what is under way counts.
     let settings = Settings::default();
     assert!(bench.store.open_slice(&tenant, &run.id, OWNER, &settings, 2).await.unwrap().is_none());
@@ -335,9 +346,17 @@ pub(crate) async fn runs_are_stopped_and_wait(bench: &Bench) {
         (1, Some("daily_token_cap"), Some(until))
     );
     assert!(bench.store.begin_items(tenant.id, &run.id, OWNER, 2).await.unwrap().is_empty());
+    assert!(!to_drive(bench, OWNER).await.contains(&run.id), "it waits");
+    bench.store.let_go_of_backfill(tenant.id, &run.id, OWNER).await.unwrap();
+    let other = bench.store.backfills_to_drive("other", TimeDelta::zero()).await.unwrap();
+    assert!(other.contains(&(tenant.id, run.id.clone())), "but somebody looks at it now and then");
+    hold(bench, &tenant, &run).await;
     bench.store.change_settings(&act(&tenant), &json!({"daily_token_cap": 0})).await.unwrap();
     let begun = bench.store.begin_items(tenant.id, &run.id, OWNER, 2).await.unwrap();
     assert_eq!(begun[0].attempts, 2, "no attempt is lost by waiting");
+    bench.store.let_go_of_backfills(OWNER).await.unwrap();
+    assert_eq!(to_drive(bench, OWNER).await.last(), Some(&run.id), "after those nobody had in hand yet");
+    hold(bench, &tenant, &run).await;
     assert!(bench.store.rest_backfill(tenant.id, &run.id, TimeDelta::seconds(1)).await.is_ok());
     // Cancelled, what is under way still counts; the rest is left as it was.
     let cancelled = bench.store.cancel_backfill(&act(&tenant), &run.id).await.unwrap().unwrap();
@@ -394,75 +413,4 @@ pub(crate) async fn one_is_scored_again_by_itself(bench: &Bench) {
     assert_eq!(bench.store.backfills(tenant.id, true, Some(&run.id), 10).await.unwrap().len(), 1);
     assert_eq!(bench.store.backfills(tenant.id, true, None, 10).await.unwrap()[0].id, loud.id);
     bench.store.cancel_backfill(&act(&tenant), &big.id).await.unwrap();
-}
-
-pub(crate) async fn batches_are_known_before_they_are_sent(bench: &Bench) {
-    let (tenant, ids) = with(bench, "batches", &["-40", "30", "-60", "5"]).await;
-    decide(bench, &tenant).await;
-    let run =
-        start(bench, &tenant, &Asked { mode: Mode::Refresh, via_batches: true, ..Asked::default() }).await;
-    let store = &bench.store;
-    store.open_slice(&tenant, &run.id, OWNER, &Settings::default(), 100).await.unwrap();
-    let due = store.items_for_batch(tenant.id, &run.id, OWNER, 3).await.unwrap();
-    assert_eq!(due.iter().map(|(c, alone)| (c.attempts, *alone)).collect::<Vec<_>>(), [(0, false); 3]);
-    let held = |n: usize| (due[n].0.id.clone(), due[n].0.attempts);
-    let request = |id: &str, items| NewRequest {
-        id: id.to_owned(),
-        call_id: format!("call-{id}"),
-        digest: "digest".to_owned(),
-        items,
-    };
-    let batch = NewBatch {
-        id: "batch-1",
-        base_url: "http://localhost:1",
-        model: "m",
-        prompt_version: "p",
-        next_look_at: bench.store.now(),
-        requests: vec![request("r1", vec![held(0), held(1)]), request("r2", vec![held(2)])],
-    };
-    assert!(!store.enter_batch(tenant.id, (&run.id, "other"), &batch).await.unwrap());
-    assert!(store.enter_batch(tenant.id, (&run.id, OWNER), &batch).await.unwrap());
-    let waiting = store.backfill_waiting(tenant.id, &run.id).await.unwrap();
-    assert_eq!((waiting.items, waiting.in_batches), (4, 3));
-    assert_eq!(store.items_for_batch(tenant.id, &run.id, OWNER, 9).await.unwrap().len(), 1);
-    let mut row = store.open_batches(tenant.id, &run.id).await.unwrap().remove(0);
-    assert_eq!((row.state, row.requests, row.provider_id.as_deref()), (BatchState::Made, 2, None));
-    (row.state, row.provider_id) = (BatchState::InProgress, Some("msgbatch_1".to_owned()));
-    store.note_batch(tenant.id, &row).await.unwrap();
-    assert!(store.knows_batch(tenant.id, "msgbatch_1").await.unwrap());
-    assert!(!store.knows_batch(bench.tenant("batches2").await.id, "msgbatch_1").await.unwrap());
-    // The first request's second text is revised meanwhile: its answer does not count, its neighbour's does.
-    let mut update = item("002", "c2", "-70");
-    update.arrival.update = true;
-    store.accept(tenant.id, &[update]).await.unwrap();
-    assert_eq!(store.open_requests(tenant.id, "batch-1").await.unwrap().len(), 2);
-    let items = store.request_items(tenant.id, &run.id, "r1").await.unwrap();
-    let told: Vec<_> =
-        items.iter().map(|i| (i.claimed.interaction.text.as_str(), i.stands, i.claimed.attempts)).collect();
-    assert_eq!(told, [("5", true, 1), ("-60", false, 1)]);
-    let first = scored(vec![items[0].claimed.clone()], |_| 7);
-    assert_eq!(record(bench, &tenant, &run, &first).await.scored, 1);
-    store
-        .end_request(tenant.id, (&run.id, OWNER), ("r1", RequestResult::Succeeded), Again::default())
-        .await
-        .unwrap();
-    let again = Again { alone: true, forgiven: true, reason: Some("retrying"), ..Again::default() };
-    store.end_request(tenant.id, (&run.id, OWNER), ("r2", RequestResult::Expired), again).await.unwrap();
-    assert!(store.open_requests(tenant.id, "batch-1").await.unwrap().is_empty());
-    let results = store.batch_results(tenant.id, &run.id).await.unwrap();
-    assert_eq!(results, [("expired".to_owned(), 1), ("succeeded".to_owned(), 1)]);
-    let due = store.items_for_batch(tenant.id, &run.id, OWNER, 9).await.unwrap();
-    let told: Vec<_> = due.iter().map(|(c, alone)| (c.id.as_str(), c.attempts, *alone)).collect();
-    assert_eq!(
-        told,
-        [(ids[1].as_str(), 0, true), (ids[0].as_str(), 0, false)],
-        "and the revised one is out of it"
-    );
-    row.state = BatchState::Read;
-    store.note_batch(tenant.id, &row).await.unwrap();
-    assert!(store.open_batches(tenant.id, &run.id).await.unwrap().is_empty());
-    assert_eq!(store.batches(tenant.id, &run.id).await.unwrap().len(), 1);
-    store.cancel_backfill(&act(&tenant), &run.id).await.unwrap();
-    bench.score_all(&tenant, |text| text.parse().unwrap()).await;
-    bench.assert_verified(&tenant).await;
 }

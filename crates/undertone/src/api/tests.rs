@@ -134,6 +134,7 @@ impl Bench {
             patience: Patience {
                 look_every: chrono::TimeDelta::milliseconds(100),
                 listed_within: chrono::TimeDelta::seconds(1),
+                reached_within: chrono::TimeDelta::seconds(2),
             },
         };
         let pipeline = Pipeline::start(&tools, 1, &ending);

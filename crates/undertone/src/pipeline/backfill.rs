@@ -7,13 +7,15 @@
 mod batches;
 mod making;
 mod post;
+mod reach;
 mod score;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -31,8 +33,14 @@ use crate::clock::rest;
 
 /// Texts of runs that the embedded model has at a time.
 const ASIDE: u16 = 4;
-/// Runs driven at a time by one process. Others wait for another process, or for one of these to end.
+/// Runs driven at a time by one process. One that waits gives its place back; one that works does so after [`TURN`] where others want it.
 const PLACES: usize = 16;
+/// So long a run keeps its place although others want it.
+const TURN: Duration = Duration::from_secs(10);
+/// A shorter wait is not worth giving the place back.
+const SHORT: TimeDelta = TimeDelta::seconds(1);
+/// Whatever a run waits for, it is looked at so often.
+const OVERLOOKED: TimeDelta = TimeDelta::seconds(20);
 /// Another node takes a run over this long after its driver last said that it has it.
 const LEASE: TimeDelta = TimeDelta::seconds(30);
 /// How often a driver says so.
@@ -49,11 +57,17 @@ pub struct Patience {
     pub look_every: TimeDelta,
     /// A batch of which nothing was heard after it was sent is listed by the provider within this, or was never made.
     pub listed_within: TimeDelta,
+    /// A batch that the key of the moment does not lead to is given up after this.
+    pub reached_within: TimeDelta,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { look_every: TimeDelta::seconds(30), listed_within: TimeDelta::minutes(5) }
+        Self {
+            look_every: TimeDelta::seconds(30),
+            listed_within: TimeDelta::minutes(5),
+            reached_within: TimeDelta::hours(2),
+        }
     }
 }
 
@@ -65,28 +79,46 @@ pub struct Driver {
     aside: Arc<dyn Scorer>,
     owner: Arc<str>,
     driving: Arc<Mutex<HashSet<(TenantId, String)>>>,
+    /// More runs have something to do than there are places.
+    crowded: Arc<AtomicBool>,
+    /// Since when a batch can not be asked about, by its id. A process that begins anew has all patience again.
+    out_of_sight: Arc<Mutex<HashMap<String, DateTime<Utc>>>>,
 }
 
 /// What a step of a run came to.
 enum Step {
     /// There is more to do at once.
     Go,
-    /// There is nothing to do for so long.
-    Wait(Duration),
+    /// There is nothing to do for a moment.
+    Rest(Duration),
+    /// There is nothing to do until something happens that the store knows of: see [`Store::backfills_to_drive`].
+    Wait,
     /// It has ended.
     Ended,
 }
 
-/// The time until `until`, not longer than a look.
-fn wait(store: &Store, until: chrono::DateTime<chrono::Utc>) -> Step {
-    Step::Wait((until - store.now()).to_std().unwrap_or_default().clamp(Duration::from_millis(1), LOOK_EVERY))
+/// What to do until `until`; `None` where no time is known.
+fn wait(store: &Store, until: Option<DateTime<Utc>>) -> Step {
+    match until.map(|until| until - store.now()) {
+        Some(pause) if pause <= SHORT => {
+            Step::Rest(pause.to_std().unwrap_or_default().max(Duration::from_millis(1)))
+        }
+        _ => Step::Wait,
+    }
 }
 
 impl Driver {
     /// Drives runs as `owner`.
     pub fn new(tools: &Tools, owner: Arc<str>) -> Self {
         let aside = Arc::new(Aside::new(tools.local.clone(), ASIDE));
-        Self { tools: tools.clone(), aside, owner, driving: Arc::default() }
+        Self {
+            tools: tools.clone(),
+            aside,
+            owner,
+            driving: Arc::default(),
+            crowded: Arc::default(),
+            out_of_sight: Arc::default(),
+        }
     }
 
     /// Drives what there is to drive until it is told to end.
@@ -94,13 +126,21 @@ impl Driver {
         let mut tasks = JoinSet::new();
         while rest(&mut ending, LOOK_EVERY).await {
             while tasks.try_join_next().is_some() {}
-            match self.tools.store.backfills_to_drive(&self.owner).await {
+            match self.tools.store.backfills_to_drive(&self.owner, OVERLOOKED).await {
                 Ok(due) => {
+                    let mut crowded = false;
                     for (tenant, run) in due {
-                        if tasks.len() < PLACES && self.begin(tenant, &run) {
-                            tasks.spawn(self.clone().drive(tenant, run, ending.clone()));
+                        if self.is_driven(tenant, &run) {
+                            continue;
                         }
+                        crowded = tasks.len() >= PLACES;
+                        if crowded {
+                            break;
+                        }
+                        self.begin(tenant, &run);
+                        tasks.spawn(self.clone().drive(tenant, run, ending.clone()));
                     }
+                    self.crowded.store(crowded, Ordering::Relaxed);
                 }
                 Err(error) => tracing::warn!(%error, "looking for backfills failed: {error}"),
             }
@@ -121,11 +161,15 @@ impl Driver {
         Ok(())
     }
 
-    fn begin(&self, tenant: TenantId, run: &str) -> bool {
-        self.driving.lock().unwrap_or_else(PoisonError::into_inner).insert((tenant, run.to_owned()))
+    fn is_driven(&self, tenant: TenantId, run: &str) -> bool {
+        self.driving.lock().unwrap_or_else(PoisonError::into_inner).contains(&(tenant, run.to_owned()))
     }
 
-    /// Drives one run until it ends, or somebody else has it, or this process is to end.
+    fn begin(&self, tenant: TenantId, run: &str) {
+        self.driving.lock().unwrap_or_else(PoisonError::into_inner).insert((tenant, run.to_owned()));
+    }
+
+    /// Drives one run until it ends or waits, or somebody else has it, or this process is to end.
     async fn drive(self, tenant: TenantId, run: String, mut ending: watch::Receiver<bool>) {
         let done = self.drive_on(tenant, &run, &mut ending).await;
         if let Err(error) = done {
@@ -144,8 +188,11 @@ impl Driver {
         ending: &mut watch::Receiver<bool>,
     ) -> Result<(), StoreError> {
         let store = &self.tools.store;
-        let mut held_at = None;
+        let (begun, mut held_at) = (Instant::now(), None);
         while !*ending.borrow() {
+            if begun.elapsed() > TURN && self.crowded.load(Ordering::Relaxed) {
+                return store.let_go_of_backfill(tenant, id, &self.owner).await;
+            }
             let due = held_at.is_none_or(|at: Instant| at.elapsed() >= RENEW_EVERY);
             let run = if due {
                 held_at = Some(Instant::now());
@@ -161,13 +208,16 @@ impl Driver {
             match step {
                 Ok(Step::Go) => {}
                 Ok(Step::Ended) => return Ok(()),
-                Ok(Step::Wait(pause)) => {
+                Ok(Step::Rest(pause)) => {
                     rest(ending, pause.min(LOOK_EVERY)).await;
                 }
+                Ok(Step::Wait) => return store.let_go_of_backfill(tenant.id, id, &self.owner).await,
                 Err(error) if error.is_passing() => {
                     tracing::debug!(%error, "a backfill waits for the database: {error}");
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
+                // It slept, or the database was away, for longer than the lease: whoever has the run now looks at everything anew.
+                Err(StoreError::NotDriven) => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
@@ -190,20 +240,18 @@ impl Driver {
     async fn step(&self, tenant: &Tenant, run: &Run) -> Result<Step, StoreError> {
         let batches = self.attend(tenant, run).await?;
         match run.state {
-            RunState::Running => {}
-            RunState::Paused => return Ok(Step::Wait(LOOK_EVERY)),
+            _ if batches.looked => return Ok(Step::Go),
+            RunState::Paused => return Ok(wait(&self.tools.store, batches.until)),
             // What of it is at the provider's is still heard.
-            RunState::Cancelled if batches.open > 0 => return Ok(batches.next),
+            RunState::Cancelled if batches.open > 0 => return Ok(wait(&self.tools.store, batches.until)),
             RunState::Cancelled => return self.end(tenant, run, RunState::Cancelled).await,
             RunState::Done | RunState::Failed => return Ok(Step::Ended),
-        }
-        if let Step::Go = batches.next {
-            return Ok(Step::Go);
+            RunState::Running => {}
         }
         let module = self.tools.store.module(tenant.id).await?;
         if !module.active || !module.settings.enabled {
             // Nothing would be scored; its items would be told so, for no reason of theirs.
-            return Ok(Step::Wait(LOOK_EVERY));
+            return Ok(Step::Wait);
         }
         let step = if run.asked.via_batches {
             self.fill_batches(tenant, run, &module.settings, batches.open).await?
@@ -211,8 +259,10 @@ impl Driver {
             self.score_some(tenant, run).await?
         };
         let Some(idle) = step else { return Ok(Step::Go) };
-        if idle.items > 0 {
-            return Ok(idle.until.map_or(Step::Wait(LOOK_EVERY), |until| wait(&self.tools.store, until)));
+        // A batch whose texts were all erased meanwhile is still to be paid.
+        if idle.items > 0 || batches.open > 0 {
+            let due = idle.until.filter(|_| batches.open < making::MOST_OPEN);
+            return Ok(wait(&self.tools.store, [due, batches.until].into_iter().flatten().min()));
         }
         self.next_slice(tenant, run, &module.settings).await
     }
@@ -221,7 +271,7 @@ impl Driver {
     async fn next_slice(&self, tenant: &Tenant, run: &Run, settings: &Settings) -> Result<Step, StoreError> {
         let store = &self.tools.store;
         if store.now() < run.rests_until && !run.exhausted {
-            return Ok(wait(store, run.rests_until));
+            return Ok(wait(store, Some(run.rests_until)));
         }
         if run.exhausted {
             return self.end(tenant, run, RunState::Done).await;

@@ -5,6 +5,7 @@ use sea_orm::FromQueryResult;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
+use crate::budget::ReserveRequest;
 use crate::queue::Claimed;
 use crate::rows::word;
 
@@ -78,12 +79,12 @@ pub struct NewBatch<'a> {
     pub id: &'a str,
     /// Where it is sent.
     pub base_url: &'a str,
-    /// The model.
-    pub model: &'a str,
     /// What its verdicts say of the prompt.
     pub prompt_version: &'a str,
     /// When it is first looked for.
     pub next_look_at: DateTime<Utc>,
+    /// What the money for each request is set aside with; texts and the most it can take are the request's own.
+    pub call: ReserveRequest<'a>,
     /// What is in it.
     pub requests: Vec<NewRequest>,
 }
@@ -93,10 +94,12 @@ pub struct NewBatch<'a> {
 pub struct NewRequest {
     /// Its id, which is also its `custom_id`: 1 to 64 letters, digits, `_` and `-`.
     pub id: String,
-    /// The call in the ledger that its money is set aside with.
-    pub call_id: String,
     /// Of what it asks.
     pub digest: String,
+    /// The most it can take.
+    pub most_tokens: u64,
+    /// The most it can cost, where the model has a price.
+    pub most_micros: Option<u64>,
     /// The interactions it is about, in its order, as they were handed out.
     pub items: Vec<(String, i64)>,
 }

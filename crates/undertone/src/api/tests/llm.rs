@@ -50,7 +50,8 @@ fn given(server: &Server) -> Given {
         InstallationKey { credentials, from: "a test".to_owned() }
     };
     let keys = vec![key(Provider::Claude, &server.url()), key(Provider::Openai, &server.chat_url())];
-    Given::new(Keyring::default(), keys)
+    // Tenants may set keys of their own.
+    Given::new(Keyring::new(Some(MasterKey::generate().unwrap()), None), keys)
 }
 
 impl LlmBench {

@@ -1,8 +1,6 @@
 //! Batches at the provider's: looked at until they end, found again where nobody knows what became of them, and read.
 
-use std::collections::HashMap;
-
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use undertone_core::usage::price::Made as PaidHow;
 use undertone_core::{SkipReason, text};
@@ -18,8 +16,9 @@ use undertone_store::queue::Claimed;
 use undertone_store::record::{Finished, Outcome as Recorded};
 use undertone_store::{StoreError, Tenant};
 
-use super::post::{Line, Outcome, Post, Told, Trouble, refusal};
-use super::{Driver, Step, wait};
+use super::Driver;
+use super::post::{Outcome, Post, Told, Trouble, refusal};
+use super::reach::Reach;
 use crate::llm::Chosen;
 use crate::pipeline::decide::{Rules, finished, scored, utterance, without};
 
@@ -34,8 +33,10 @@ const REST: TimeDelta = TimeDelta::minutes(1);
 pub(super) struct Attended {
     /// Batches that are not dealt with.
     pub open: usize,
-    /// What is next as far as they go.
-    pub next: Step,
+    /// One of them was looked at just now.
+    pub looked: bool,
+    /// When the next of them is looked at.
+    pub until: Option<DateTime<Utc>>,
 }
 
 impl Driver {
@@ -43,35 +44,36 @@ impl Driver {
     pub(super) async fn attend(&self, tenant: &Tenant, run: &Run) -> Result<Attended, StoreError> {
         let store = &self.tools.store;
         if !run.asked.via_batches {
-            return Ok(Attended { open: 0, next: Step::Wait(super::LOOK_EVERY) });
+            return Ok(Attended { open: 0, looked: false, until: None });
         }
         let open = store.open_batches(tenant.id, &run.id).await?;
         let now = store.now();
-        // One that is to be stopped is told so at once.
-        let stop = |row: &BatchRow| run.state == RunState::Cancelled && row.state == BatchState::InProgress;
+        // One that is to be stopped is told so at once, unless that was tried in vain.
+        let stop = |row: &BatchRow| {
+            run.state == RunState::Cancelled && row.state == BatchState::InProgress && row.detail.is_none()
+        };
         let due = open.iter().find(|row| row.next_look_at <= now || stop(row));
         if let Some(row) = due {
             self.look_at(tenant, run, row.clone()).await?;
-            return Ok(Attended { open: open.len(), next: Step::Go });
+            return Ok(Attended { open: open.len(), looked: true, until: None });
         }
-        let soonest = open.iter().map(|row| row.next_look_at).min();
-        let next = soonest.map_or(Step::Wait(super::LOOK_EVERY), |until| wait(store, until));
-        Ok(Attended { open: open.len(), next })
+        let until = open.iter().map(|row| row.next_look_at).min();
+        Ok(Attended { open: open.len(), looked: false, until })
     }
 
     async fn look_at(&self, tenant: &Tenant, run: &Run, mut row: BatchRow) -> Result<(), StoreError> {
         let store = &self.tools.store;
         let now = store.now();
         if now > row.made_at + KEPT {
-            return self.give_up(tenant, run, row).await;
+            return self.give_up(tenant, run, row, "its results were not read within 29 days").await;
         }
         let key = match self.tools.llms.claude_key(tenant.id).await? {
             Ok(key) if key.base_url == row.base_url => key,
             Ok(_) => {
-                let why = "the key is for another address now; the batch is looked at when the former one is set again";
-                return self.later(tenant, row, why, None).await;
+                let why = "the key is for another address now";
+                return self.out_of_reach(tenant, run, row, Reach::Elsewhere, (why, None)).await;
             }
-            Err(why) => return self.later(tenant, row, &why, None).await,
+            Err(why) => return self.out_of_reach(tenant, run, row, Reach::NoKey, (&why, None)).await,
         };
         let post = Post { outside: self.tools.llms.outside(), key: &key };
         let Some(id) = row.provider_id.clone() else { return self.find(tenant, run, row, &post).await };
@@ -89,6 +91,7 @@ impl Driver {
         };
         match told {
             Ok(told) => {
+                self.in_reach(&row.id);
                 row.state = match told.processing_status.as_str() {
                     "ended" => BatchState::Ended,
                     "canceling" => BatchState::Canceling,
@@ -98,16 +101,30 @@ impl Driver {
                 row.detail = None;
                 // Of one that has ended the results are there at once.
                 row.next_look_at = if told.has_ended() { now } else { now + self.tools.patience.look_every };
-                store.note_batch(tenant.id, &row).await
+                self.note(tenant, run, &row).await
             }
-            Err(trouble) => self.later(tenant, row, &trouble.to_string(), trouble.wait()).await,
+            Err(Trouble::No { gone: true, .. }) => {
+                let why = "the provider does not know the batch by the key that is set now";
+                self.out_of_reach(tenant, run, row, Reach::Elsewhere, (why, None)).await
+            }
+            Err(trouble) if trouble.refuses_the_key() => {
+                self.out_of_reach(tenant, run, row, Reach::NoKey, (&trouble.to_string(), trouble.wait()))
+                    .await
+            }
+            Err(trouble) => self.later(tenant, run, row, &trouble.to_string(), trouble.wait()).await,
         }
     }
 
+    /// Notes what became known of a batch; stops whoever does not drive the run any more.
+    pub(super) async fn note(&self, tenant: &Tenant, run: &Run, row: &BatchRow) -> Result<(), StoreError> {
+        self.tools.store.note_batch(tenant.id, (&run.id, &self.owner), row).await
+    }
+
     /// Looks at a batch another time, and not before `wait` is over, where somebody asks for it.
-    async fn later(
+    pub(super) async fn later(
         &self,
         tenant: &Tenant,
+        run: &Run,
         mut row: BatchRow,
         why: &str,
         wait: Option<TimeDelta>,
@@ -115,7 +132,7 @@ impl Driver {
         let usual = self.tools.patience.look_every;
         row.detail = Some(why.to_owned());
         row.next_look_at = self.tools.store.now() + wait.map_or(usual, |wait| wait.max(usual));
-        self.tools.store.note_batch(tenant.id, &row).await
+        self.note(tenant, run, &row).await
     }
 
     /// Looks for a batch that was sent and of which nothing was heard: among those the provider lists, the one with our requests. Their ids
@@ -130,7 +147,11 @@ impl Driver {
         let store = &self.tools.store;
         let listed = match post.list(row.made_at - CLOCKS).await {
             Ok(listed) => listed,
-            Err(trouble) => return self.later(tenant, row, &trouble.to_string(), trouble.wait()).await,
+            Err(trouble) if trouble.refuses_the_key() => {
+                let why = (&*trouble.to_string(), trouble.wait());
+                return self.out_of_reach(tenant, run, row, Reach::NoKey, why).await;
+            }
+            Err(trouble) => return self.later(tenant, run, row, &trouble.to_string(), trouble.wait()).await,
         };
         let until = row.made_at + self.tools.patience.listed_within + CLOCKS;
         let ours = store.open_requests(tenant.id, &row.id).await?;
@@ -144,47 +165,57 @@ impl Driver {
                 unsure = true;
                 continue;
             }
-            match post.results(&told.id).await {
-                Ok(lines) if lines.iter().any(|line| ours.iter().any(|one| one.id == line.custom_id)) => {
-                    return self.found(tenant, row, told).await;
-                }
-                Ok(_) => {}
+            match post.results(&told.id, &ours).await {
+                Ok(outcomes) if outcomes.is_empty() => {}
+                Ok(_) => return self.found(tenant, run, row, told).await,
                 Err(_) => unsure = true,
             }
         }
         if unsure {
             let why = "it may be one that the provider works on; that shows when it has ended";
-            return self.later(tenant, row, why, None).await;
+            return self.later(tenant, run, row, why, None).await;
         }
         if store.now() < row.made_at + self.tools.patience.listed_within {
             row.next_look_at = (row.made_at + self.tools.patience.listed_within)
                 .min(store.now() + self.tools.patience.look_every);
-            return store.note_batch(tenant.id, &row).await;
+            return self.note(tenant, run, &row).await;
         }
         self.unmake(tenant, run, row, ("the provider does not list it", TimeDelta::zero())).await
     }
 
-    async fn found(&self, tenant: &Tenant, mut row: BatchRow, told: Told) -> Result<(), StoreError> {
+    async fn found(
+        &self,
+        tenant: &Tenant,
+        run: &Run,
+        mut row: BatchRow,
+        told: Told,
+    ) -> Result<(), StoreError> {
         tracing::info!(tenant = tenant.slug, batch = told.id, "batch {} is found again", told.id);
         row.provider_id = Some(told.id);
         row.state = BatchState::Ended;
         row.expires_at = told.expires_at;
         row.next_look_at = self.tools.store.now();
         row.detail = None;
-        self.tools.store.note_batch(tenant.id, &row).await
+        self.note(tenant, run, &row).await
     }
 
-    /// Nobody can know any more what the provider did. What was set aside counts as spent when its lease ends.
-    async fn give_up(&self, tenant: &Tenant, run: &Run, mut row: BatchRow) -> Result<(), StoreError> {
+    /// Nobody can know any more what the provider did. What was set aside counts as spent, and the texts are asked about again.
+    pub(super) async fn give_up(
+        &self,
+        tenant: &Tenant,
+        run: &Run,
+        mut row: BatchRow,
+        why: &str,
+    ) -> Result<(), StoreError> {
         let store = &self.tools.store;
         for request in store.open_requests(tenant.id, &row.id).await? {
             let ended = (request.id.as_str(), RequestResult::Lost);
             store.end_request(tenant.id, (&run.id, &self.owner), ended, Again::default()).await?;
         }
         row.state = BatchState::Lost;
-        row.detail = Some("its results were not read within 29 days".to_owned());
+        row.detail = Some(format!("it was given up: {why}"));
         row.ended_at = Some(store.now());
-        store.note_batch(tenant.id, &row).await
+        self.note(tenant, run, &row).await
     }
 
     /// Reads what became of the requests of a batch that has ended. Broken off, it is read again: what is dealt with is passed over.
@@ -197,14 +228,23 @@ impl Driver {
         id: &str,
     ) -> Result<(), StoreError> {
         let store = &self.tools.store;
-        let lines = match post.results(id).await {
-            Ok(lines) => lines,
-            Err(Trouble::No { gone: true, .. }) => return self.give_up(tenant, run, row).await,
-            Err(trouble) => return self.later(tenant, row, &trouble.to_string(), trouble.wait()).await,
+        let open = store.open_requests(tenant.id, &row.id).await?;
+        let mut outcomes = match post.results(id, &open).await {
+            Ok(outcomes) => outcomes,
+            Err(Trouble::No { gone: true, .. }) => {
+                return self
+                    .out_of_reach(
+                        tenant,
+                        run,
+                        row,
+                        Reach::Elsewhere,
+                        ("the provider has no results of it", None),
+                    )
+                    .await;
+            }
+            Err(trouble) => return self.later(tenant, run, row, &trouble.to_string(), trouble.wait()).await,
         };
-        let mut outcomes: HashMap<String, Outcome> =
-            lines.into_iter().map(|Line { custom_id, result }| (custom_id, result)).collect();
-        for request in store.open_requests(tenant.id, &row.id).await? {
+        for request in open {
             if let Some(outcome) = outcomes.remove(&request.id) {
                 self.end_one(tenant, run, &row, &request, outcome).await?;
             } else {
@@ -215,7 +255,7 @@ impl Driver {
         }
         row.state = BatchState::Read;
         row.ended_at = Some(store.now());
-        store.note_batch(tenant.id, &row).await?;
+        self.note(tenant, run, &row).await?;
         // It held its most, and took a fraction of it.
         store.hasten_items(tenant.id).await
     }
@@ -233,10 +273,7 @@ impl Driver {
         let settings = store.module(tenant.id).await?.settings;
         let caps = Caps::of(&settings);
         let (result, again) = match outcome {
-            Outcome::Succeeded { message } => {
-                let again = self.succeeded(tenant, run, row, request, &message).await?;
-                (RequestResult::Succeeded, again)
-            }
+            Outcome::Succeeded { message } => self.succeeded(tenant, run, row, request, &message).await?,
             Outcome::Errored { error } => {
                 store.release_call(tenant.id, &caps, &request.call_id).await?;
                 (RequestResult::Errored, self.errored(tenant, run, request, &error).await?)
@@ -302,7 +339,7 @@ impl Driver {
         row: &BatchRow,
         request: &RequestRow,
         message: &Value,
-    ) -> Result<Again<'static>, StoreError> {
+    ) -> Result<(RequestResult, Again<'static>), StoreError> {
         let (store, llms) = (&self.tools.store, &self.tools.llms);
         let (module, knowledge) = self.tools.lessons.knowledge(store, tenant.id).await?;
         let again = |detail| Again {
@@ -312,8 +349,8 @@ impl Driver {
             ..Again::default()
         };
         let Ok(reply) = claude::reply(message.to_string().as_bytes(), None, Some(CACHE)) else {
-            // What it took is not known; its most counts as spent when its lease ends.
-            return Ok(again("the answer could not be read"));
+            // What it took is not known.
+            return Ok((RequestResult::Lost, again("the answer could not be read")));
         };
         let price = llms.prices().of(&row.model, row.made_at.date_naive());
         let cost = reply.usage.and_then(|usage| Some(price?.cost(usage, true)));
@@ -342,7 +379,10 @@ impl Driver {
             .map(|one| utterance(one, &rules, &people, text::cut(&one.interaction.text, most)))
             .collect();
         if texts.is_empty() || prepare(&texts, &knowledge, &row.model).digest != request.digest {
-            return Ok(again("a text, or whom it names, has changed since it was asked about"));
+            // Nothing was wrong with the answer: together they cost a fraction of what each would by itself.
+            let detail = "a text, whom it names, or a setting has changed since it was asked about";
+            let together = Again { reason: Some("retrying"), detail: Some(detail), ..Again::default() };
+            return Ok((RequestResult::Succeeded, together));
         }
         let made = Made {
             model: &row.model,
@@ -351,7 +391,7 @@ impl Driver {
         };
         let finished = self.finished((items, &people), &reply, &texts, &knowledge, made);
         self.record(tenant.id, &run.id, finished).await?;
-        Ok(again("the answer to several texts did not serve this one"))
+        Ok((RequestResult::Succeeded, again("the answer to several texts did not serve this one")))
     }
 
     /// What is recorded of the items that stand. Those that are to be asked about alone are left out.

@@ -11,10 +11,10 @@ use undertone_scoring::llm::ask::Rest;
 use undertone_scoring::llm::ask::batch::{Prepared, group, prepare, prompt_version};
 use undertone_scoring::{Knowledge, Utterance};
 use undertone_store::backfill::{
-    Again, BatchRow, BatchState, NewBatch, NewRequest, RequestResult, Run, Waiting,
+    Again, BatchRow, BatchState, Entered, MOST_BATCHES, NewBatch, NewRequest, RequestResult, Run, Waiting,
 };
 use undertone_store::basis::Basis;
-use undertone_store::budget::{Caps, Frees, Refusal, ReserveRequest, Reserved};
+use undertone_store::budget::{Amount, Caps, Frees, Refusal, ReserveRequest};
 use undertone_store::queue::Claimed;
 use undertone_store::record::{Finished, Outcome};
 use undertone_store::secrets::Provider;
@@ -30,10 +30,10 @@ use crate::secrets::ProviderKey;
 pub(super) const SLICE: u16 = 500;
 /// Texts that are looked at for one batch.
 const MOST_TEXTS: u16 = 2000;
-/// Requests in one batch, so that its results are read in one piece.
+/// Requests in one batch: their answers are in memory together when it is read, some 20 KB each.
 const MOST_REQUESTS: usize = 250;
 /// Batches of a run at the provider's at a time.
-const MOST_OPEN: usize = 4;
+pub(super) const MOST_OPEN: usize = MOST_BATCHES.cast_unsigned() as usize;
 /// What is reserved for a request is held until its batch must have ended and been read, results being kept for 29 days.
 const LEASE: TimeDelta = TimeDelta::days(30);
 /// Where the LLM can not be asked, it is tried again after this long.
@@ -45,11 +45,21 @@ const LEAST_WAIT: TimeDelta = TimeDelta::seconds(5);
 /// Nothing is left alone for longer: what was in the way may be mended meanwhile.
 pub(super) const MOST_WAIT: TimeDelta = TimeDelta::days(1);
 
-/// A request that is paid for.
-struct Paid {
+/// A request as it is entered, and as it is sent.
+struct Drafted {
     row: NewRequest,
     params: Value,
 }
+
+impl Drafted {
+    /// The most it can take.
+    fn most(&self) -> Amount {
+        Amount { tokens: self.row.most_tokens, micros: self.row.most_micros.unwrap_or(0) }
+    }
+}
+
+/// A batch that is entered: its id, and of each request its own and its `params`.
+type Sending = (String, Vec<(String, Value)>);
 
 /// What there is to make a batch of.
 struct Making<'a> {
@@ -110,16 +120,16 @@ impl Driver {
             }
         };
         let making = Making { tenant, run, settings: &settings, knowledge: &knowledge, model: &model };
-        let paid = match self.texts(tenant, run, &settings, &knowledge).await {
-            Ok(texts) => self.pay(&making, &texts).await,
+        let entered = match self.texts(tenant, run, &settings, &knowledge).await {
+            Ok(texts) => self.enter(&making, &key, &texts).await,
             Err(error) => Err(error),
         };
-        if finds_out && !paid.as_ref().is_ok_and(|(paid, _)| !paid.is_empty()) {
+        if finds_out && !matches!(entered, Ok((Some(_), _))) {
             access.not_asked(&model, store.now());
         }
-        let (paid, refused) = paid?;
-        if !paid.is_empty() {
-            self.send(&making, &key, paid).await?;
+        let (sending, refused) = entered?;
+        if let Some((id, requests)) = sending {
+            self.send(&making, &key, &id, requests).await?;
         }
         if let Some(refusal) = refused {
             let now = store.now();
@@ -190,104 +200,109 @@ impl Driver {
         Ok(texts)
     }
 
-    /// Sets money aside for as many requests as there is some for; answers why there was no more.
-    async fn pay(
+    /// The requests about `texts`, as many as one batch has and the budget may have room for, and one more: the store tells why that is one
+    /// too many.
+    async fn draft(
         &self,
         making: &Making<'_>,
         texts: &[(Claimed, bool, Utterance)],
-    ) -> Result<(Vec<Paid>, Option<Refusal>), StoreError> {
+    ) -> Result<Vec<Drafted>, StoreError> {
+        let caps = Caps::of(making.settings);
+        let budget = self.tools.store.budget(making.tenant).await?;
         let lengths: Vec<(usize, bool)> =
             texts.iter().map(|(_, alone, utterance)| (utterance.text.len(), *alone)).collect();
-        let mut paid = Vec::new();
+        let (mut drafted, mut sum) = (Vec::new(), Amount::default());
         for range in group(&lengths, making.settings.llm_together.into()) {
-            if paid.len() == MOST_REQUESTS {
-                break;
-            }
-            let of = &texts[range];
-            let whole = self.pay_for(making, of).await?;
-            let refusal = match whole {
-                Ok(request) => {
-                    paid.push(request);
-                    continue;
-                }
-                Err(refusal) => refusal,
-            };
+            let whole = self.draft_one(making, &texts[range.clone()]);
             // What is more than the whole cap together may fit one by one.
-            if refusal.frees != Frees::WithHigherCap || of.len() == 1 {
-                return Ok((paid, Some(refusal)));
-            }
-            for one in of.chunks(1) {
-                match self.pay_for(making, one).await? {
-                    Ok(request) => paid.push(request),
-                    Err(refusal) => return Ok((paid, Some(refusal))),
+            let pieces = if caps.ever_admit(whole.most()) || range.len() == 1 {
+                vec![whole]
+            } else {
+                texts[range].chunks(1).map(|one| self.draft_one(making, one)).collect()
+            };
+            for one in pieces {
+                sum = sum.plus(one.most());
+                drafted.push(one);
+                if drafted.len() == MOST_REQUESTS || !caps.have_room(&budget, sum) {
+                    return Ok(drafted);
                 }
             }
         }
-        Ok((paid, None))
+        Ok(drafted)
     }
 
-    async fn pay_for(
-        &self,
-        making: &Making<'_>,
-        texts: &[(Claimed, bool, Utterance)],
-    ) -> Result<Result<Paid, Refusal>, StoreError> {
+    fn draft_one(&self, making: &Making<'_>, texts: &[(Claimed, bool, Utterance)]) -> Drafted {
         let (store, llms) = (&self.tools.store, &self.tools.llms);
         let utterances: Vec<Utterance> = texts.iter().map(|(_, _, utterance)| utterance.clone()).collect();
         let Prepared { params, size, caching, digest } = prepare(&utterances, making.knowledge, making.model);
         let price = llms.prices().of(making.model, store.now().date_naive());
         let most = |price: &Price| price.most_cost(size.most_prompt(), size.max_tokens, caching, true);
-        let request = ReserveRequest {
-            feature: Feature::Scoring,
-            model: making.model,
-            scorer: ScorerKind::Claude,
-            owner: llms.owner(),
-            texts: u32::try_from(texts.len()).unwrap_or(u32::MAX),
-            batched: true,
+        let items = texts.iter().map(|(claimed, _, _)| (claimed.id.clone(), claimed.attempts));
+        let row = NewRequest {
+            id: format!("ut-{}", uuid::Uuid::new_v4().simple()),
+            digest,
             most_tokens: size.most_tokens(),
             most_micros: price.map(most),
-            lease: LEASE,
+            items: items.collect(),
         };
-        let caps = Caps::of(making.settings);
-        Ok(match store.reserve_call(making.tenant, &caps, &request).await? {
-            Reserved::Refused(refusal) => Err(refusal),
-            Reserved::Granted(reservation) => {
-                let items = texts.iter().map(|(claimed, _, _)| (claimed.id.clone(), claimed.attempts));
-                let id = format!("ut-{}", uuid::Uuid::new_v4().simple());
-                let row = NewRequest { id, call_id: reservation.id, digest, items: items.collect() };
-                Ok(Paid { row, params })
-            }
-        })
+        Drafted { row, params }
     }
 
-    /// Enters a batch, sends it, and notes what the provider calls it.
-    async fn send(&self, making: &Making<'_>, key: &ProviderKey, paid: Vec<Paid>) -> Result<(), StoreError> {
+    /// Enters a batch about `texts` with the money for it: its id and the requests that are to be sent, where there is one, and why there are
+    /// no more. One that is not entered, because the run was stopped in the meantime or is another node's, is as if it had never been.
+    async fn enter(
+        &self,
+        making: &Making<'_>,
+        key: &ProviderKey,
+        texts: &[(Claimed, bool, Utterance)],
+    ) -> Result<(Option<Sending>, Option<Refusal>), StoreError> {
         let store = &self.tools.store;
-        let (tenant, run) = (making.tenant, making.run);
+        let drafted = self.draft(making, texts).await?;
+        if drafted.is_empty() {
+            return Ok((None, None));
+        }
+        let (requests, params): (Vec<NewRequest>, Vec<(String, Value)>) =
+            drafted.into_iter().map(|one| (one.row.clone(), (one.row.id, one.params))).unzip();
         let id = uuid::Uuid::now_v7().to_string();
-        let (rows, params): (Vec<NewRequest>, Vec<(String, Value)>) =
-            paid.into_iter().map(|paid| (paid.row.clone(), (paid.row.id, paid.params))).unzip();
-        let calls: Vec<String> = rows.iter().map(|row| row.call_id.clone()).collect();
         let version = prompt_version(making.knowledge);
         let batch = NewBatch {
             id: &id,
             base_url: &key.base_url,
-            model: making.model,
             prompt_version: &version,
             next_look_at: store.now() + self.tools.patience.look_every,
-            requests: rows,
+            call: ReserveRequest {
+                feature: Feature::Scoring,
+                model: making.model,
+                scorer: ScorerKind::Claude,
+                owner: self.tools.llms.owner(),
+                batched: true,
+                lease: LEASE,
+                texts: 0,
+                most_tokens: 0,
+                most_micros: None,
+            },
+            requests,
         };
-        if !store.enter_batch(tenant.id, (&run.id, &self.owner), &batch).await? {
-            // Stopped in the meantime, or another node's.
-            let caps = Caps::of(making.settings);
-            for call in calls {
-                store.release_call(tenant.id, &caps, &call).await?;
-            }
-            return Ok(());
-        }
+        let by = (making.run.id.as_str(), &*self.owner);
+        let entered = store.enter_batch(making.tenant, by, &Caps::of(making.settings), &batch).await?;
+        let Some(Entered { requests, refusal }) = entered else { return Ok((None, None)) };
+        let sending = (requests > 0).then(|| (id, params.into_iter().take(requests).collect()));
+        Ok((sending, refusal))
+    }
+
+    /// Sends a batch that is entered, and notes what the provider calls it.
+    async fn send(
+        &self,
+        making: &Making<'_>,
+        key: &ProviderKey,
+        id: &str,
+        params: Vec<(String, Value)>,
+    ) -> Result<(), StoreError> {
+        let (tenant, run) = (making.tenant, making.run);
         let outside = self.tools.llms.outside();
         let made = Post { outside, key }.make(params).await;
         self.learn_from(&made, making.model, key);
-        let rows = store.open_batches(tenant.id, &run.id).await?;
+        let rows = self.tools.store.open_batches(tenant.id, &run.id).await?;
         let Some(mut row) = rows.into_iter().find(|row| row.id == id) else { return Ok(()) };
         match made {
             Ok(told) => {
@@ -301,7 +316,7 @@ impl Driver {
                 row.provider_id = Some(told.id);
                 row.state = BatchState::InProgress;
                 row.expires_at = told.expires_at;
-                store.note_batch(tenant.id, &row).await
+                self.note(tenant, run, &row).await
             }
             Err(Trouble::No { detail, wait, .. }) => {
                 self.unmake(tenant, run, row, (&detail, wait.unwrap_or(REST))).await
@@ -309,7 +324,7 @@ impl Driver {
             // It is looked for: see `batches`.
             Err(Trouble::Unknown(detail)) => {
                 row.detail = Some(detail);
-                store.note_batch(tenant.id, &row).await
+                self.note(tenant, run, &row).await
             }
         }
     }
@@ -350,6 +365,6 @@ impl Driver {
         row.state = BatchState::Read;
         row.detail = Some(format!("it was not made: {detail}"));
         row.ended_at = Some(store.now());
-        store.note_batch(tenant.id, &row).await
+        self.note(tenant, run, &row).await
     }
 }

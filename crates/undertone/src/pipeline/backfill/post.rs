@@ -1,10 +1,13 @@
 //! The Message Batches API: what is asked of it, and what it answers (`reference/claude.md` §7).
 
+use std::collections::{HashMap, HashSet};
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use undertone_scoring::llm::ask::{Call, Method, Outside, Response, Unreachable};
 use undertone_scoring::llm::{Failure, REFUSED, Retry, claude, explanation};
+use undertone_store::backfill::RequestRow;
 
 use super::making::MOST_WAIT;
 use crate::secrets::ProviderKey;
@@ -54,10 +57,10 @@ impl Told {
 }
 
 /// How one request of a batch ended.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(super) struct Line {
-    pub custom_id: String,
-    pub result: Outcome,
+#[derive(Deserialize)]
+struct Line {
+    custom_id: String,
+    result: Outcome,
 }
 
 /// The provider's word for it.
@@ -99,6 +102,12 @@ impl Trouble {
             Self::No { wait, .. } => *wait,
             Self::Unknown(_) => None,
         }
+    }
+
+    /// The key is not accepted, whatever it is asked for with it.
+    pub fn refuses_the_key(&self) -> bool {
+        let Self::No { failure: Some(failure), .. } = self else { return false };
+        matches!(failure.status, 401 | 403)
     }
 
     fn unreadable() -> Self {
@@ -155,11 +164,19 @@ impl Post<'_> {
         Ok(all)
     }
 
-    /// How the requests of a batch that has ended, ended; in any order. Lines that can not be read are left out.
-    pub async fn results(&self, id: &str) -> Result<Vec<Line>, Trouble> {
-        let response = self.send(Method::Get, &format!("/{id}/results"), Vec::new()).await?;
-        let lines = response.body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
-        Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    /// How those requests of a batch that has ended, ended that are `ours`, by their ids. Lines that can not be read are left out.
+    pub async fn results(&self, id: &str, ours: &[RequestRow]) -> Result<HashMap<String, Outcome>, Trouble> {
+        let ours: HashSet<&str> = ours.iter().map(|request| request.id.as_str()).collect();
+        let mut outcomes = HashMap::new();
+        let mut keep = |line: &[u8]| {
+            let line: Option<Line> = serde_json::from_slice(line).ok();
+            if let Some(Line { custom_id, result }) = line.filter(|line| ours.contains(&*line.custom_id)) {
+                outcomes.insert(custom_id, result);
+            }
+        };
+        let call = self.call(Method::Get, &format!("/{id}/results"), Vec::new());
+        self.answered(self.outside.lines(call, &mut keep).await)?;
+        Ok(outcomes)
     }
 
     fn told(response: Result<Response, Trouble>) -> Result<Told, Trouble> {
@@ -167,13 +184,22 @@ impl Post<'_> {
     }
 
     async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Response, Trouble> {
+        self.answered(self.outside.send(self.call(method, path, body)).await)
+    }
+
+    fn call(&self, method: Method, path: &str, body: Vec<u8>) -> Call {
         let headers = vec![
             ("content-type", "application/json".to_owned()),
             ("anthropic-version", "2023-06-01".to_owned()),
             ("x-api-key", self.key.key.expose().to_owned()),
         ];
         let url = format!("{}/v1/messages/batches{path}", self.key.base_url.trim_end_matches('/'));
-        let response = match self.outside.send(Call { method, url, headers, body }).await {
+        Call { method, url, headers, body }
+    }
+
+    /// What came back, where it is what was asked for.
+    fn answered(&self, answered: Result<Response, Unreachable>) -> Result<Response, Trouble> {
+        let response = match answered {
             Ok(response) => response,
             Err(Unreachable { detail, sent: true }) => return Err(Trouble::Unknown(detail)),
             Err(Unreachable { detail, sent: false }) => {

@@ -241,6 +241,35 @@ async fn what_is_new_overtakes_a_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+pub(super) async fn runs_that_wait_are_in_nobodys_way() {
+    let llm = LlmBench::open(json!({})).await;
+    llm.hand_in("ut_mine", complaints(18)).await;
+    let all = llm.scored().await;
+    llm.server.unplug().unwrap();
+    let rescore = async |n: usize, scorer: &str| {
+        let path = format!("/api/v1/interactions/{}/rescore", all[n].id);
+        llm.act("POST", &path, json!({"scorer": scorer})).await["id"].as_str().unwrap().to_owned()
+    };
+    let mut waiting = Vec::new();
+    for n in 0..17 {
+        waiting.push(rescore(n, "claude").await);
+    }
+    for id in &waiting {
+        llm.run_until(id, "waits", |run| run["waiting"]["for"] == "llm_unavailable").await;
+    }
+    // As many as there are places wait, and one more; what has something to do has it done.
+    let id = rescore(17, "local").await;
+    assert_eq!(llm.ended(&id).await["scored"], 1);
+    // Nor are they forgotten.
+    llm.server.plug_in().unwrap();
+    llm.set(json!({"alert_threshold": -60})).await;
+    for id in &waiting {
+        assert_eq!(llm.ended(id).await["scored"], 1);
+    }
+    llm.assert_verified().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 pub(super) async fn a_run_waits_for_money_and_goes_on_when_there_is_some() {
     let llm = LlmBench::open(json!({})).await;
     llm.hand_in("ut_mine", complaints(24)).await;

@@ -48,6 +48,7 @@ impl LlmBench {
             patience: Patience {
                 look_every: chrono::TimeDelta::milliseconds(100),
                 listed_within: chrono::TimeDelta::seconds(1),
+                reached_within: chrono::TimeDelta::seconds(2),
             },
         };
         let next = Pipeline::start(&tools, 1, &ending);
@@ -156,6 +157,96 @@ async fn what_is_cancelled_is_paid_as_far_as_it_got_and_a_revised_text_is_not_re
     assert_eq!(shown["sentiment"]["scorer"], "local", "the answer was about another text");
     llm.assert_batches_add_up().await;
     llm.assert_verified().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_otherwise_by_now_is_asked_again_together() {
+    let llm = open(json!({"daily_token_cap": 0})).await;
+    llm.hand_in("ut_mine", complaints(32)).await;
+    llm.scored().await;
+    let id = llm.start(json!({"mode": "refresh", "via_batches": true})).await;
+    llm.run_until(&id, "in a batch", |run| run["in_batches"] == 24).await;
+    // What a setting or a release changes of the question changes it of every text.
+    llm.set(json!({"categories": [{"id": "late", "name": "Late delivery"}]})).await;
+    let run = llm.ended(&id).await;
+    assert_eq!((&run["state"], &run["scored"]), (&json!("done"), &json!(32)));
+    assert_eq!(run["batch_requests"], json!({"succeeded": 3 + 3}), "eight in a request as before");
+    assert_eq!(llm.server.ledger().billed.len(), 1 + 3 + 3);
+    llm.assert_batches_add_up().await;
+}
+
+/// A run whose batch of 16 texts takes an hour, at a server where every key has a workspace of its own.
+async fn away_for_an_hour() -> (LlmBench, String) {
+    let (hour, moment) = (chrono::TimeDelta::hours(1), chrono::TimeDelta::milliseconds(50));
+    let pace = Pace { takes: hour, cancel_takes: moment, ..Pace::default() };
+    let script = Script { batches: pace, key: String::new(), ..Script::new(Arc::new(|| MachineClock.now())) };
+    let llm = LlmBench::with(script, json!({"daily_token_cap": 0})).await;
+    llm.hand_in("ut_mine", complaints(24)).await;
+    llm.scored().await;
+    let id = llm.start(json!({"mode": "refresh", "via_batches": true})).await;
+    llm.run_until(&id, "in a batch", |run| run["batches"][0]["state"] == "in_progress").await;
+    (llm, id)
+}
+
+impl LlmBench {
+    async fn set_key(&self, key: Value) {
+        let answer = self.call("PUT", "/api/v1/provider-keys/claude", "ut_mine", Some(&key)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+
+    /// Waits until nothing is set aside any more; answers what counts as spent because nobody knows.
+    async fn assumed(&self) -> u64 {
+        let begun = Instant::now();
+        loop {
+            let day = self.store().budget(&self.mine).await.unwrap().day;
+            if day.held.tokens == 0 {
+                return day.assumed.tokens;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(20), "{day:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+pub(in super::super) async fn what_the_key_of_the_moment_does_not_lead_to_is_given_up_after_a_while() {
+    let (llm, id) = away_for_an_hour().await;
+    llm.set_key(json!({"key": "another-workspace-has-another-key", "base_url": llm.server.url()})).await;
+    let run = llm.run_until(&id, "missed", |run| run["batches"][0]["detail"].is_string()).await;
+    let detail = run["batches"][0]["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("does not know the batch by the key") && detail.contains("given up at"),
+        "{detail}"
+    );
+    assert_eq!((&run["in_batches"], run["batches"].as_array().unwrap().len()), (&json!(16), 1), "{run}");
+    // Its texts go to another, which nobody waits an hour for here.
+    let again = |run: &Value| run["batches"][1]["state"] == "in_progress";
+    let run = llm.run_until(&id, "asked again", again).await;
+    assert_eq!((&run["batches"][0]["state"], &run["in_batches"]), (&json!("lost"), &json!(16)), "{run}");
+    assert_eq!(run["batch_requests"], json!({"lost": 2, "open": 2}));
+    // That the run ends frees what is known not to be charged, and no more: nobody knows of the first batch.
+    llm.act("POST", &format!("/api/v1/backfills/{id}/cancel"), json!({})).await;
+    let run = llm.ended(&id).await;
+    assert_eq!((&run["state"], &run["scored"]), (&json!("cancelled"), &json!(8)));
+    assert!(llm.assumed().await > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cancels_a_run_is_not_kept_waiting_by_a_batch_out_of_reach() {
+    for base_url in ["another address", "another workspace"] {
+        let (llm, id) = away_for_an_hour().await;
+        let base_url =
+            if base_url == "another address" { "http://localhost:9".to_owned() } else { llm.server.url() };
+        llm.set_key(json!({"key": "another-workspace-has-another-key", "base_url": base_url})).await;
+        llm.act("POST", &format!("/api/v1/backfills/{id}/cancel"), json!({})).await;
+        let run = llm.ended(&id).await;
+        assert_eq!(
+            (&run["state"], &run["batches"][0]["state"]),
+            (&json!("cancelled"), &json!("lost")),
+            "{run}"
+        );
+        assert!(llm.assumed().await > 0, "it may be charged all the same");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
