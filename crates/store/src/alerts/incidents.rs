@@ -85,7 +85,7 @@ impl Store {
     /// incidents wait for a large one. Answers whether there may be more.
     ///
     /// One is over when it is no surge any more: in the last window, and that is one since it was seen, fewer than half as many customers
-    /// turned low anew as make one, however often those write who were low already. So it is after [`LONGEST`], and where nobody is told of
+    /// turned low anew as make one, however often those write who were low already. So it is after 24 hours, and where nobody is told of
     /// incidents by now.
     pub async fn end_incidents(&self, tenant: TenantId) -> Result<bool> {
         let open = sql(ENDING)
