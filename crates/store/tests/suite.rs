@@ -186,6 +186,7 @@ async fn reached(url: String) {
     reach::who_adds_changes_nothing_that_decides_who_sees_what(&bench).await;
     reach::who_adds_moves_no_conversation(&bench).await;
     reach::what_people_change_is_noted(&bench).await;
+    reach::what_people_change_of_what_belongs_to_customers_is_noted(&bench).await;
     reach::to_whom_people_give_a_conversation_is_noted(&bench).await;
 }
 

@@ -5,7 +5,9 @@ use undertone_store::accept::{Accepted, Incoming};
 use undertone_store::people::Person;
 use undertone_store::{Act, StoreError, Tenant};
 
-use super::{AgentDetails, Bench, ConversationDetails, CustomerDetails, act, futures_of, item, json};
+use super::{
+    AccountDetails, AgentDetails, Bench, ConversationDetails, CustomerDetails, act, futures_of, item, json,
+};
 
 /// A text of a customer of an account and a segment, handled by an agent of a team.
 fn telling(
@@ -218,6 +220,86 @@ pub async fn what_people_change_is_noted(bench: &Bench) {
     );
     let moved = json!({"before": {"team": "north"}, "after": {"team": "south"}, "changed": []});
     assert_eq!(told("agent_changed", &bo).await, [moved]);
+}
+
+pub async fn what_people_change_of_what_belongs_to_customers_is_noted(bench: &Bench) {
+    let tenant = bench.tenant("belongs").await;
+    let (lead, key) = (Act::new(tenant.id, "user:lead"), Act::new(tenant.id, "key:crm"));
+    let account = |name: &str, plan: &str, value: i64| {
+        Person::Account(AccountDetails {
+            name: Some(name.to_owned()),
+            plan: Some(plan.to_owned()),
+            value_cents: Some(value),
+        })
+    };
+    let team = |name: &str| Person::Team(Some(name.to_owned()));
+    let talk = |subject: &str, priority: &str, tag: &str| {
+        let details = ConversationDetails {
+            subject: Some(subject.to_owned()),
+            priority: Some(priority.to_owned()),
+            queue: Some("support".to_owned()),
+            tags: Some(vec![tag.to_owned()]),
+            ..ConversationDetails::default()
+        };
+        Person::Conversation(details, None)
+    };
+    let customer = |note: &str| {
+        let attributes = json!({"note": note}).as_object().cloned();
+        Person::Customer(CustomerDetails { attributes, ..CustomerDetails::default() }, None)
+    };
+    let save = async |act: &Act<'_>, id: &str, person: &Person| {
+        bench.store.save_person(act, id, person).await.unwrap()
+    };
+    // What a source hands in is not noted; nor is what somebody says again.
+    let mut ids = std::collections::HashMap::new();
+    for (by, again) in [(&key, false), (&lead, true)] {
+        for (id, person) in [
+            ("acme", account("Acme", "basic", 100)),
+            ("north", team("North")),
+            ("t1", talk("About a canary", "low", "canary")),
+            ("ana", customer("canary")),
+        ] {
+            ids.insert(id, save(by, id, &person).await);
+            if again {
+                save(by, id, &person).await;
+            }
+        }
+    }
+    save(&lead, "acme", &account("Acme Ltd", "gold", 900)).await;
+    save(&lead, "north", &team("North and East")).await;
+    save(&lead, "t1", &talk("Another canary", "high", "other canary")).await;
+    save(&lead, "ana", &customer("other canary")).await;
+    for (action, subject, payload) in [
+        (
+            "account_changed",
+            "acme",
+            json!({"before": {"plan": "basic", "value_cents": 100}, "after": {"plan": "gold", "value_cents": 900}, "changed": ["name"]}),
+        ),
+        (
+            "team_changed",
+            "north",
+            json!({"before": {"name": "North"}, "after": {"name": "North and East"}, "changed": []}),
+        ),
+        (
+            "conversation_changed",
+            "t1",
+            json!({"before": {"priority": "low", "queue": "support"}, "after": {"priority": "high", "queue": "support"}, "changed": ["subject", "tags"]}),
+        ),
+        (
+            "customer_changed",
+            "ana",
+            json!({"before": {"account": null, "segment": null}, "after": {"account": null, "segment": null}, "changed": ["attributes"]}),
+        ),
+    ] {
+        let filter = undertone_store::audit::Filter { action: Some(action), ..Default::default() };
+        let entries = bench.store.audit(tenant.id, &filter, None, 10).await.unwrap();
+        assert_eq!(entries.len(), 1, "{action}: {entries:?}");
+        let told: serde_json::Value = serde_json::from_str(entries[0].payload.as_deref().unwrap()).unwrap();
+        assert_eq!(
+            (&told, &entries[0].subject, entries[0].actor.as_str()),
+            (&payload, &ids[subject], "user:lead")
+        );
+    }
 }
 
 pub async fn to_whom_people_give_a_conversation_is_noted(bench: &Bench) {
