@@ -1,13 +1,15 @@
 //! The module of each tenant: whether it is active, what it is set to, and since when it is paid for.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, FromQueryResult};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use undertone_core::Settings;
 use undertone_core::event::EventKind;
 use undertone_core::event::payload::ModuleSwitched;
 use undertone_core::visibility::Choice;
+use undertone_core::{Role, Settings};
 
 use crate::audit::{self, Act};
 use crate::outbox::{self, Caused};
@@ -113,6 +115,12 @@ impl Module {
     }
 }
 
+/// The roles among words some of which are none of this version's; all of them where it is no list of words at all.
+fn roles_in(words: &Value) -> BTreeSet<Role> {
+    let known = |words: &Vec<Value>| words.iter().filter_map(|word| word.as_str()?.parse().ok()).collect();
+    words.as_array().map_or_else(|| Role::ALL.iter().copied().collect(), known)
+}
+
 impl From<Option<Row>> for Module {
     fn from(row: Option<Row>) -> Self {
         let (active, settings, default_model) =
@@ -128,6 +136,9 @@ impl From<Option<Row>> for Module {
             // What nobody can read here does not open what somebody closed.
             if errors.iter().any(|error| error.key == "visibility") {
                 settings.visibility = Choice::strictest();
+            }
+            if errors.iter().any(|error| error.key == "second_factor_roles") {
+                settings.second_factor_roles = roles_in(&saved["second_factor_roles"]);
             }
             settings
         });

@@ -198,6 +198,7 @@ async fn based(url: String) {
     bench.store.migrate().await.unwrap();
     basis::what_is_put_off_while_its_reason_passes_is_due_at_once(&bench).await;
     model::a_tenants_default_holds_where_the_module_has_none(&bench).await;
+    second_factor::a_role_of_another_version_opens_nothing(&bench).await;
 }
 
 on_both_databases!(signing_in_on_sqlite, signing_in_on_postgres, signing_in);

@@ -1,5 +1,8 @@
 //! Second factors and the log-ins that wait for them: once each, however many come at once.
 
+use sea_orm::ConnectionTrait;
+use serde_json::json;
+use undertone_core::Role;
 use undertone_store::second_factor::{NewSession, bound_to};
 use undertone_store::secrets::{Keyring, MasterKey, Sealed, Secret};
 use undertone_store::users::{Authority, Change};
@@ -122,4 +125,28 @@ pub async fn log_ins_wait_for_one_session(bench: &Bench) {
     assert!(!store.finish_login_step("gone", ("gone-session", "csrf")).await.unwrap());
     let new = NewSession { token: "x", csrf_token: "y", second_factor: false };
     assert!(!store.begin_session_as(&id, new).await.unwrap());
+}
+
+/// Written by a later version, a list may name a role that this one does not know.
+pub async fn a_role_of_another_version_opens_nothing(bench: &Bench) {
+    let tenant = bench.tenant("roles").await;
+    let store = &bench.store;
+    let set = json!({"second_factor_roles": ["admin"], "alert_threshold": -33});
+    store.change_settings(&act(&tenant), &set).await.unwrap();
+    let raw = sea_orm::Database::connect(&bench.url).await.unwrap();
+    let required = async |written: &str, was: &str| {
+        let cast = if bench.url.starts_with("postgres") { "::jsonb" } else { "" };
+        let change = format!(
+            "UPDATE tenant_modules SET settings = replace(CAST(settings AS text), '{was}', '{written}'){cast} WHERE tenant_id = {}",
+            tenant.id.0
+        );
+        assert_eq!(raw.execute_unprepared(&change).await.unwrap().rows_affected(), 1);
+        let settings = store.module(tenant.id).await.unwrap().settings;
+        assert_eq!(settings.alert_threshold, -33, "the rest holds");
+        settings.second_factor_roles.into_iter().collect::<Vec<_>>()
+    };
+    let (one, two) = ("[\"admin\"]", "[\"admin\",\"overseer\",7]");
+    assert_eq!(required(two, one).await, [Role::Admin], "the others are still asked");
+    let none = if bench.url.starts_with("postgres") { "[\"admin\", \"overseer\", 7]" } else { two };
+    assert_eq!(required("\"everybody\"", none).await, Role::ALL, "what nobody can read asks all of them");
 }
