@@ -16,6 +16,7 @@ use crate::audit::{self, Act};
 use crate::rows::word;
 use crate::secrets::{KeyError, Keyring, Resealed, Sealed, Secret};
 use crate::statement::{for_update, sql};
+use crate::users::{Authority, left};
 use crate::{Result, Store, StoreError, TenantId};
 
 pub use identity::{Refusal, SignedOn, Vouched};
@@ -58,6 +59,12 @@ impl SignOnProvider {
         keyring.open_text("the client secret of the single sign-on", &bound, &self.sealed)
     }
 
+    /// Somebody with this address may sign on, by its domain.
+    pub(crate) fn admits(&self, email: &str) -> bool {
+        let domain = email.rsplit_once('@').map(|(_, domain)| domain).unwrap_or_default();
+        self.allowed_domains.contains(domain)
+    }
+
     /// What the audit log tells of it.
     fn told(&self) -> Json {
         json!({
@@ -90,8 +97,6 @@ pub struct NewSignOnProvider {
     pub default_role: Option<Role>,
     /// It asks for a second factor itself.
     pub trusts_second_factor: bool,
-    /// The role of whoever sets it.
-    pub vouched_by: Role,
     /// The version that was looked at; `None`: there was none.
     pub version: Option<i64>,
 }
@@ -153,7 +158,7 @@ fn bound_to(tenant: TenantId, issuer: &str, client_id: &str) -> String {
     format!("undertone client secret 1\n{}\n{client_id}\n{issuer}", tenant.0)
 }
 
-async fn provider(
+pub(crate) async fn provider(
     on: &impl ConnectionTrait,
     tenant: TenantId,
     lock: &'static str,
@@ -189,28 +194,54 @@ async fn write(on: &impl ConnectionTrait, new: &SignOnProvider) -> Result<()> {
     Ok(())
 }
 
+/// Whether somebody in this role may change the provider: it signs in whom the one who set it could have appointed, and these would be kept
+/// out.
+fn may_change(role: Role, before: Option<&SignOnProvider>) -> Result<()> {
+    let Some(above) = before.map(|before| before.vouched_by).filter(|other| !role.may_appoint(*other)) else {
+        return Ok(());
+    };
+    Err(StoreError::NotAllowed(format!(
+        "the single sign-on was set by somebody in the role {0}, and signs in people in that role; only they change or remove it",
+        above.as_str()
+    )))
+}
+
+/// Refuses what leaves nobody of a role who can log in and change people; `able` are those who could before.
+async fn somebody_is_left(on: &impl ConnectionTrait, tenant: TenantId, able: &[Role]) -> Result<()> {
+    let Some(role) = left::lost(able, &left::able(on, tenant).await?) else { return Ok(()) };
+    Err(StoreError::Conflict(format!(
+        "nobody who may change people in the role {} could log in any more; let one of them set a password first",
+        role.as_str()
+    )))
+}
+
 impl Store {
-    /// Sets the tenant's provider.
+    /// Sets the tenant's provider, which signs in from then on whom `by` could appoint.
     ///
     /// # Errors
     /// [`KeyError::NoMasterKey`] where there is nothing to seal the secret with; a conflict where somebody else changed it since
-    /// `version`; and what can not be kept: no secret, or a default role that whoever sets it could not give.
+    /// `version`, or where nobody would be left who could undo it; what can not be kept: no secret, or a default role that `by` could not
+    /// give; and [`StoreError::NotAllowed`] where `by` may not, or may not in place of the one there is.
     pub async fn save_sign_on_provider(
         &self,
         act: &Act<'_>,
+        by: Authority<'_>,
         keyring: &Keyring,
         new: NewSignOnProvider,
     ) -> std::result::Result<SignOnProvider, KeyError> {
-        if new.default_role.is_some_and(|role| !new.vouched_by.may_appoint(role)) {
+        let tx = self.begin().await?;
+        let vouched_by = self.right(&tx, act.tenant, by).await?.role();
+        if new.default_role.is_some_and(|role| !vouched_by.may_appoint(role)) {
             return Err(StoreError::Invalid(format!(
                 "default_role: your role, {}, may not make anybody {}",
-                new.vouched_by.as_str(),
+                vouched_by.as_str(),
                 new.default_role.map_or("", Role::as_str)
             ))
             .into());
         }
-        let tx = self.begin().await?;
         let before = provider(&tx, act.tenant, for_update(self.backend())).await?;
+        may_change(vouched_by, before.as_ref())?;
+        let able = left::able(&tx, act.tenant).await?;
         if before.as_ref().map(|before| before.version) != new.version {
             return Err(conflict(before.as_ref()).into());
         }
@@ -234,13 +265,14 @@ impl Store {
             allowed_domains: new.allowed_domains,
             default_role: new.default_role,
             trusts_second_factor: new.trusts_second_factor,
-            vouched_by: new.vouched_by,
+            vouched_by,
             version: new.version.unwrap_or_default() + 1,
             set_by: act.actor.to_owned(),
             set_at: self.now(),
             sealed,
         };
         write(&tx, &after).await?;
+        somebody_is_left(&tx, act.tenant, &able).await?;
         let payload = json!({"before": before.map(|before| before.told()), "after": after.told()});
         audit::note(self, &tx, act, ("sign_on_set", &after.issuer), &payload).await?;
         tx.commit().await.map_err(StoreError::from)?;
@@ -248,12 +280,19 @@ impl Store {
     }
 
     /// Removes the tenant's provider; answers whether there was one. Who is known by what it said stays known, should it come back.
-    pub async fn remove_sign_on_provider(&self, act: &Act<'_>) -> Result<bool> {
+    ///
+    /// # Errors
+    /// [`StoreError::NotAllowed`] where `by` may not, [`StoreError::Conflict`] where nobody would be left who could undo it.
+    pub async fn remove_sign_on_provider(&self, act: &Act<'_>, by: Authority<'_>) -> Result<bool> {
         let tx = self.begin().await?;
+        let right = self.right(&tx, act.tenant, by).await?;
         let Some(before) = provider(&tx, act.tenant, for_update(self.backend())).await? else {
             return Ok(false);
         };
+        may_change(right.role(), Some(&before))?;
+        let able = left::able(&tx, act.tenant).await?;
         sql("DELETE FROM sign_on_provider WHERE tenant_id = ?").bind(act.tenant.0).run(&tx).await?;
+        somebody_is_left(&tx, act.tenant, &able).await?;
         let payload = json!({"before": before.told()});
         audit::note(self, &tx, act, ("sign_on_removed", &before.issuer), &payload).await?;
         tx.commit().await?;

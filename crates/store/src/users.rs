@@ -2,6 +2,7 @@
 //! password, [`sessions`] keeps them logged in, [`logins`] holds up whoever guesses.
 
 pub mod change;
+pub(crate) mod left;
 pub mod links;
 pub mod logins;
 pub mod sessions;

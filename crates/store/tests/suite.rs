@@ -210,6 +210,8 @@ async fn signing_in(url: String) {
     second_factor::log_ins_wait_for_one_session(&bench).await;
     sign_on::somebody_is_who_they_were(&bench).await;
     sign_on::a_provider_is_changed_by_who_saw_it(&bench).await;
+    sign_on::what_an_admin_vouches_for_is_an_admins(&bench).await;
+    sign_on::whoever_has_no_password_can_log_in_at_the_provider_alone(&bench).await;
 }
 
 // People and their sessions: time passes in weeks here, so they have a database of their own.

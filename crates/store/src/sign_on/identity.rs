@@ -83,8 +83,7 @@ impl Store {
             return Ok(Err(Refusal::Changed));
         };
         let email = vouched.email.trim().to_lowercase();
-        let domain = email.rsplit_once('@').map(|(_, domain)| domain).unwrap_or_default();
-        if !provider.allowed_domains.contains(domain) {
+        if !provider.admits(&email) {
             return Ok(Err(Refusal::Domain));
         }
         let act = Act { from, ..Act::new(tenant, "single sign-on") };

@@ -8,7 +8,7 @@ use serde_json::json;
 use undertone_core::{Permission, Role};
 
 use super::links::{self, Purpose};
-use super::{Profile, State, User, address, logins, taken};
+use super::{Profile, State, User, address, left, logins, taken};
 use crate::alerts;
 use crate::audit::{self, Act};
 use crate::statement::{for_update, sql};
@@ -62,6 +62,11 @@ pub struct Change {
 pub(crate) struct Right(Option<Role>);
 
 impl Right {
+    /// The role; the operator's right is that of an admin.
+    pub(crate) fn role(&self) -> Role {
+        self.0.unwrap_or(Role::Admin)
+    }
+
     /// They may give this role to somebody, or change who has it.
     pub(crate) fn over(&self, role: &str) -> Result<()> {
         let Some(mine) = self.0 else { return Ok(()) };
@@ -174,6 +179,7 @@ impl Store {
         let tx = self.begin().await?;
         let right = self.right(&tx, act.tenant, by).await?;
         let Some(before) = self.profile_on(&tx, act.tenant, id).await? else { return Ok(None) };
+        let able = left::able(&tx, act.tenant).await?;
         right.over(&before.user.role)?;
         if let Some(role) = change.role {
             right.over(role.as_str())?;
@@ -205,7 +211,12 @@ impl Store {
         if told(&before) == told(&after) {
             return Ok(Some(before));
         }
-        somebody_is_left(&tx, &before.user, &after.user).await?;
+        if let Some(role) = left::lost(&able, &left::able(&tx, act.tenant).await?) {
+            return Err(StoreError::Conflict(format!(
+                "this is the last {} who can log in; appoint another first, and let them set their password",
+                role.as_str()
+            )));
+        }
         if before.user.active && !after.user.active {
             sql("DELETE FROM session WHERE user_id = ?").bind(id).run(&tx).await?;
             sql("DELETE FROM user_link WHERE user_id = ?").bind(id).run(&tx).await?;
@@ -404,30 +415,4 @@ async fn set_agent(
             "there is no agent “{agent}”; make it first, with PUT /api/v1/agents/{agent}"
         )),
     })
-}
-
-/// Whoever can log in and appoint to a role is not the last such person who loses that.
-async fn somebody_is_left(on: &impl ConnectionTrait, before: &User, after: &User) -> Result<()> {
-    let Ok(role) = before.role.parse::<Role>() else { return Ok(()) };
-    let stays = after.active && after.role.parse::<Role>().is_ok_and(|now| now.may_appoint(role));
-    if before.state() != State::Active || !role.may(Permission::Users) || stays {
-        return Ok(());
-    }
-    let able = Role::ALL.iter().filter(|other| other.may_appoint(role)).map(|other| other.as_str());
-    let others =
-        sql("SELECT COUNT(*) FROM app_user WHERE tenant_id = ? AND id <> ? AND active = ? AND role IN ")
-            .bind(before.tenant_id)
-            .bind(&before.id)
-            .bind(true)
-            .then("? AND (password_hash IS NOT NULL OR last_login_at IS NOT NULL)")
-            .list(able)
-            .value::<i64>(on)
-            .await?;
-    if others.unwrap_or_default() > 0 {
-        return Ok(());
-    }
-    Err(StoreError::Conflict(format!(
-        "this is the last {} who can log in; appoint another first, and let them set their password",
-        role.as_str()
-    )))
 }

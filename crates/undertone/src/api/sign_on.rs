@@ -51,9 +51,8 @@ pub async fn save(
     caller: Caller,
     Json(body): Json<Value>,
 ) -> Result<axum::Json<Value>, ApiError> {
-    let Some(role) = caller.role() else {
-        return Err(ApiError::new(FORBIDDEN, "a person has to do this: log in"));
-    };
+    let by = Authority::User(caller.person()?);
+    let role = caller.role().ok_or_else(|| ApiError::new(FORBIDDEN, "your role is none of this version"))?;
     // What serde says could repeat the secret, which may stand anywhere.
     let draft = Draft::deserialize(body).map_err(|_| {
         ApiError::invalid_field(
@@ -69,13 +68,14 @@ pub async fn save(
         other => ApiError::invalid_field("issuer", other.to_string()),
     })?;
     let keyring = app.provider_keys.keyring();
-    let provider = app.store.save_sign_on_provider(&caller.act(), keyring, new).await?;
+    let provider = app.store.save_sign_on_provider(&caller.act(), by, keyring, new).await?;
     Ok(answer(&app, &caller, &provider))
 }
 
 /// Removes the provider. Nobody signs on any more; who has a session keeps it.
 pub async fn remove(State(app): State<App>, caller: Caller) -> Result<axum::Json<Value>, ApiError> {
-    if !app.store.remove_sign_on_provider(&caller.act()).await? {
+    let by = Authority::User(caller.person()?);
+    if !app.store.remove_sign_on_provider(&caller.act(), by).await? {
         return Err(none());
     }
     Ok(axum::Json(json!({"removed": true})))

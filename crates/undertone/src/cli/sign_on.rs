@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use undertone_core::Role;
 use undertone_store::secrets::{KeyError, Secret};
 use undertone_store::sign_on::SignOnProvider;
+use undertone_store::users::Authority;
 use undertone_store::{Act, Store};
 
 use super::admin::{ACTOR, say, tenant};
@@ -103,7 +104,7 @@ pub fn run(arguments: SignOnArguments) -> Result<Outcome, CliError> {
         }),
         SignOnAction::Remove { slug, config } => with(&config, async |store, _| {
             let tenant = tenant(&store, &slug).await?;
-            if !store.remove_sign_on_provider(&Act::new(tenant.id, ACTOR)).await? {
+            if !store.remove_sign_on_provider(&Act::new(tenant.id, ACTOR), Authority::Operator).await? {
                 return Err(none(&slug));
             }
             say("Removed. Who is logged in stays so until their session ends.")?;
@@ -164,9 +165,11 @@ async fn set(
     let sign_on = SignOn::new(Arc::new(Web::new()?));
     sign_on.discover(&new.issuer).await.map_err(|error| CliError::Failed(clean(&error.to_string())))?;
     let act = Act::new(tenant.id, ACTOR);
-    store.save_sign_on_provider(&act, &given.keyring, new).await.map_err(|error| match error {
-        KeyError::Store(error) => error.into(),
-        other => CliError::Failed(other.to_string()),
+    store.save_sign_on_provider(&act, Authority::Operator, &given.keyring, new).await.map_err(|error| {
+        match error {
+            KeyError::Store(error) => error.into(),
+            other => CliError::Failed(other.to_string()),
+        }
     })
 }
 

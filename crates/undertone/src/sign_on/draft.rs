@@ -66,8 +66,8 @@ fn domain(given: &str) -> Option<String> {
 }
 
 impl Draft {
-    /// The provider, or everything that is wrong with it. The secret is not repeated.
-    pub fn checked(self, vouched_by: Role) -> Result<NewSignOnProvider, Vec<FieldError>> {
+    /// The provider, or everything that is wrong with it where somebody in this role sets it. The secret is not repeated.
+    pub fn checked(self, by: Role) -> Result<NewSignOnProvider, Vec<FieldError>> {
         let mut errors = Vec::new();
         let mut refuse = |field: &str, message: &str| {
             errors.push(FieldError::invalid(field, message));
@@ -97,7 +97,7 @@ impl Draft {
                 "name 1 to 100 domains of e-mail addresses, such as example.com; each is meant without those below it",
             );
         }
-        if self.default_role.is_some_and(|role| !vouched_by.may_appoint(role)) {
+        if self.default_role.is_some_and(|role| !by.may_appoint(role)) {
             refuse("default_role", "your role may not make anybody that");
         }
         if !errors.is_empty() {
@@ -111,7 +111,6 @@ impl Draft {
             allowed_domains,
             default_role: self.default_role,
             trusts_second_factor: self.trusts_second_factor,
-            vouched_by,
             version: self.version,
         })
     }

@@ -254,3 +254,24 @@ async fn a_second_factor_is_asked_for_unless_the_provider_is_trusted_with_it() {
     // A lesser role sets nothing.
     assert_eq!(door.set("supervisor", &door.draft()).await.status, 403);
 }
+
+#[tokio::test]
+async fn what_an_admin_set_is_changed_by_an_admin() {
+    let door = Door::open().await;
+    let act = Act::new(door.bench.mine.id, "test");
+    let boss = door.bench.store().save_user(&act, "boss@example.com", "admin", "no hash").await.unwrap();
+    assert_eq!(door.set("admin", &door.draft()).await.json()["vouched_by"], "admin");
+    door.issuer.log_in("subject-1", "boss@example.com");
+    assert_eq!(door.inside().await, boss);
+    let mut draft = door.draft();
+    draft["version"] = json!(1);
+    draft["label"] = json!("Another name");
+    let refused = door.set("tenant_admin", &draft).await;
+    assert_eq!(refused.status, 403, "{}", refused.text);
+    let lesser = door.bench.person("tenant_admin").await;
+    let path = "/api/v1/single-sign-on";
+    assert_eq!(door.bench.by(&lesser, "DELETE", path, None).await.status, 403);
+    assert_eq!(door.inside().await, boss, "it lets admins in as before");
+    let admin = door.bench.person("admin").await;
+    assert_eq!(door.bench.by(&admin, "DELETE", path, None).await.status, 200);
+}
