@@ -93,6 +93,39 @@ impl Default for Shares {
     }
 }
 
+/// Shares to change. Left out, one stays as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShareChanges {
+    /// See [`Shares::unsure`].
+    pub unsure: Option<Share>,
+    /// See [`Shares::disagreed`].
+    pub disagreed: Option<Share>,
+    /// See [`Shares::overridden`].
+    pub overridden: Option<Share>,
+    /// See [`Shares::called_positive`].
+    pub called_positive: Option<Share>,
+    /// See [`Shares::random`].
+    pub random: Option<Share>,
+    /// See [`Shares::labelled_twice`].
+    pub labelled_twice: Option<Share>,
+}
+
+impl ShareChanges {
+    /// The shares after the change.
+    #[must_use]
+    pub fn over(self, before: &Shares) -> Shares {
+        Shares {
+            unsure: self.unsure.unwrap_or(before.unsure),
+            disagreed: self.disagreed.unwrap_or(before.disagreed),
+            overridden: self.overridden.unwrap_or(before.overridden),
+            called_positive: self.called_positive.unwrap_or(before.called_positive),
+            random: self.random.unwrap_or(before.random),
+            labelled_twice: self.labelled_twice.unwrap_or(before.labelled_twice),
+        }
+    }
+}
+
 /// Why a verdict is in the queue. Several may hold at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -95,6 +95,7 @@ pub const ROUTES: &[Route] = &[
     route("DELETE", "/api/v1/interactions/{id}/override", Needs(May::Correct), || delete(overrides::clear)),
     route("GET", "/api/v1/review", Needs(May::Review), || get(review::list)),
     route("POST", "/api/v1/review/claims", Needs(May::Review), || post(review::claim)),
+    route("PUT", "/api/v1/review/shares", Needs(May::ManageReview), || put(review::shares)),
     route("GET", "/api/v1/review/results", Needs(May::ManageReview), || get(review::results)),
     route("GET", "/api/v1/review/agreement", Needs(May::ManageReview), || get(review::agreement)),
     route("GET", "/api/v1/review/{id}", Needs(May::Review), || get(review::show)),

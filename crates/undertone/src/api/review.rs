@@ -3,6 +3,7 @@
 use axum::extract::{Path, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use undertone_core::review::{ShareChanges, Shares};
 use undertone_core::usage::calendar::day_of;
 use undertone_core::visibility::Figures;
 use undertone_core::{Label, Permission, Score};
@@ -53,6 +54,15 @@ async fn readable(app: &App, caller: &Caller, items: Vec<Handed>) -> Result<Vec<
     let ids: Vec<&str> = items.iter().map(|item| item.interaction_id.as_str()).collect();
     let sights = Eyes::of(&app.store, caller).await?.on_interactions(&app.store, &ids).await?;
     Ok(review::readable(items, &sights))
+}
+
+/// Changes the shares given by which verdicts come into the queue, and keeps the others; answers those in force from now on.
+pub async fn shares(
+    State(app): State<App>,
+    caller: Caller,
+    Json(changes): Json<ShareChanges>,
+) -> Result<axum::Json<Shares>, ApiError> {
+    Ok(axum::Json(app.store.change_review_shares(&caller.act(), |before| changes.over(before)).await?))
 }
 
 /// How many to hand out.

@@ -200,3 +200,35 @@ async fn agreement_is_counted_from_what_was_said() {
     let differing = two.send("GET", "/api/v1/review/results", "", "?differing=true", json!({})).await;
     assert_eq!(differing.status, 403);
 }
+
+#[tokio::test]
+async fn supervisors_choose_what_is_checked() {
+    let bench = Bench::open().await;
+    let (supervisor, reviewer) =
+        (Rater::new(&bench, "supervisor").await, Rater::new(&bench, "reviewer").await);
+    let shares = "/api/v1/review/shares";
+    let put = async |who: &Rater<'_>, body: Value| who.send("PUT", shares, "", "", body).await;
+    let changed = put(&supervisor, json!({"random": 12.5, "labelled_twice": 50})).await;
+    let expected = json!({"unsure": 10.0, "disagreed": 100.0, "overridden": 100.0, "called_positive": 2.0, "random": 12.5, "labelled_twice": 50.0});
+    assert_eq!((changed.status, changed.json()), (200, expected.clone()));
+    assert_eq!(bench.get("/api/v1/settings").await["settings"]["review"], expected);
+    // What is left out stays, and that is no other setting's way in.
+    assert_eq!(put(&supervisor, json!({})).await.json(), expected);
+    for wrong in [
+        json!({"random": 101}),
+        json!({"random": 0.001}),
+        json!({"alert_threshold": -1}),
+        json!({"random": null, "x": 1}),
+    ] {
+        assert_eq!(put(&supervisor, wrong.clone()).await.status, 422, "{wrong}");
+    }
+    assert_eq!(put(&reviewer, json!({"random": 1})).await.status, 403);
+    let others = supervisor.send("PUT", "/api/v1/settings", "", "", json!({"review": {"random": 1}})).await;
+    assert_eq!(others.status, 403, "of settings they change no other");
+    let log = bench.get("/api/v1/audit?action=settings_saved").await;
+    let told = &log["items"][0];
+    assert_eq!(
+        (log["items"].as_array().unwrap().len(), &told["payload"]["after"]["review"]["random"]),
+        (1, &json!(12.5))
+    );
+}

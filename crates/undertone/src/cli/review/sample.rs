@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde_json::json;
-use undertone_core::review::{Share, Shares};
+use undertone_core::review::{Share, ShareChanges};
 use undertone_store::Act;
 
 use crate::cli::admin::{ACTOR, say, tenant, with_store};
@@ -50,7 +50,7 @@ pub fn run(arguments: &SampleArguments) -> Result<Outcome, CliError> {
     with_store(&arguments.config, async |store| {
         let tenant = tenant(&store, &arguments.slug).await?;
         let act = Act::new(tenant.id, ACTOR);
-        let shares = store.change_review_shares(&act, |before| arguments.over(before)).await?;
+        let shares = store.change_review_shares(&act, |before| arguments.changes().over(before)).await?;
         if arguments.format == Format::Json {
             return as_json(&json!(shares));
         }
@@ -70,15 +70,14 @@ pub fn run(arguments: &SampleArguments) -> Result<Outcome, CliError> {
 }
 
 impl SampleArguments {
-    /// The shares given here, over those in force.
-    fn over(&self, before: &Shares) -> Shares {
-        Shares {
-            unsure: self.unsure.unwrap_or(before.unsure),
-            disagreed: self.disagreed.unwrap_or(before.disagreed),
-            overridden: self.overridden.unwrap_or(before.overridden),
-            called_positive: self.called_positive.unwrap_or(before.called_positive),
-            random: self.random.unwrap_or(before.random),
-            labelled_twice: self.labelled_twice.unwrap_or(before.labelled_twice),
+    fn changes(&self) -> ShareChanges {
+        ShareChanges {
+            unsure: self.unsure,
+            disagreed: self.disagreed,
+            overridden: self.overridden,
+            called_positive: self.called_positive,
+            random: self.random,
+            labelled_twice: self.labelled_twice,
         }
     }
 }
