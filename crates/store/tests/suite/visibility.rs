@@ -244,7 +244,7 @@ fn items_day(bench: &Bench) -> chrono::DateTime<chrono::Utc> {
 /// So many customers' texts that came now and are told to be of a moment.
 fn backdated(round: &str, many: usize, at: chrono::DateTime<chrono::Utc>) -> Vec<Incoming> {
     let one = |n: usize| {
-        let (id, score) = (format!("{round}-{n}"), if n % 2 == 0 { -70 } else { 40 });
+        let (id, score) = (format!("{round}-{n}"), if n.is_multiple_of(2) { -70 } else { 40 });
         let mut one = handled(&id, &id, (&format!("ann-{}", n % 3), "eu"), &format!("It is so {score}"));
         one.arrival.interaction.occurred_at = Some(at);
         one

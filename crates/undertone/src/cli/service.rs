@@ -36,8 +36,11 @@ const PATIENCE: Duration = Duration::from_secs(7);
 /// Writers of interactions, on a database that takes several at once.
 const WRITERS: usize = 4;
 
-/// Run the service: intake, scoring, API and pages. Prometheus reads /metrics with a token: UNDERTONE_METRICS_TOKEN, or metrics_token_file
+/// Run the service: intake, scoring, API and pages
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Prometheus reads /metrics with a token of your own: the variable UNDERTONE_METRICS_TOKEN, or metrics_token_file in the configuration."
+)]
 pub struct ServeArguments {
     #[command(flatten)]
     pub config: ConfigArguments,

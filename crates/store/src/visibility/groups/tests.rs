@@ -105,18 +105,18 @@ fn told(parts: Vec<Vec<Part>>) -> Vec<(String, i64)> {
 fn no_pool_and_no_queue_is_one_agent_s() {
     let large = || (1..=3).map(|n| texts(("north", "q"), &format!("north-{n}"), 4)).collect::<Vec<_>>();
     let with = |more: Vec<Vec<Part>>| told(large().into_iter().chain(more).collect());
-    let north = ("north/q".to_owned(), 12);
-    assert_eq!(with(vec![]), [north.clone()]);
+    let north = || ("north/q".to_owned(), 12);
+    assert_eq!(with(vec![]), [north()]);
     // One team of one agent or two beside it: whoever knows that would know theirs.
-    assert_eq!(with(vec![texts(("south", "q"), "south-1", 8)]), [north.clone()]);
+    assert_eq!(with(vec![texts(("south", "q"), "south-1", 8)]), [north()]);
     let two = |n| texts(("south", "q"), if n == 1 { "south-1" } else { "south-2" }, 8);
-    assert_eq!(with(vec![two(1), two(2)]), [north.clone()]);
+    assert_eq!(with(vec![two(1), two(2)]), [north()]);
     // A queue of one who has no team, and one of those and a team of two.
     let solo = || texts(("", "chat"), "solo", 8);
-    assert_eq!(with(vec![solo()]), [north.clone()]);
-    assert_eq!(with(vec![solo(), two(1), two(2)]), [("pool".to_owned(), 24), north.clone()]);
+    assert_eq!(with(vec![solo()]), [north()]);
+    assert_eq!(with(vec![solo(), two(1), two(2)]), [("pool".to_owned(), 24), north()]);
     // One of three makes up more than half.
-    assert_eq!(with(vec![texts(("", "chat"), "solo", 17), two(1), two(2)]), [north.clone()]);
+    assert_eq!(with(vec![texts(("", "chat"), "solo", 17), two(1), two(2)]), [north()]);
 }
 
 #[test]

@@ -78,7 +78,7 @@ impl Somebody<'_> {
         let of = |block: &str, name: &str| {
             block.lines().find_map(|line| line.strip_prefix(name)).map_or(String::new(), str::to_owned)
         };
-        let blocks = told.split("\n\n").filter(|block| block.contains("id:"));
+        let blocks = told.split("\n\n").filter(|block| block.contains("event:"));
         blocks.map(|block| (of(block, "event:"), of(block, "id:").trim().to_owned())).collect()
     }
 }
