@@ -48,6 +48,8 @@ impl Request {
 pub enum Reply {
     /// With a status, headers and a body.
     Answer(u16, Vec<(&'static str, String)>, String),
+    /// With a status at once, and a body after a while.
+    Late(u16, Duration, String),
     /// With a status and a body that stops in the middle and never ends.
     HangMidBody(u16),
     /// With a status and a body that goes on and on.
@@ -155,6 +157,13 @@ fn send(out: &mut TcpStream, reply: Reply) -> bool {
                 text += &format!("{name}: {value}\r\n");
             }
             out.write_all((text + "\r\n" + &body).as_bytes()).is_ok()
+        }
+        Reply::Late(status, after, body) => {
+            if out.write_all((head(status, body.len()) + "\r\n").as_bytes()).is_err() {
+                return false;
+            }
+            std::thread::sleep(after);
+            out.write_all(body.as_bytes()).is_ok()
         }
         Reply::HangMidBody(status) => {
             let _ = out.write_all((head(status, 1000) + "\r\nhalf of it").as_bytes());

@@ -37,7 +37,7 @@ use crate::mail::{Mailer, Post};
 pub use draft::{Draft, Keys, Wished, Wrong};
 pub use message::Message;
 pub use note::Note;
-pub use outward::{NoReply, OutRequest, Outward, Reply};
+pub use outward::{NoReply, OutRequest, Outward, Reads, Reply};
 pub use place::Stream;
 pub use secrets::{Secrets, new_signing_key};
 
@@ -132,7 +132,7 @@ async fn within(longest: Duration, sending: impl Future<Output = Outcome>) -> Ou
     })
 }
 
-/// Posts JSON to a destination's address; `judge` says what the answer means.
+/// Posts JSON to a destination's address; `judge` says what the answer means, whose words may make a no of a yes.
 async fn post(
     outward: &Outward,
     message: &Message<'_>,
@@ -141,7 +141,8 @@ async fn post(
 ) -> Outcome {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    match outward.exchange(OutRequest::post(&message.secrets.url, headers, body.to_string())).await {
+    let request = OutRequest::post(&message.secrets.url, headers, body.to_string());
+    match outward.exchange(request, Reads::Words).await {
         Ok(reply) => judge(&reply),
         Err(none) => none.into(),
     }
@@ -277,6 +278,7 @@ fn test_message<T>(event: &str, data: &serde_json::Value, make: impl FnOnce(&Mes
         options: &serde_json::Map::new(),
         secrets: &secrets,
         public_url: "https://undertone.example",
+        is_over: false,
     })
 }
 

@@ -24,6 +24,16 @@ impl Store {
         rows.into_iter().map(Alert::try_from).collect()
     }
 
+    /// An alert is not over: it is open, held, snoozed or somebody's.
+    pub async fn alert_stands(&self, tenant: TenantId, id: &str) -> Result<bool> {
+        let found = sql("SELECT state FROM alert WHERE tenant_id = ? AND id = ? AND state NOT IN ('resolved', 'withdrawn')")
+            .bind(tenant.0)
+            .bind(id)
+            .value::<String>(&self.reader)
+            .await?;
+        Ok(found.is_some())
+    }
+
     /// The interactions that these alerts are about, by the alerts' ids; those that are not there are left out.
     pub async fn interactions_of_alerts(
         &self,

@@ -41,6 +41,14 @@ impl Account {
         state.stamp();
     }
 
+    /// Somebody else writes a comment.
+    pub fn write(&self, body: &str) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // As it is answered: the same text three times.
+        state.comments.push(json!({"body": body, "html_body": body, "plain_body": body, "public": true}));
+        state.stamp();
+    }
+
     /// The ticket, and its comments.
     #[must_use]
     pub fn stands(&self) -> (Value, Vec<Value>) {
@@ -65,8 +73,14 @@ impl Account {
         match (request.method.as_str(), rest) {
             ("GET", ".json") => Reply::json(200, &json!({"ticket": state.ticket})),
             ("GET", "/comments.json") => {
-                let newest: Vec<&Value> = state.comments.iter().rev().collect();
-                Reply::json(200, &json!({"comments": newest}))
+                let asked = |name: &str| {
+                    let query = request.path.split('?').nth(1).unwrap_or_default();
+                    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+                };
+                let size: usize = asked("per_page").unwrap_or(100);
+                let before = (asked("page").unwrap_or(1_usize) - 1) * size;
+                let newest: Vec<&Value> = state.comments.iter().rev().skip(before).take(size).collect();
+                Reply::json(200, &json!({"comments": newest, "count": state.comments.len()}))
             }
             ("PUT", "/tags.json") => {
                 let body = request.json();

@@ -11,12 +11,13 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use serde_json::json;
 use tokio::sync::watch;
+use undertone_core::destination::DestinationKind;
 use undertone_core::visibility::Viewer;
 use undertone_store::destinations::{ClaimedDelivery, Destination, FinishedDelivery, Sent};
 use undertone_store::{StoreError, TenantId};
 
 use super::message::Message;
-use super::{Outcome, Pace, Secrets, Tools, send};
+use super::{Outcome, Pace, Secrets, Tools, send, zendesk};
 use crate::patience::{BRIEF, LONG, patiently};
 use crate::{tell, visibility};
 
@@ -244,11 +245,25 @@ impl Batch {
         FinishedDelivery { claimed, sent, status: None, began_at, millis: 0, chance: 0.0 }
     }
 
+    /// The alert that a message calls for is over. Asked where a message changes what people work with: there an end that passes its beginning,
+    /// tried again for days, would leave a mark for ever.
+    async fn is_over_by_now(&self, claimed: &ClaimedDelivery) -> Result<bool, StoreError> {
+        let is_to_stand = self.destination.kind == DestinationKind::Zendesk && zendesk::marks(&claimed.event);
+        Ok(is_to_stand && !self.tools.store.alert_stands(self.tenant, &claimed.subject_id).await?)
+    }
+
     async fn one(&self, (claimed, told): Told) -> FinishedDelivery {
         if self.is_over() {
             return self.untried(claimed);
         }
         let (tools, destination) = (&self.tools, &self.destination);
+        let is_over = match self.is_over_by_now(&claimed).await {
+            Ok(is_over) => is_over,
+            Err(error) => {
+                tracing::warn!(%error, delivery = claimed.id, "the delivery {} waits: {error}", claimed.id);
+                return self.untried(claimed);
+            }
+        };
         let began_at = tools.store.now();
         let clock = Instant::now();
         let Outcome { sent, status } = match &told {
@@ -263,6 +278,7 @@ impl Batch {
                     options: &destination.config.options,
                     secrets: &self.secrets,
                     public_url: &tools.public_url,
+                    is_over,
                 };
                 send(&tools.outward, destination.kind, &message).await
             }

@@ -24,6 +24,8 @@ pub struct Message<'a> {
     pub secrets: &'a Secrets,
     /// The address under which people reach the service; empty where it is not known.
     pub public_url: &'a str,
+    /// The alert that it calls for is over by now. Asked where a message changes what people work with, and else false.
+    pub is_over: bool,
 }
 
 impl Message<'_> {

@@ -22,10 +22,12 @@ use crate::llm::web::{tls, trusted, what_broke};
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 /// Until there is a connection, TLS included.
 const CONNECT: Duration = Duration::from_secs(5);
-/// The rest of an answer that says yes is waited for this long: it says nothing more, but ends the connection in order.
+/// The rest of an answer whose status says all is waited for this long: it ends the connection in order.
 const REST: Duration = Duration::from_secs(2);
 /// Bytes of an answer that are read.
 const MOST_READ: usize = 64 << 10;
+/// Bytes of a document that are read.
+const LARGEST_DOCUMENT: usize = 4 << 20;
 /// Characters of an answer that are told.
 const MOST_TOLD: usize = 200;
 
@@ -59,6 +61,28 @@ impl OutRequest {
     }
 }
 
+/// What an answer is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// Its status: what follows a yes explains at most.
+    Status,
+    /// A few words, which may make a no of a yes.
+    Words,
+    /// A document in which something is looked for.
+    Document,
+}
+
+impl Reads {
+    /// Bytes that are read, and how long they are waited for.
+    fn bounds(self, status: u16) -> (usize, Duration) {
+        match self {
+            Self::Status if (200..300).contains(&status) => (MOST_READ, REST),
+            Self::Document if (200..300).contains(&status) => (LARGEST_DOCUMENT, DEADLINE),
+            _ => (MOST_READ, DEADLINE),
+        }
+    }
+}
+
 /// An answer, as far as it was read.
 #[derive(Debug, Clone)]
 pub struct Reply {
@@ -66,7 +90,7 @@ pub struct Reply {
     pub status: u16,
     /// The headers.
     pub headers: HeaderMap,
-    /// The first 64 KiB of the body.
+    /// The beginning of the body.
     pub body: Vec<u8>,
 }
 
@@ -135,8 +159,8 @@ impl Outward {
         &self.allowed
     }
 
-    /// Makes one request and reads its answer.
-    pub async fn exchange(&self, request: OutRequest) -> Result<Reply, NoReply> {
+    /// Makes one request and reads its answer as far as it is needed. One that breaks off is an answer too: whoever needs all of it sees that.
+    pub async fn exchange(&self, request: OutRequest, reads: Reads) -> Result<Reply, NoReply> {
         let url = Url::parse(&request.url)
             .map_err(|_| NoReply::NotAllowed("its address can not be read".to_owned()))?;
         let is_plain = url.scheme() != "https";
@@ -148,19 +172,18 @@ impl Outward {
             client.request(request.method, url).headers(request.headers).body(request.body).send().await;
         let mut response = sent.map_err(|e| no_reply(&e.without_url()))?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let (most, patience) = reads.bounds(status);
         let mut body = Vec::new();
         let rest = async {
-            while body.len() < MOST_READ {
+            while body.len() < most {
                 match response.chunk().await {
-                    Ok(Some(part)) => body.extend_from_slice(&part[..part.len().min(MOST_READ - body.len())]),
+                    Ok(Some(part)) => body.extend_from_slice(&part[..part.len().min(most - body.len())]),
                     Ok(None) => return Ok(()),
                     Err(error) => return Err(error),
                 }
             }
             Ok(())
         };
-        // The status is the answer: what follows it explains at most.
-        let patience = if (200..300).contains(&status) { REST } else { DEADLINE };
         let _ = tokio::time::timeout(patience, rest).await;
         Ok(Reply { status, headers, body })
     }

@@ -5,7 +5,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AF
 use standardwebhooks::Webhook;
 use undertone_store::destinations::Sent;
 
-use super::{Message, OutRequest, Outcome, Outward, Reply};
+use super::{Message, OutRequest, Outcome, Outward, Reads, Reply};
 
 /// A receiver that names no time is left alone for this long.
 const PATIENCE: TimeDelta = TimeDelta::seconds(60);
@@ -19,7 +19,7 @@ pub(super) async fn send(outward: &Outward, message: &Message<'_>) -> Outcome {
         Err(why) => return Outcome { sent: Sent::Refused(why), status: None },
     };
     let request = OutRequest::post(&message.secrets.url, headers, message.body.to_owned());
-    match outward.exchange(request).await {
+    match outward.exchange(request, Reads::Status).await {
         Ok(reply) => judge(&reply),
         Err(none) => none.into(),
     }
@@ -140,6 +140,7 @@ mod tests {
             options: &Map::new(),
             secrets: &secrets,
             public_url: "",
+            is_over: false,
         };
         let headers = headers(&message).unwrap();
         assert_eq!(headers["webhook-signature"], "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");

@@ -10,7 +10,7 @@ use undertone_store::destinations::Sent;
 
 use super::note::{Note, cut};
 use super::webhook::{failed, gone};
-use super::{Message, OutRequest, Outcome, Outward, Reply};
+use super::{Message, OutRequest, Outcome, Outward, Reads, Reply};
 
 /// The tag, unless another is set.
 const TAG: &str = "undertone_alert";
@@ -20,8 +20,10 @@ const SOURCE: &str = "zendesk";
 const COMMENT: usize = 4000;
 /// Somebody else may change the ticket while we look at it; so often it is looked at again.
 const LOOKS: usize = 4;
-/// Recent comments that are looked through for this message.
-const RECENT: usize = 25;
+/// Recent comments are looked through for this message: so many at a time, each of which may have 64 KiB, several times over.
+const PAGE: usize = 5;
+/// And so many times.
+const PAGES: usize = 5;
 
 /// Sends a message: adds the tag and an internal comment with the priority, or the comment alone where an alert goes on. A test, which is
 /// about no ticket, asks the account who we are.
@@ -36,9 +38,18 @@ pub(super) async fn send(outward: &Outward, message: &Message<'_>) -> Outcome {
 }
 
 /// The ticket is marked, and not only told, when somebody is to look after the customer.
-fn marks(event: &str) -> bool {
+pub(super) fn marks(event: &str) -> bool {
     let marking = [EventKind::AlertRaised, EventKind::AlertReminded, EventKind::AlertEscalated];
     marking.iter().any(|kind| kind.as_str() == event)
+}
+
+/// It says yes, and what it says more is not JSON, or came only in part: nobody knows what stands there.
+fn unread(reply: &Reply) -> Outcome {
+    let why = format!(
+        "Zendesk answers {} with what can not be read to its end: is this the address of the account?",
+        reply.status
+    );
+    Outcome::of(Sent::Failed(why), reply)
 }
 
 fn withheld(why: &str) -> Outcome {
@@ -82,6 +93,7 @@ impl Desk<'_> {
     /// Whether the login works. Whoever has none is somebody too at Zendesk, without an id.
     async fn log_in(&self) -> Result<Reply, Outcome> {
         let (reply, said) = self.call(Method::GET, "/users/me.json", None).await?;
+        let said = said.unwrap_or_default();
         let (user, wrong) = (&said["user"], |why: String| Err(Outcome::of(Sent::Refused(why), &reply)));
         if !user.is_object() {
             let why = format!(
@@ -130,8 +142,13 @@ impl Desk<'_> {
         lines.join("\n")
     }
 
-    /// One request to the account; anything but success is an outcome of the whole.
-    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<(Reply, Value), Outcome> {
+    /// One request to the account; anything but success is an outcome of the whole. `None`: it says yes, and the rest can not be read.
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<(Reply, Option<Value>), Outcome> {
         let mut headers = HeaderMap::new();
         let basic =
             format!("Basic {}", STANDARD.encode(self.message.secrets.key.as_deref().unwrap_or_default()));
@@ -142,9 +159,9 @@ impl Desk<'_> {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let url = format!("{}/api/v2{path}", self.message.secrets.url.trim_end_matches('/'));
         let body = body.map(|body| body.to_string()).unwrap_or_default();
-        let reply = self.outward.exchange(OutRequest { method, url, headers, body }).await?;
+        let reply = self.outward.exchange(OutRequest { method, url, headers, body }, Reads::Document).await?;
         if (200..300).contains(&reply.status) {
-            let said = serde_json::from_slice(&reply.body).unwrap_or_default();
+            let said = serde_json::from_slice(&reply.body).ok();
             return Ok((reply, said));
         }
         Err(judge(&reply))
@@ -153,7 +170,12 @@ impl Desk<'_> {
 
 impl Ticket<'_> {
     /// One request to the ticket.
-    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<(Reply, Value), Outcome> {
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<(Reply, Option<Value>), Outcome> {
         self.desk.call(method, &format!("/tickets/{}{path}", self.id), body).await
     }
 
@@ -161,6 +183,10 @@ impl Ticket<'_> {
         // On a second try, and where our own update came back to us, it may be there already.
         if let Some(reply) = self.is_there().await? {
             return Ok(reply);
+        }
+        // Its end may have passed it on the way, and nobody would take the mark off again.
+        if self.desk.message.is_over && marks(self.desk.message.event) {
+            return Err(withheld("the alert is over by now, so its ticket is not marked any more"));
         }
         let mut looks = 0;
         loop {
@@ -173,21 +199,34 @@ impl Ticket<'_> {
         }
     }
 
+    /// The answer that shows this message's comment, where it is one of the recent ones. What can not be read is no answer: who takes it for a no
+    /// writes the comment again.
     async fn is_there(&self) -> Result<Option<Reply>, Outcome> {
-        let path = format!("/comments.json?sort_order=desc&per_page={RECENT}");
-        let (reply, said) = self.call(Method::GET, &path, None).await?;
         let reference = self.desk.reference();
         let has = |comment: &Value| {
             ["plain_body", "body"]
                 .iter()
                 .any(|key| comment[*key].as_str().is_some_and(|text| text.contains(&reference)))
         };
-        let is_there = said["comments"].as_array().is_some_and(|comments| comments.iter().any(has));
-        Ok(is_there.then_some(reply))
+        for page in 1..=PAGES {
+            let path = format!("/comments.json?sort_order=desc&per_page={PAGE}&page={page}");
+            let (reply, said) = self.call(Method::GET, &path, None).await?;
+            let Some(comments) = said.as_ref().and_then(|said| said["comments"].as_array()) else {
+                return Err(unread(&reply));
+            };
+            if comments.iter().any(has) {
+                return Ok(Some(reply));
+            }
+            if comments.len() < PAGE {
+                break;
+            }
+        }
+        Ok(None)
     }
 
     async fn change(&self) -> Result<Reply, Outcome> {
         let (reply, said) = self.call(Method::GET, ".json", None).await?;
+        let Some(said) = said else { return Err(unread(&reply)) };
         let ticket = &said["ticket"];
         if ticket["id"].as_u64() != Some(self.id) {
             let why = format!(
@@ -212,7 +251,8 @@ impl Ticket<'_> {
             // PUT adds to the tags here; in the ticket it would replace them.
             let body = json!({"tags": [tag], "updated_stamp": stamp, "safe_update": "true"});
             self.call(Method::PUT, "/tags.json", Some(body)).await?;
-            let (_, said) = self.call(Method::GET, ".json", None).await?;
+            let (reply, said) = self.call(Method::GET, ".json", None).await?;
+            let Some(said) = said else { return Err(unread(&reply)) };
             stamp = said["ticket"]["updated_at"].clone();
         }
         let mut change = json!({"safe_update": true, "updated_stamp": stamp});
@@ -229,6 +269,10 @@ impl Ticket<'_> {
             change["custom_fields"] = json!([{"id": field, "value": tag}]);
         }
         let (reply, said) = self.call(Method::PUT, ".json", Some(json!({"ticket": change}))).await?;
+        let Some(said) = said else {
+            // It was done as a rule, and then the comment stands there.
+            return self.is_there().await?.ok_or_else(|| unread(&reply));
+        };
         // A yes that changed nothing is none.
         let changed = &said["ticket"];
         if changed["id"].as_u64() != Some(self.id)

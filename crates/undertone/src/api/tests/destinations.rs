@@ -9,6 +9,7 @@ mod kinds;
 mod outside;
 mod paged;
 mod seen;
+mod tickets;
 
 use std::time::Duration;
 

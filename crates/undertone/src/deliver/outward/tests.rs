@@ -32,7 +32,7 @@ fn outward(allowed: &[&str]) -> Outward {
 }
 
 async fn post(outward: &Outward, url: &str) -> Result<Reply, NoReply> {
-    outward.exchange(OutRequest::post(url, HeaderMap::new(), "{}".to_owned())).await
+    outward.exchange(OutRequest::post(url, HeaderMap::new(), "{}".to_owned()), Reads::Status).await
 }
 
 #[tokio::test]
@@ -155,6 +155,25 @@ async fn a_body_without_end_is_not_waited_for() {
     let reply = post(&outward(&["127.0.0.0/8"]), &format!("http://{there}/")).await.unwrap();
     assert!(reply.status == 200 && reply.body.len() <= MOST_READ && began.elapsed() < DEADLINE);
     assert!(reply.excerpt().len() <= MOST_TOLD + 2);
+}
+
+/// Each of these begins to answer at once; the rest of it comes later than anybody waits who needs the status alone.
+#[tokio::test]
+async fn words_and_documents_are_waited_for_and_read_to_their_end() {
+    let length = 3 << 20;
+    let there = server(move |stream| {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\no");
+        let _ = stream.write_all(head.as_bytes());
+        thread::sleep(REST + Duration::from_millis(500));
+        let _ = stream.write_all(&vec![b'k'; length - 1]);
+    });
+    let (outward, url) = (outward(&["127.0.0.0/8"]), format!("http://{there}/"));
+    let read = async |reads| {
+        let request = OutRequest::post(&url, HeaderMap::new(), "{}".to_owned());
+        outward.exchange(request, reads).await.unwrap().body.len()
+    };
+    let all = tokio::join!(read(Reads::Status), read(Reads::Words), read(Reads::Document));
+    assert_eq!(all, (1, MOST_READ, length));
 }
 
 #[tokio::test]
