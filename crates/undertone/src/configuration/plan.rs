@@ -103,9 +103,15 @@ impl Plan {
                 Step::Added { wished, key } => {
                     let made = if key.is_some() { "; a signing key is made and told once" } else { "" };
                     let (name, kind, address) = (&wished.name, wished.kind.as_str(), &wished.shown_address);
+                    let options = &wished.config.options;
+                    let options = if options.is_empty() {
+                        String::new()
+                    } else {
+                        format!(", options {}", json!(options))
+                    };
                     writeln!(
                         out,
-                        "+ destination “{name}”: {kind}, {address}, events {}, {} payload, for {}{}{made}",
+                        "+ destination “{name}”: {kind}, {address}, events {}, {} payload, for {}{options}{}{made}",
                         json!(wished.config.events),
                         json!(wished.config.detail).as_str().unwrap_or_default(),
                         wished.config.audience.as_str(),

@@ -122,6 +122,7 @@ async fn a_file_is_applied_once_and_what_is_written_changes_nothing() {
     for line in [
         "~ alert_threshold: -50 → -40",
         "+ destination “On call”: pagerduty, https://events.pagerduty.com/…, events [\"alert.*\"",
+        "for agent, options {\"severity\":\"error\"}\n",
         "a signing key is made and told once",
     ] {
         assert!(told.contains(line), "{line} is missing: {told}");
