@@ -65,22 +65,22 @@ impl Follow for Open {
             app.store.inbox(caller.tenant_id(), caller.person()?, Part::After(self.seen), AT_ONCE).await?;
         let mut ready = Vec::new();
         let last = found.last().map(|item| item.position);
-        if let Some(last) = last {
+        if last.is_some() {
             // Before the first event there are none.
             let ids = Ids::of(app, caller).await?;
             for item in shown(app, caller, found).await? {
                 let event = Event::default().event("notice").id(ids.id(item.position));
                 ready.push(event.data(told(&item, &ids).to_string()));
             }
-            self.seen = last;
         }
         // What was read elsewhere gives no sign.
-        if closely || last.is_some() {
-            let count = unread(app, caller).await?;
-            if self.unread.replace(count) != Some(count) {
-                let told = json!({"unread": count.0, "more_unread": count.1});
-                ready.push(Event::default().event("unread").data(told.to_string()));
-            }
+        let count = if closely || last.is_some() { Some(unread(app, caller).await?) } else { None };
+        // Only now, where nothing can go wrong any more: what is ready is told, or looked for again.
+        self.seen = last.unwrap_or(self.seen);
+        if let Some(count) = count.filter(|count| self.unread != Some(*count)) {
+            self.unread = Some(count);
+            let told = json!({"unread": count.0, "more_unread": count.1});
+            ready.push(Event::default().event("unread").data(told.to_string()));
         }
         Ok(Looked::Told(ready))
     }

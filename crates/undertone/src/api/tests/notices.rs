@@ -229,6 +229,38 @@ async fn the_stream_takes_up_where_it_broke_off() {
     assert!(!text.contains("event: notice"), "{text}");
 }
 
+/// The count of what is unread can not be had for a while, because of a notice that can not be read.
+#[tokio::test]
+async fn what_was_ready_when_the_database_failed_is_told_afterwards() {
+    use sea_orm::ConnectionTrait;
+    let bench = Bench::open().await;
+    let lead = bench.person("supervisor").await;
+    bench.set(json!({"alert_threshold": -20})).await;
+    bench.annoy("ana").await;
+    bench.tell().await;
+    let request = Request::get("/api/v1/inbox/live").header(header::COOKIE, &lead.cookie);
+    let response = bench.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let mut stream = response.into_body().into_data_stream();
+    let mut heard = async |wait: u64| {
+        let part = tokio::time::timeout(std::time::Duration::from_millis(wait), stream.next()).await;
+        part.ok().map(|part| String::from_utf8_lossy(&part.unwrap().unwrap()).into_owned())
+    };
+    assert!(heard(5000).await.unwrap().contains("\"unread\":1"));
+    let raw = sea_orm::Database::connect(bench.url()).await.unwrap();
+    let set = async |statement: &str| {
+        assert_eq!(raw.execute_unprepared(statement).await.unwrap().rows_affected(), 1, "{statement}");
+    };
+    raw.execute_unprepared("CREATE TABLE kept AS SELECT position, payload FROM notice").await.unwrap();
+    set("UPDATE notice SET payload = 'broken'").await;
+    bench.annoy("bo").await;
+    bench.tell().await;
+    assert_eq!(heard(1500).await, None);
+    set("UPDATE notice SET payload = (SELECT k.payload FROM kept k) WHERE payload = 'broken'").await;
+    let told = heard(5000).await.unwrap();
+    assert!(told.contains("event: notice") && told.contains("\"bo\""), "{told}");
+    assert!(heard(5000).await.unwrap().contains("\"unread\":2"));
+}
+
 #[tokio::test]
 async fn preferences_are_ones_own_and_all_that_is_wrong_is_told() {
     let bench = Bench::open().await;
