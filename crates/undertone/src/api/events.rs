@@ -68,7 +68,7 @@ pub async fn follow(
     let most = asked.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
     if is_stream {
         let after = after.unwrap_or(places.last());
-        return Ok(live::stream(app, caller, kinds, after).into_response());
+        return Ok(live::stream(app, caller, kinds, (after, places.cursor(after))).into_response());
     }
     // What is not kept any more is not walked over: nobody finds anything there.
     let after = after.unwrap_or(places.removed());

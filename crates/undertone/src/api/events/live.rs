@@ -22,16 +22,17 @@ const MOST: u16 = 200;
 /// How long a reader waits before it comes back.
 const COME_BACK: Duration = Duration::from_secs(1);
 
-/// The events after a place, of these kinds, as they come.
+/// The events after a place, of these kinds, as they come. The place is told first, as an id alone, which a reader keeps and shows nobody: whoever
+/// loses the connection before the first event comes back to where they began.
 pub(super) fn stream(
     app: App,
     caller: Caller,
     kinds: Option<Vec<EventKind>>,
-    after: i64,
+    (after, cursor): (i64, String),
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let (news, ending) = (app.stream.follow(caller.tenant_id()), app.ending.clone());
     let reader = Reader { app, caller, kinds, place: after, news, told: Instant::now() };
-    let first = futures::stream::iter([Ok(Event::default().retry(COME_BACK))]);
+    let first = futures::stream::iter([Ok(Event::default().retry(COME_BACK).id(cursor))]);
     Sse::new(first.chain(live::stream(reader, ending)))
 }
 

@@ -180,6 +180,26 @@ async fn the_stream_takes_up_where_it_broke_off() {
     }
 }
 
+/// As a browser does that loses the connection before anything happened.
+#[tokio::test]
+async fn a_stream_that_breaks_off_before_its_first_event_is_taken_up_where_it_began() {
+    let bench = Bench::open().await;
+    let key = ("authorization", "Bearer ut_mine");
+    score(&bench, "before").await;
+    let mut reader = Reader::open(&bench, "", &[key]).await;
+    let part = tokio::time::timeout(Duration::from_secs(2), reader.body.next()).await.unwrap();
+    let text = String::from_utf8_lossy(&part.unwrap().unwrap()).into_owned();
+    let place = text.lines().find_map(|line| line.strip_prefix("id: ")).unwrap();
+    assert!(!text.contains("data") && text.ends_with("\n\n"), "nothing is shown of it: {text}");
+    drop(reader);
+    score(&bench, "ana").await;
+    let mut back = Reader::open(&bench, "", &[key, ("last-event-id", place)]).await;
+    for expected in ["sentiment.scored", "sentiment.negative", "alert.raised"] {
+        assert_eq!(back.next().await.1["type"], expected);
+    }
+    assert!(back.is_quiet().await);
+}
+
 /// From the moment it is revoked, or ends, a key is told of nothing any more, though its stream is open.
 #[tokio::test]
 async fn a_stream_ends_with_the_key_that_opened_it() {
