@@ -1,4 +1,5 @@
-//! What the clock has to do with alerts and incidents: ends snoozes, tells others where nobody acknowledged, ends incidents that are over.
+//! What the clock has to do with alerts, incidents and destinations: ends snoozes, tells others where nobody acknowledged, ends incidents that are
+//! over, tells of destinations that take nothing and are not tried for long.
 
 use std::time::Duration;
 
@@ -13,7 +14,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Watches until the service ends. Several nodes may: each alert is taken by one. An incident that lets many alerts go does so in slices and
 /// holds up neither a clock nor another tenant's.
 pub async fn serve(store: Store, ending: watch::Receiver<bool>) {
-    tokio::join!(watch_alerts(&store, ending.clone()), watch_incidents(&store, ending));
+    tokio::join!(
+        watch_alerts(&store, ending.clone()),
+        watch_incidents(&store, ending.clone()),
+        watch_destinations(&store, ending)
+    );
 }
 
 async fn watch_alerts(store: &Store, ending: watch::Receiver<bool>) {
@@ -26,4 +31,10 @@ async fn watch_incidents(store: &Store, ending: watch::Receiver<bool>) {
     let end = |tenant| store.end_incidents(tenant);
     let turns = Turns::new("watching over incidents");
     turns.serve(ending, LOOK_EVERY, || store.tenants_with_incidents(), end).await;
+}
+
+async fn watch_destinations(store: &Store, ending: watch::Receiver<bool>) {
+    let tell = |tenant| store.tell_of_silent_destinations(tenant);
+    let turns = Turns::new("watching over destinations");
+    turns.serve(ending, LOOK_EVERY, || store.tenants_with_silent_destinations(), tell).await;
 }

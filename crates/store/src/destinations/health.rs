@@ -1,14 +1,14 @@
 //! How a destination fares, as the tries say: it takes messages, fails, wants patience, refuses, or is switched off.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::DatabaseTransaction;
+use sea_orm::{DatabaseTransaction, FromQueryResult};
 use serde_json::json;
 use undertone_core::event::{EventKind, payload};
 
-use super::Destination;
 use super::finish::{FinishedDelivery, Sent};
+use super::{Destination, one};
 use crate::outbox::{self, Caused};
-use crate::statement::sql;
+use crate::statement::{for_update, sql};
 use crate::{Result, Store, TenantId};
 
 /// A destination that fails is left alone for this long at first, twice as long each time, and at most [`PAUSE_MOST`].
@@ -21,6 +21,12 @@ const SWITCHED_OFF_AFTER: TimeDelta = TimeDelta::days(5);
 pub const REFUSED_OFTEN: i64 = 3;
 /// After so long in which messages failed or were put off, and none was taken, administrators are told.
 const FAILING_LONG: TimeDelta = TimeDelta::minutes(10);
+
+/// Destinations that are away since a moment, which was not told, and of whose messages some wait while none is due now.
+const SILENT: &str = "WHERE d.active = ? AND d.failing_told_at IS NULL AND d.away_since <= ? \
+    AND EXISTS (SELECT 1 FROM delivery w WHERE w.tenant_id = d.tenant_id AND w.destination_id = d.id AND w.state = 'pending') \
+    AND (d.resume_at > ? OR NOT EXISTS (SELECT 1 FROM delivery x WHERE x.tenant_id = d.tenant_id AND x.destination_id = d.id \
+    AND x.state = 'pending' AND x.next_at <= ?))";
 
 /// A time in which a destination takes nothing, from the first message that it does not take to the next that it does.
 struct Spell {
@@ -104,19 +110,9 @@ impl Store {
         let is_news =
             destination.failing_told_at.is_none() && spell.lasts(now, FAILING_LONG, TimeDelta::zero());
         if is_news {
-            let payload = json!(payload::DestinationFailing {
-                tenant_id: tenant.0,
-                destination_id: &destination.id,
-                name: &destination.name,
-                kind: destination.kind,
-                refused: resume_at.is_none(),
-                failures,
-                reason: &said(told),
-                failing_since: spell.since,
-                at: now,
-            });
-            let event = Caused::new(EventKind::DestinationFailing, &destination.id, payload);
-            outbox::emit(self, tx, tenant, now, vec![event]).await?;
+            let said = said(told);
+            let what = (resume_at.is_none(), failures, said.as_str(), spell.since);
+            self.tell_of_failing(tx, tenant, destination, what).await?;
         }
         sql("UPDATE destination SET failures = ?, failing_since = ?, resume_at = ?, away_since = ?, failing_told_at = ? \
              WHERE tenant_id = ? AND id = ?")
@@ -130,6 +126,96 @@ impl Store {
         .run(tx)
         .await?;
         Ok(())
+    }
+
+    /// The tenants with a destination that has failed for long, of which nobody was told because nothing was tried since: it asked to be left
+    /// alone, or what waits for it is tried later. What is due at this moment says by itself how the destination fares.
+    pub async fn tenants_with_silent_destinations(&self) -> Result<Vec<TenantId>> {
+        let now = self.now();
+        sql("SELECT DISTINCT d.tenant_id FROM destination d ")
+            .then(SILENT)
+            .bind(true)
+            .bind(now - FAILING_LONG)
+            .bind(now)
+            .bind(now)
+            .then(" ORDER BY d.tenant_id")
+            .tenants(&self.reader)
+            .await
+    }
+
+    /// Tells administrators of such destinations of a tenant, by the clock; answers whether there may be more.
+    pub async fn tell_of_silent_destinations(&self, tenant: TenantId) -> Result<bool> {
+        #[derive(FromQueryResult)]
+        struct Last {
+            last_status: Option<i64>,
+            last_error: Option<String>,
+        }
+        let now = self.now();
+        let silent = sql("SELECT d.id FROM destination d ")
+            .then(SILENT)
+            .bind(true)
+            .bind(now - FAILING_LONG)
+            .bind(now)
+            .bind(now)
+            .then(" AND d.tenant_id = ?")
+            .bind(tenant.0)
+            .column::<String>(&self.reader)
+            .await?;
+        for id in silent {
+            let tx = self.begin().await?;
+            let destination = one(&tx, tenant, &id, for_update(self.backend())).await?;
+            // A try may have ended meanwhile, or another node have told.
+            let Some(destination) = destination.filter(|one| {
+                one.active
+                    && one.failing_told_at.is_none()
+                    && one.away_since.is_some_and(|since| now - since >= FAILING_LONG)
+            }) else {
+                continue;
+            };
+            let last = sql("SELECT last_status, last_error FROM delivery WHERE tenant_id = ? AND destination_id = ? AND state = 'pending' \
+                 AND last_error IS NOT NULL ORDER BY id DESC LIMIT 1")
+            .bind(tenant.0)
+            .bind(&id)
+            .one::<Last>(&tx)
+            .await?;
+            let said = last.map(|last| words(last.last_status, last.last_error.as_deref()));
+            let said = said.unwrap_or_else(|| "messages wait for it".to_owned());
+            let since = destination.failing_since.unwrap_or(now);
+            self.tell_of_failing(&tx, tenant, &destination, (false, destination.failures, &said, since))
+                .await?;
+            sql("UPDATE destination SET failing_told_at = ? WHERE tenant_id = ? AND id = ?")
+                .bind(now)
+                .bind(tenant.0)
+                .bind(&id)
+                .run(&tx)
+                .await?;
+            tx.commit().await?;
+        }
+        Ok(false)
+    }
+
+    /// That a destination takes nothing: whether it refuses, how often in a row, what the last try came to, and since when.
+    async fn tell_of_failing(
+        &self,
+        tx: &DatabaseTransaction,
+        tenant: TenantId,
+        destination: &Destination,
+        (refused, failures, reason, failing_since): (bool, i64, &str, DateTime<Utc>),
+    ) -> Result<()> {
+        let now = self.now();
+        let payload = json!(payload::DestinationFailing {
+            tenant_id: tenant.0,
+            destination_id: &destination.id,
+            name: &destination.name,
+            kind: destination.kind,
+            refused,
+            failures,
+            reason,
+            failing_since,
+            at: now,
+        });
+        let event = Caused::new(EventKind::DestinationFailing, &destination.id, payload);
+        outbox::emit(self, tx, tenant, now, vec![event]).await
     }
 
     /// Something reached it just now; it may still want to be left alone until then.
@@ -201,9 +287,13 @@ fn pause(failures: i64) -> TimeDelta {
 
 /// What the receiver said, without its words: they may quote what was sent, and are told on where no erasure reaches them.
 fn said(done: &FinishedDelivery) -> String {
-    match done.status {
+    words(done.status.map(i64::from), done.sent.error())
+}
+
+fn words(status: Option<i64>, ours: Option<&str>) -> String {
+    match status {
         Some(status) => format!("it answers {status}"),
-        None => done.sent.error().unwrap_or_default().to_owned(),
+        None => ours.unwrap_or_default().to_owned(),
     }
 }
 

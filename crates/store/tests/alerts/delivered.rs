@@ -10,6 +10,8 @@ async fn suite(url: String) {
     who_refuses_everything_is_told_of_and_switched_off(&bench).await;
     who_asks_for_patience_for_ever_is_switched_off(&bench).await;
     administrators_hear_of_a_run_of_failures_or_refusals_once(&bench).await;
+    who_is_left_alone_for_long_is_told_of_by_the_clock(&bench).await;
+    an_alert_stands_until_it_is_over(&bench).await;
     who_is_away_in_turns_of_every_kind_is_told_of_once(&bench).await;
     a_refusal_of_long_ago_makes_no_failure_a_long_one(&bench).await;
     a_failure_of_long_ago_makes_no_refusal_a_long_one(&bench).await;
@@ -151,6 +153,63 @@ async fn administrators_hear_of_a_run_of_failures_or_refusals_once(bench: &Bench
     }
     let second = bench.failing(&tenant).await.remove(1);
     assert_eq!((&second["refused"], &second["reason"]), (&json!(false), &json!("it answers 500")));
+}
+
+async fn who_is_left_alone_for_long_is_told_of_by_the_clock(bench: &Bench) {
+    let (tenant, to) = bench.with_scores("silent").await;
+    let tick = async || {
+        if bench.store.tenants_with_silent_destinations().await.unwrap().contains(&tenant.id) {
+            assert!(!bench.store.tell_of_silent_destinations(tenant.id).await.unwrap());
+        }
+        bench.failing(&tenant).await.len()
+    };
+    let hour = |_: usize| Sent::Throttled(TimeDelta::hours(1), "it answers 429".to_owned());
+    bench.more(&tenant, 1).await;
+    bench.send(&tenant, &to.id, hour).await;
+    for (minutes, told) in [(9, 0), (1, 1), (1, 1), (30, 1)] {
+        bench.advance(minutes);
+        assert_eq!(tick().await, told);
+    }
+    let first = bench.failing(&tenant).await.remove(0);
+    assert_eq!(
+        (&first["reason"], &first["refused"], &first["failures"], &first["name"]),
+        (&json!("it answers 429"), &json!(false), &json!(0), &json!("to"))
+    );
+    // The try after that finds it told.
+    bench.advance(30);
+    bench.send(&tenant, &to.id, hour).await;
+    assert_eq!(tick().await, 1);
+    bench.advance(61);
+    bench.send(&tenant, &to.id, |_| Sent::Delivered).await;
+    // So it is where the destination may be tried soon, and its only message is tried late.
+    bench.more(&tenant, 1).await;
+    for minutes in [1, 6, 2] {
+        assert_eq!(bench.send(&tenant, &to.id, failed).await.len(), 1);
+        bench.advance(minutes);
+        assert_eq!(tick().await, 1);
+    }
+    bench.advance(1);
+    assert_eq!(tick().await, 2);
+    // What is due at this moment says by itself how it stands.
+    let (due, to) = bench.with_scores("silent-due").await;
+    bench.more(&due, 1).await;
+    bench.send(&due, &to.id, failed).await;
+    bench.advance(11);
+    assert!(!bench.store.tenants_with_silent_destinations().await.unwrap().contains(&due.id));
+    bench.send(&due, &to.id, failed).await;
+    assert_eq!(bench.failing(&due).await.len(), 1);
+}
+
+async fn an_alert_stands_until_it_is_over(bench: &Bench) {
+    let (tenant, other) = (bench.tenant("stands").await, bench.tenant("stands-not").await);
+    bench.score(&tenant, &[("ana", "billing", -80)]).await;
+    let alert = bench.alerts(&tenant, None).await.remove(0);
+    let stands = async |tenant: &Tenant| bench.store.alert_stands(tenant.id, &alert.id).await.unwrap();
+    assert!(stands(&tenant).await && !stands(&other).await);
+    for (step, expected) in [(Move::Acknowledge, true), (Move::Resolve(None), false)] {
+        bench.store.move_alert(&act(&tenant), (&alert.id, None), step).await.unwrap().unwrap();
+        assert_eq!(stands(&tenant).await, expected);
+    }
 }
 
 async fn who_is_away_in_turns_of_every_kind_is_told_of_once(bench: &Bench) {
