@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 use undertone_store::privacy::retention::Clocks;
 use undertone_store::{Act, Store, StoreError};
@@ -33,6 +33,7 @@ const SCRUB: &str = "scrub";
 
 /// Keeps going until it is told to end.
 pub async fn serve(store: Store, mut ending: watch::Receiver<bool>) {
+    let mut log = Log::default();
     for looks in 0_u64.. {
         if !rest(&mut ending, LOOK_EVERY).await {
             return;
@@ -40,7 +41,7 @@ pub async fn serve(store: Store, mut ending: watch::Receiver<bool>) {
         let done = tokio::select! {
             biased;
             _ = ending.wait_for(|end| *end) => return,
-            done = look(&store, looks) => done,
+            done = look(&store, looks, &mut log) => done,
         };
         if let Err(error) = done {
             tracing::warn!(%error, "erasing or removing what is due stopped for a moment: {error}");
@@ -48,11 +49,24 @@ pub async fn serve(store: Store, mut ending: watch::Receiver<bool>) {
     }
 }
 
-async fn look(store: &Store, looks: u64) -> Result<(), StoreError> {
+/// What may still stand in SQLite's write-ahead log of what was removed.
+#[derive(Default)]
+struct Log {
+    /// What clocks removed.
+    purged: bool,
+    /// What was erased until then does not any more.
+    without: Option<DateTime<Utc>>,
+}
+
+async fn look(store: &Store, looks: u64, log: &mut Log) -> Result<(), StoreError> {
     fill(store).await?;
     erase(store).await?;
     if looks.is_multiple_of(PURGE_EVERY) {
-        purge(store).await?;
+        log.purged |= purge(store).await?;
+    }
+    let erased = store.unscrubbed().await?;
+    if (log.purged || erased > log.without) && store.empty_log().await? {
+        *log = Log { purged: false, without: erased.max(log.without) };
     }
     scrub(store).await
 }
@@ -80,8 +94,8 @@ pub async fn erase(store: &Store) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Removes what is due of every tenant whose turn it is.
-async fn purge(store: &Store) -> Result<(), StoreError> {
+/// Removes what is due of every tenant whose turn it is; answers whether something was.
+async fn purge(store: &Store) -> Result<bool, StoreError> {
     let mut is_due = false;
     for tenant in store.tenants().await? {
         if !store.take_upkeep(tenant.id, RETENTION, PATIENCE).await? {
@@ -102,7 +116,7 @@ async fn purge(store: &Store) -> Result<(), StoreError> {
     if is_due && store.is_small().await? {
         store.scrub().await?;
     }
-    Ok(())
+    Ok(is_due)
 }
 
 /// Scrubs the file after erasures: a small one within a minute, a large one once a day, since nobody writes meanwhile.

@@ -282,3 +282,32 @@ async fn an_alias_names_one_customer() {
     let erased = bench.call("DELETE", "/api/v1/customers/zendesk:77", "ut_mine", None).await.json();
     assert_eq!(erased["customer_id"], ours);
 }
+
+/// A file of an erasure that was scrubbed a moment ago is not written anew at once, and large ones once a day: the log is emptied all the same.
+#[tokio::test]
+async fn what_was_erased_stands_in_no_write_ahead_log() {
+    let bench = Bench::open().await;
+    let log = bench.folder.path().join("undertone.db-wal");
+    let stands = |word: &str| {
+        let bytes = std::fs::read(&log).unwrap_or_default();
+        bytes.windows(word.len()).any(|window| window == word.as_bytes())
+    };
+    for (customer, word) in [("ana", "dunnart5310"), ("bo", "planigale6204")] {
+        let item =
+            json!({"external_id": customer, "customer": customer, "text": format!("Where is the {word}?")});
+        assert_eq!(bench.call("POST", "/api/v1/interactions", "ut_mine", Some(&item)).await.status, 201);
+        bench.settled(&bench.mine).await;
+        assert!(stands(word));
+        let path = format!("/api/v1/customers/{customer}");
+        assert_eq!(bench.call("DELETE", &path, "ut_mine", None).await.status, 200);
+        super::until("the log has nothing of it", || !stands(word)).await;
+        for _ in 0..100 {
+            if customer == "bo" || !bench.store().wants_scrubbing().await.unwrap() {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    }
+    // The second was not scrubbed: a minute has not passed.
+    assert!(bench.store().wants_scrubbing().await.unwrap());
+}
