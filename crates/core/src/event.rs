@@ -75,6 +75,8 @@ events! {
     DestinationFailing = "destination.failing",
     /// A destination failed for so long, or so finally, that nothing is sent to it any more.
     DestinationDisabled = "destination.disabled",
+    /// A person gets no e-mail: a letter to them was refused, or not taken for three days. Told once, until one is taken.
+    MailFailing = "mail.failing",
     /// A test message, sent because somebody asked for it.
     Test = "undertone.test",
 }

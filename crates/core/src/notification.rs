@@ -52,7 +52,7 @@ impl Category {
             Self::Assignments => "Alerts that are given to you",
             Self::Incidents => "Many customers turning negative at once",
             Self::Budget => "The AI budget",
-            Self::Destinations => "Destinations that stopped working",
+            Self::Destinations => "Destinations and mailboxes that stopped working",
         }
     }
 
@@ -67,7 +67,9 @@ impl Category {
             EventKind::AlertAssigned => Some(Self::Assignments),
             EventKind::IncidentOpened | EventKind::IncidentClosed => Some(Self::Incidents),
             EventKind::BudgetThreshold => Some(Self::Budget),
-            EventKind::DestinationFailing | EventKind::DestinationDisabled => Some(Self::Destinations),
+            EventKind::DestinationFailing | EventKind::DestinationDisabled | EventKind::MailFailing => {
+                Some(Self::Destinations)
+            }
             _ => None,
         }
     }
@@ -105,7 +107,7 @@ pub struct Person<'a> {
 /// Those of `people` who are told of it, under the tenant's choice.
 ///
 /// An alert that somebody is responsible for is theirs alone, as long as they are there; what nobody acknowledged goes to administrators
-/// and to those of `escalate_to` too. The budget and destinations are the business of administrators.
+/// and to those of `escalate_to` too. The budget, destinations and mailboxes are the business of administrators.
 #[must_use]
 pub fn told<'a>(
     what: &Happening<'_>,
@@ -135,9 +137,10 @@ pub fn told<'a>(
             responsible.map_or_else(|| by_choice(person), |one| one.id == person.id)
         }
         EventKind::IncidentOpened | EventKind::IncidentClosed => by_choice(person),
-        EventKind::BudgetThreshold | EventKind::DestinationFailing | EventKind::DestinationDisabled => {
-            administers(person)
-        }
+        EventKind::BudgetThreshold
+        | EventKind::DestinationFailing
+        | EventKind::DestinationDisabled
+        | EventKind::MailFailing => administers(person),
         _ => false,
     };
     people.iter().filter(is_told).map(|person| person.id).collect()

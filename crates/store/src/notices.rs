@@ -22,7 +22,7 @@ use crate::statement::{for_update, pieces, sql};
 use crate::{Result, Store, TenantId};
 
 pub use inbox::{InboxItem, Part};
-pub use mail::{FinishedMail, Mail, MailEnd, Waiting};
+pub use mail::{FinishedMail, Mail, MailEnd, Unreached, Waiting};
 
 /// Places looked at in one go.
 const AT_ONCE: i64 = 2000;

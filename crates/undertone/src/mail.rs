@@ -23,12 +23,15 @@ use undertone_store::secrets::Secret;
 use crate::config::Config;
 use crate::error::CliError;
 use crate::llm::web::{cause, known_here};
+use crate::output::clean;
 
 pub use letter::{Letter, Told};
 pub use post::{Post, serve};
 #[cfg(test)]
 pub use post::{look, send_claimed};
 
+/// Characters of what the server says that are kept.
+const MOST_SAID: usize = 200;
 /// Until the server answers a command.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -133,21 +136,22 @@ impl Mailer {
         self.transport.send(message).await.map(drop).map_err(|error| told(&error))
     }
 
-    /// Sends a letter.
-    pub async fn send(&self, letter: &Letter<'_>, to: &str, name: Option<&str>) -> MailEnd {
+    /// Sends a letter; what became of it, and where the server did not take it, its words.
+    pub async fn send(&self, letter: &Letter<'_>, to: &str, name: Option<&str>) -> (MailEnd, Option<String>) {
         let Ok(address) = to.parse::<Address>() else {
-            return MailEnd::Failed("the person's address is none that e-mail can be sent to".to_owned());
+            let why = "the person's address is none that e-mail can be sent to".to_owned();
+            return (MailEnd::Failed(why), None);
         };
         let to =
             Mailbox::new(name.filter(|name| !name.contains(char::is_control)).map(str::to_owned), address);
         let message = match letter.message(&self.from, to) {
             Ok(message) => message,
-            Err(why) => return MailEnd::Failed(why),
+            Err(why) => return (MailEnd::Failed(why), None),
         };
         match self.transport.send(message).await {
-            Ok(_) => MailEnd::Sent,
-            Err(error) if error.is_permanent() => self.refused(&error).await,
-            Err(error) => MailEnd::Later(told(&error)),
+            Ok(_) => (MailEnd::Sent, None),
+            Err(error) if error.is_permanent() => (self.refused(&error).await, said(&error)),
+            Err(error) => (MailEnd::Later(told(&error)), said(&error)),
         }
     }
 
@@ -178,6 +182,15 @@ fn parameters(host: &str, known: &[CertificateDer<'static>]) -> Result<TlsParame
         }
     }
     builder.build_rustls().map_err(|error| told(&error))
+}
+
+/// What the server says, where it answered, on one line.
+fn said(error: &lettre::transport::smtp::Error) -> Option<String> {
+    error.status()?;
+    let words = clean(&std::error::Error::source(error)?.to_string());
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words: String = words.chars().take(MOST_SAID).collect();
+    (!words.is_empty()).then_some(words)
 }
 
 /// What went wrong, without what the server says: it may name people.

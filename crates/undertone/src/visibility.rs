@@ -179,8 +179,12 @@ pub fn why(reason: Reason) -> Value {
 /// What begins the names of events that are there because of what customers feel.
 const OF_FEELINGS: [&str; 3] = ["sentiment.", "alert.", "incident."];
 /// Events of how the tenant is run: they are told to whoever may change that.
-const OF_SETTINGS: [EventKind; 3] =
-    [EventKind::BudgetThreshold, EventKind::DestinationFailing, EventKind::DestinationDisabled];
+const OF_SETTINGS: [EventKind; 4] = [
+    EventKind::BudgetThreshold,
+    EventKind::DestinationFailing,
+    EventKind::DestinationDisabled,
+    EventKind::MailFailing,
+];
 
 /// What somebody is told of events: each payload without what `viewer` may not see; `None` where the event itself would say it, so that nothing
 /// is told. To be asked when they are told, not when they happen: what may be seen changes meanwhile.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::EventKind;
 use super::payload::{
     Alert, BudgetThreshold, CustomerErased, DestinationDisabled, DestinationFailing, Fields, IncidentClosed,
-    IncidentOpened, ModuleSwitched, Overridden, Scored, Test,
+    IncidentOpened, MailFailing, ModuleSwitched, Overridden, Scored, Test,
 };
 use crate::destination::DestinationKind;
 
@@ -45,6 +45,10 @@ pub(super) fn of(kind: EventKind) -> (Value, Fields) {
         }
         EventKind::DestinationFailing => (json!(failing(at)), DestinationFailing::FIELDS),
         EventKind::DestinationDisabled => (json!(disabled(at)), DestinationDisabled::FIELDS),
+        EventKind::MailFailing => {
+            let (email, reason) = ("ben@example.com", "the SMTP server answered 550");
+            (json!(MailFailing { tenant_id: 1, user_id: USER, email, reason, at }), MailFailing::FIELDS)
+        }
         EventKind::Test => {
             let text = "This is a test from Undertone. Nothing happened.";
             let (destination_id, name) = (DESTINATION, "Warehouse");

@@ -242,6 +242,20 @@ payloads! {
         at: DateTime<Utc>,
     }
 
+    /// Of `mail.failing`.
+    MailFailing<'a> {
+        /// The tenant.
+        tenant_id: i64,
+        /// The person who gets none, by id.
+        user_id: &'a str,
+        /// Their address.
+        email: &'a str,
+        /// What the last try came to.
+        reason: &'a str,
+        /// When the letter was given up.
+        at: DateTime<Utc>,
+    }
+
     /// Of `destination.disabled`.
     DestinationDisabled<'a> {
         /// The tenant.

@@ -1,11 +1,13 @@
 //! E-mail on its way: claimed person by person, under a lease, so that what goes together is one message.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{ConnectionTrait, FromQueryResult, Value};
-use serde_json::Value as Json;
+use sea_orm::{ConnectionTrait, DatabaseTransaction, FromQueryResult, Value};
+use serde_json::{Value as Json, json};
+use undertone_core::event::{EventKind, payload};
 
 use super::Telling;
 use crate::alerts::heard;
+use crate::outbox::{self, Caused};
 use crate::statement::{for_update, pieces, skip_locked, sql};
 use crate::{Result, Store, TenantId};
 
@@ -71,6 +73,22 @@ pub struct FinishedMail {
     pub due_at: DateTime<Utc>,
     /// What became of it.
     pub end: MailEnd,
+    /// What the server said to it, where it was not taken: on one line and not long. It may quote the letter: it stands with the letter, where an
+    /// erasure reaches it, and is told on nowhere.
+    pub said: Option<String>,
+}
+
+/// A person whose last letter was given up.
+#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
+pub struct Unreached {
+    /// Their address.
+    pub email: String,
+    /// Letters to them, or parts of letters, that were given up and are still kept.
+    pub letters: i64,
+    /// When the last was.
+    pub at: DateTime<Utc>,
+    /// What the last try came to, and what the server said.
+    pub error: Option<String>,
 }
 
 /// How it stands with a tenant's e-mail.
@@ -114,6 +132,18 @@ pub(super) async fn insert(
             .await?;
     }
     Ok(())
+}
+
+/// The last letter to a person that was taken or given up was given up.
+async fn is_failing(on: &impl ConnectionTrait, tenant: TenantId, user: &str) -> Result<bool> {
+    let last =
+        sql("SELECT state FROM mail WHERE tenant_id = ? AND user_id = ? AND state IN ('sent', 'failed') \
+         ORDER BY finished_at DESC, position DESC LIMIT 1")
+        .bind(tenant.0)
+        .bind(user)
+        .value::<String>(on)
+        .await?;
+    Ok(last.is_some_and(|state| state == "failed"))
 }
 
 impl Store {
@@ -258,7 +288,9 @@ impl Store {
     ) -> Result<usize> {
         let tx = self.begin().await?;
         let now = self.now();
-        let (mut kept, mut arrived) = (0, Vec::new());
+        let (mut kept, mut arrived, mut given_up) = (0, Vec::new(), None);
+        let may_fail = finished.iter().any(|mail| matches!(mail.end, MailEnd::Later(_) | MailEnd::Failed(_)));
+        let failed_before = may_fail && is_failing(&tx, tenant, user).await?;
         for mail in finished {
             let wait = WAITS[usize::try_from(mail.attempts - 1).unwrap_or_default().min(WAITS.len() - 1)];
             let untried = mail.end == MailEnd::Untried;
@@ -272,10 +304,14 @@ impl Store {
                 MailEnd::Dropped(why) => ("dropped", Some(why)),
             };
             let ended = (state != "pending").then_some(now);
+            let whole = error.map(|why| match &mail.said {
+                Some(said) => format!("{why}: {said}"),
+                None => why.clone(),
+            });
             let is_kept = sql("UPDATE mail SET state = ?, last_error = ?, next_at = ?, finished_at = ?, attempts = attempts - ?, lease_owner = NULL \
                  WHERE tenant_id = ? AND user_id = ? AND position = ? AND lease_owner = ? AND attempts = ? AND state = 'pending'")
             .bind(state)
-            .bind(error.map(String::as_str))
+            .bind(whole)
             .bind(next_at)
             .bind(ended)
             .bind(i64::from(untried))
@@ -291,10 +327,54 @@ impl Store {
             if is_kept && mail.end == MailEnd::Sent {
                 arrived.push(mail.position);
             }
+            if is_kept && state == "failed" {
+                given_up = error;
+            }
+        }
+        if let Some(why) = given_up.filter(|_| !failed_before) {
+            self.tell_of_failing_mail(&tx, tenant, user, why).await?;
         }
         heard::note_mails(&tx, (tenant, now), user, &arrived).await?;
         tx.commit().await?;
         Ok(kept)
+    }
+
+    /// That a person gets no e-mail. What the server said is left out: no erasure reaches it there.
+    async fn tell_of_failing_mail(
+        &self,
+        tx: &DatabaseTransaction,
+        tenant: TenantId,
+        user: &str,
+        why: &str,
+    ) -> Result<()> {
+        let address = sql("SELECT email FROM app_user WHERE tenant_id = ? AND id = ?")
+            .bind(tenant.0)
+            .bind(user)
+            .value::<String>(tx)
+            .await?;
+        let Some(email) = address else { return Ok(()) };
+        let at = self.now();
+        let payload = json!(payload::MailFailing {
+            tenant_id: tenant.0,
+            user_id: user,
+            email: &email,
+            reason: why,
+            at,
+        });
+        outbox::emit(self, tx, tenant, at, vec![Caused::new(EventKind::MailFailing, user, payload)]).await
+    }
+
+    /// The active people of a tenant whose last letter was given up, by address.
+    pub async fn mail_unreached(&self, tenant: TenantId) -> Result<Vec<Unreached>> {
+        sql("SELECT u.email, m.finished_at AS at, m.last_error AS error, (SELECT COUNT(*) FROM mail f WHERE f.tenant_id = u.tenant_id \
+             AND f.user_id = u.id AND f.state = 'failed') AS letters FROM app_user u JOIN mail m ON m.tenant_id = u.tenant_id AND m.user_id = u.id \
+             WHERE u.tenant_id = ? AND u.active = ? AND m.state = 'failed' AND NOT EXISTS (SELECT 1 FROM mail l WHERE l.tenant_id = m.tenant_id \
+             AND l.user_id = m.user_id AND l.state IN ('sent', 'failed') AND (l.finished_at > m.finished_at \
+             OR l.finished_at = m.finished_at AND l.position > m.position)) ORDER BY u.email")
+        .bind(tenant.0)
+        .bind(true)
+        .all::<Unreached>(&self.reader)
+        .await
     }
 
     /// The e-mail of a tenant that is due for the longest; `None`: nothing waits.

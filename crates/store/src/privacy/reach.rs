@@ -36,7 +36,7 @@ impl Counters {
 
 /// What is told of something and may quote what was written, by the id of what it is about: events, what receivers answered to them, and
 /// people's notices.
-const TOLD_OF: [(&str, &str); 6] = [
+const TOLD_OF: [(&str, &str); 7] = [
     ("events", "DELETE FROM outbox WHERE tenant_id = ? AND subject_id IN ?"),
     // A delivery stays as a fact, and says nothing by itself; what a receiver answered may quote what it was told.
     (
@@ -53,6 +53,12 @@ const TOLD_OF: [(&str, &str); 6] = [
         "notices",
         "DELETE FROM inbox_item WHERE tenant_id = ? AND position IN (SELECT n.position FROM notice n \
          WHERE n.tenant_id = ? AND n.subject_id IN ?)",
+    ),
+    // What a server said of a letter may quote any part of it.
+    (
+        "answers",
+        "UPDATE mail SET last_error = NULL WHERE tenant_id = ? AND last_error IS NOT NULL AND letter_id IN (SELECT m.letter_id FROM mail m \
+         JOIN notice n ON n.tenant_id = m.tenant_id AND n.position = m.position WHERE n.tenant_id = ? AND n.subject_id IN ?)",
     ),
     (
         "notices",

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use sea_orm::{ConnectionTrait, Database, Statement};
 use serde_json::Value;
+use undertone_core::notification::When;
 use undertone_core::usage::sums::Saved;
 use undertone_core::usage::{Feature, Usage};
 use undertone_store::budget::{Bill, Caps, ReserveRequest, Reserved};
+use undertone_store::notices::MailEnd;
 use undertone_store::privacy::erase::Whom;
 
 use super::*;
@@ -24,6 +26,10 @@ async fn suite(url: String) {
     spent(&bench, &tenant).await;
     bench.store.set_module_active(&act(&tenant), false).await.unwrap();
     bench.store.set_module_active(&act(&tenant), true).await.unwrap();
+    let reader = bench.user(&tenant, "unreached").await;
+    bench.score(&tenant, &[("fay", "delivery", -80)]).await;
+    bench.tell_by(&tenant, &reader, false, Some(When { at: bench.store.now(), together: false })).await;
+    bench.finish(&tenant, &reader, MailEnd::Failed("the SMTP server answered 550".to_owned())).await;
     let erasure = bench.store.erase(&act(&tenant), &Whom::Id("somebody")).await.unwrap().remove(0);
     while bench.store.continue_erasure(tenant.id, &erasure.id).await.unwrap().unwrap().done_at.is_none() {}
     bench.store.test_destination(&act(&tenant), &to.id).await.unwrap().unwrap();

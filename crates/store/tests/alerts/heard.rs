@@ -17,11 +17,12 @@ async fn suite(url: String) {
     what_waited_too_long_is_dropped(&bench).await;
     three_days_count_from_when_it_was_due(&bench).await;
     preferences_of_a_newer_version_silence_nobody(&bench).await;
+    whose_mailbox_takes_nothing_is_told_once(&bench).await;
 }
 
 impl Bench {
     /// Tells a user of everything there is: in the inbox, and by e-mail at a moment.
-    async fn tell_by(&self, tenant: &Tenant, user: &str, in_app: bool, email: Option<When>) {
+    pub(crate) async fn tell_by(&self, tenant: &Tenant, user: &str, in_app: bool, email: Option<When>) {
         self.events(tenant).await;
         let untold = self.store.untold(tenant.id).await.unwrap();
         let tellings: Vec<Telling<'_>> =
@@ -30,7 +31,7 @@ impl Bench {
     }
 
     /// A user of this tenant.
-    async fn user(&self, tenant: &Tenant, name: &str) -> String {
+    pub(crate) async fn user(&self, tenant: &Tenant, name: &str) -> String {
         let address = format!("{name}@{}.example", tenant.slug);
         self.store.save_user(&act(tenant), &address, "supervisor", "no hash").await.unwrap()
     }
@@ -56,7 +57,7 @@ impl Bench {
         told.into_iter().map(|one| one.payload).collect()
     }
 
-    async fn finish(&self, tenant: &Tenant, user: &str, end: MailEnd) -> usize {
+    pub(crate) async fn finish(&self, tenant: &Tenant, user: &str, end: MailEnd) -> usize {
         let claimed =
             self.store.claim_mail(tenant.id, user, ("me", TimeDelta::minutes(10)), 100).await.unwrap();
         let finished: Vec<FinishedMail> = claimed
@@ -66,6 +67,7 @@ impl Bench {
                 attempts: mail.attempts,
                 due_at: mail.due_at,
                 end: end.clone(),
+                said: Some("5.1.1 nobody is here".to_owned()),
             })
             .collect();
         self.store.finish_mail(tenant.id, user, "me", &finished).await.unwrap()
@@ -202,6 +204,51 @@ async fn three_days_count_from_when_it_was_due(bench: &Bench) {
     assert_eq!(bench.finish(&tenant, &user, later()).await, 1, "it is tried again");
     bench.advance(60 * 73);
     assert_eq!(bench.finish(&tenant, &user, MailEnd::Sent).await, 0, "and not for ever");
+}
+
+async fn whose_mailbox_takes_nothing_is_told_once(bench: &Bench) {
+    let tenant = bench.tenant("unreached").await;
+    let (user, other) = (bench.user(&tenant, "lead").await, bench.user(&tenant, "other").await);
+    let refused = || MailEnd::Failed("the SMTP server answered 550".to_owned());
+    let told = async |customer: &str, user: &str, end: MailEnd| {
+        bench.score(&tenant, &[(customer, "billing", -80)]).await;
+        let at_once = When { at: bench.store.now(), together: false };
+        bench.tell_by(&tenant, user, false, Some(at_once)).await;
+        bench.finish(&tenant, user, end).await;
+        bench.advance(1);
+        let unreached = bench.store.mail_unreached(tenant.id).await.unwrap();
+        let of = |one: undertone_store::notices::Unreached| (one.email, one.letters);
+        (unreached.into_iter().map(of).collect::<Vec<_>>(), bench.count(&tenant, "mail.failing").await)
+    };
+    let lead = "lead@unreached.example".to_owned();
+    assert_eq!(told("ana", &user, refused()).await, (vec![(lead.clone(), 1)], 1));
+    let unreached = bench.store.mail_unreached(tenant.id).await.unwrap().remove(0);
+    assert_eq!(unreached.error.as_deref(), Some("the SMTP server answered 550: 5.1.1 nobody is here"));
+    let only = Following { kinds: Some(&[EventKind::MailFailing]), most: 10 };
+    let event = bench.store.events_after(tenant.id, 0, &only).await.unwrap().0.remove(0).payload;
+    assert_eq!(
+        (&event["email"], &event["user_id"], &event["reason"]),
+        (&json!(lead), &json!(user), &json!("the SMTP server answered 550")),
+        "what it said stands where an erasure reaches it"
+    );
+    // Told already: with the second alert the first event is told by e-mail, too.
+    assert_eq!(told("ben", &user, refused()).await, (vec![(lead.clone(), 3)], 1));
+    // Somebody else's letter arrives, and then one of theirs.
+    assert_eq!(told("cy", &other, MailEnd::Sent).await, (vec![(lead.clone(), 3)], 1));
+    assert_eq!(told("dan", &user, MailEnd::Sent).await, (vec![], 1));
+    assert_eq!(told("eve", &user, refused()).await.1, 2, "another time");
+    assert_eq!(told("fay", &user, MailEnd::Sent).await.0, vec![]);
+    // Tried for three days, it is given up as well.
+    assert_eq!(
+        told("gil", &user, MailEnd::Later("the SMTP server answered 452".to_owned())).await,
+        (vec![], 2)
+    );
+    for _ in 0..20 {
+        bench.advance(6 * 60);
+        bench.finish(&tenant, &user, MailEnd::Later("the SMTP server answered 452".to_owned())).await;
+    }
+    assert_eq!(bench.count(&tenant, "mail.failing").await, 3);
+    assert_eq!(bench.store.mail_unreached(tenant.id).await.unwrap()[0].email, lead);
 }
 
 async fn preferences_of_a_newer_version_silence_nobody(bench: &Bench) {

@@ -58,6 +58,7 @@ impl Bench {
             attempts: mail.attempts,
             due_at: mail.due_at,
             end: end.clone(),
+            said: Some("5.1.1 nobody is here".to_owned()),
         };
         let finished: Vec<FinishedMail> = mails.iter().map(of).collect();
         self.store.finish_mail(tenant.id, user, owner, &finished).await.unwrap()

@@ -22,7 +22,7 @@ pub struct Note {
 }
 
 /// Facts by the key of the payload, in the order they are shown.
-const FACTS: [(&str, &str); 14] = [
+const FACTS: [(&str, &str); 15] = [
     ("name", "Destination"),
     ("customer_name", "Customer"),
     ("customer_id", "Customer id"),
@@ -36,6 +36,7 @@ const FACTS: [(&str, &str); 14] = [
     ("due_at", "Due"),
     ("until", "Until"),
     ("reason", "Reason"),
+    ("email", "E-mail"),
     ("percent", "Percent used"),
 ];
 
@@ -88,6 +89,7 @@ fn title(event: &str, data: &Value) -> String {
         "destination.failing" => "Messages to a destination do not arrive".to_owned(),
         "destination.disabled" => "A destination was switched off".to_owned(),
         "undertone.test" => "A test from Undertone".to_owned(),
+        "mail.failing" => "A person gets no e-mail".to_owned(),
         other => other.to_owned(),
     }
 }

@@ -156,28 +156,30 @@ pub async fn send_claimed(
                 continue;
             }
         }
-        let end = if began.elapsed() < BEGUN_WITHIN {
+        let (end, said) = if began.elapsed() < BEGUN_WITHIN {
             send(post, &reader, id, &mails).await?
         } else {
-            MailEnd::Untried
+            (MailEnd::Untried, None)
         };
-        let finished: Vec<_> = mails.iter().map(|(mail, _)| ended(mail, &end)).collect();
+        let finished: Vec<_> =
+            mails.iter().map(|(mail, _)| FinishedMail { said: said.clone(), ..ended(mail, &end) }).collect();
         finish(&finished).await?;
     }
     // Of single ones only so many, and the rest in their turn: others wait too.
     for (place, one) in alone.iter().enumerate() {
-        let end = if place < MOST && began.elapsed() < BEGUN_WITHIN {
+        let (end, said) = if place < MOST && began.elapsed() < BEGUN_WITHIN {
             send(post, &reader, &one.0.id, std::slice::from_ref(one)).await?
         } else {
-            MailEnd::Untried
+            (MailEnd::Untried, None)
         };
-        finish(&[ended(one.0, &end)]).await?;
+        finish(&[FinishedMail { said, ..ended(one.0, &end) }]).await?;
     }
     Ok(())
 }
 
 fn ended(mail: &Mail, end: &MailEnd) -> FinishedMail {
-    FinishedMail { position: mail.position, attempts: mail.attempts, due_at: mail.due_at, end: end.clone() }
+    let (position, attempts, due_at) = (mail.position, mail.attempts, mail.due_at);
+    FinishedMail { position, attempts, due_at, end: end.clone(), said: None }
 }
 
 /// What each notice tells this person now, or why it tells nothing.
@@ -199,14 +201,14 @@ async fn told(
     Ok(claimed.iter().zip(seen).map(one).collect())
 }
 
-/// Sends a letter of this id.
+/// Sends a letter of this id; what became of it, and what the server said.
 async fn send(
     post: &Post,
     reader: &Reader,
     id: &str,
     mails: &[(&Mail, Told)],
-) -> Result<MailEnd, StoreError> {
-    let Some((first, _)) = mails.first() else { return Ok(MailEnd::Sent) };
+) -> Result<(MailEnd, Option<String>), StoreError> {
+    let Some((first, _)) = mails.first() else { return Ok((MailEnd::Sent, None)) };
     let is_one_category = mails.iter().all(|(mail, _)| mail.category == first.category);
     let category: Option<Category> = first.category.parse().ok().filter(|_| is_one_category);
     let token = post.store.unsubscribe_token(reader.tenant, &reader.id, category).await?;
@@ -220,7 +222,7 @@ async fn send(
         unsubscribe: (&token, category.map_or("all notices", Category::meaning)),
         now: post.store.now(),
     };
-    let end = post.mailer.send(&letter, &reader.email, reader.name.as_deref()).await;
+    let (end, said) = post.mailer.send(&letter, &reader.email, reader.name.as_deref()).await;
     match &end {
         MailEnd::Sent => metrics::counter!("undertone_mails_total").increment(1),
         MailEnd::Untried => {}
@@ -228,7 +230,7 @@ async fn send(
             tracing::warn!(user = reader.id, "an e-mail to the user {} was not sent: {why}", reader.id);
         }
     }
-    Ok(end)
+    Ok((end, said))
 }
 
 #[cfg(test)]

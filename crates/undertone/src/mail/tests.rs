@@ -28,6 +28,10 @@ pub fn server(security: Security) -> (Smtp, Mailer) {
 }
 
 async fn sent(mailer: &Mailer) -> MailEnd {
+    answered(mailer).await.0
+}
+
+async fn answered(mailer: &Mailer) -> (MailEnd, Option<String>) {
     let told = [Told {
         event: "alert.raised".to_owned(),
         data: json!({"alert_id": "a-123456", "category": "billing", "summary": ".a line with a dot"}),
@@ -76,6 +80,8 @@ async fn errors_of_the_server_are_tried_again_or_given_up() {
     assert_eq!(sent(&mailer).await, MailEnd::Later("the SMTP server answered 451".to_owned()));
     server.fail(Some(Fault::Permanent));
     assert_eq!(sent(&mailer).await, MailEnd::Failed("the SMTP server answered 550".to_owned()));
+    // What it says is kept beside that, and told to whoever asks why.
+    assert_eq!(answered(&mailer).await.1.as_deref(), Some("5.1.1 there is no such person"));
     server.fail(Some(Fault::HangUpAfterData));
     assert!(matches!(sent(&mailer).await, MailEnd::Later(_)));
     server.fail(None);

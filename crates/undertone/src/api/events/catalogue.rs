@@ -25,7 +25,7 @@ const BESIDE: [(&str, &str); 2] = [
 /// What is said before everything else, in Markdown.
 const FIRST: &str = "A message is an object with `type`, `timestamp` (when it happened) and `data`. Who may not see all of an event gets less of \
     it, or none. A thin destination gets of `data` only ids, channel, category, times and the like. \
-    `budget.threshold`, `destination.failing` and `destination.disabled` are told to administrators and to keys with the scope `admin`, and \
+    `budget.threshold`, `destination.failing`, `destination.disabled` and `mail.failing` are told to administrators and to keys with the scope `admin`, and \
     sent to destinations that ask for them.\n\n`summary` quotes what the customer wrote. \
     Before it is put into an event, e-mail addresses, telephone numbers, payment cards, IBANs, IP addresses, passwords and keys, and the names of \
     the customer and the agent as the records have them become placeholders such as `[EMAIL_1]`. Other names, and what only the context \

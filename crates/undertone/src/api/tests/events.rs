@@ -317,8 +317,12 @@ async fn how_the_tenant_is_run_is_told_to_who_runs_it_and_to_where_they_send_it(
         let told = bench.by(&person, "GET", path, None).await.json();
         let runs_it = matches!(role, Role::Admin | Role::TenantAdmin);
         assert_eq!(types(&told).contains(&"budget.threshold"), runs_it, "{role:?}: {told}");
-        let kinds =
-            [EventKind::BudgetThreshold, EventKind::DestinationFailing, EventKind::DestinationDisabled];
+        let kinds = [
+            EventKind::BudgetThreshold,
+            EventKind::DestinationFailing,
+            EventKind::DestinationDisabled,
+            EventKind::MailFailing,
+        ];
         for kind in kinds {
             let (viewer, payload) = (Viewer::of_role(*role), kind.example());
             let events = [(kind.as_str(), &payload)];

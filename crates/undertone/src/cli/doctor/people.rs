@@ -16,8 +16,27 @@ use crate::error::CliError;
 /// E-mail that waits longer is worth a look.
 const LONG: TimeDelta = TimeDelta::minutes(10);
 
-/// Who hears of an alert that is raised now, and how.
+/// Who hears of an alert that is raised now, and how; and whose mailbox takes no e-mail.
 pub async fn heard(means: &Means<'_>, tenant: &Tenant, settings: &Settings) -> Result<Vec<Told>, CliError> {
+    let mut told = hearing(means, tenant, settings).await?;
+    for one in means.store.mail_unreached(tenant.id).await? {
+        let text = format!(
+            "{} gets no e-mail: {} given up, the last {}; {}. Mend the mailbox, or invite the person under another address",
+            one.email,
+            if one.letters == 1 {
+                "a letter was".to_owned()
+            } else {
+                format!("{} letters were", one.letters)
+            },
+            moment(one.at),
+            one.error.unwrap_or_default(),
+        );
+        told.push((Check::Mail, Err(text)));
+    }
+    Ok(told)
+}
+
+async fn hearing(means: &Means<'_>, tenant: &Tenant, settings: &Settings) -> Result<Vec<Told>, CliError> {
     let store = means.store;
     let everybody = store.recipients(tenant.id).await?;
     let people: Vec<_> = everybody.iter().map(Recipient::person).collect();

@@ -164,3 +164,43 @@ async fn a_letter_that_was_taken_is_not_sent_again_because_the_database_was_busy
     assert_eq!(mail::look(&later, &bench.app.ending).await.unwrap(), None);
     assert_eq!(server.taken().len(), 1);
 }
+
+/// A person whose mailbox is gone: administrators find it in their inbox, and the doctor tells the server's words.
+#[tokio::test]
+async fn whose_mailbox_refuses_letters_is_told_until_one_is_taken() {
+    let bench = Bench::open().await;
+    let (_, admin) = (bench.person("supervisor").await, bench.person("tenant_admin").await);
+    let daily = json!({"digest_at": "00:00", "urgent_at_once": false});
+    assert_eq!(bench.by(&admin, "PUT", "/api/v1/me/notifications", Some(&daily)).await.status, 200);
+    let (server, mailer) = mail::tests::server(Security::StartTls);
+    let post = bench.post_after(&mailer, TimeDelta::zero()).await;
+    bench.set(json!({"alert_threshold": -20})).await;
+    let doctor = async || {
+        let told = bench.doctor().await;
+        told.into_iter().filter(|line| line.contains("gets no e-mail")).collect::<Vec<_>>()
+    };
+    server.fail(Some(Fault::Permanent));
+    bench.annoy("ana").await;
+    bench.tell().await;
+    assert_eq!(mail::look(&post, &bench.app.ending).await.unwrap(), None);
+    let told = doctor().await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].starts_with("LOOK supervisor@example.com gets no e-mail: a letter was given up"),
+        "{told:?}"
+    );
+    assert!(told[0].contains("the SMTP server answered 550: 5.1.1 there is no such person"), "{told:?}");
+    bench.tell().await;
+    assert_eq!(bench.inbox(&admin).await, ["mail.failing", "alert.raised"]);
+    let notice = bench.by(&admin, "GET", "/api/v1/inbox", None).await.json()["notices"][0].clone();
+    assert_eq!(notice["title"], "A person gets no e-mail");
+    assert_eq!(
+        (&notice["data"]["email"], &notice["data"]["reason"]),
+        (&json!("supervisor@example.com"), &json!("the SMTP server answered 550"))
+    );
+    server.fail(None);
+    bench.annoy("bo").await;
+    bench.tell().await;
+    assert_eq!(mail::look(&post, &bench.app.ending).await.unwrap(), None);
+    assert_eq!(doctor().await, Vec::<String>::new());
+}
