@@ -6,7 +6,7 @@ use crate::statement::sql;
 use crate::{Result, Store};
 
 /// Every step: its name, and its statements with the words of [`WORDS`].
-const STEPS: [(&str, &str); 31] = [
+const STEPS: [(&str, &str); 32] = [
     ("0001_initial", include_str!("../migrations/0001_initial.sql")),
     ("0002_lessons", include_str!("../migrations/0002_lessons.sql")),
     ("0003_provider_keys", include_str!("../migrations/0003_provider_keys.sql")),
@@ -37,6 +37,7 @@ const STEPS: [(&str, &str); 31] = [
     ("0028_heard", include_str!("../migrations/0028_heard.sql")),
     ("0029_whose", include_str!("../migrations/0029_whose.sql")),
     ("0030_guests", include_str!("../migrations/0030_guests.sql")),
+    ("0031_signing_in", include_str!("../migrations/0031_signing_in.sql")),
     ("0032_usual", include_str!("../migrations/0032_usual.sql")),
 ];
 

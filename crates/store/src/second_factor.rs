@@ -3,11 +3,14 @@
 //! The seed of the codes is sealed with a [`Keyring`](crate::secrets::Keyring), bound to its person; what a code is made of is the
 //! caller's business. Here stands what two requests at once must not get past: each code and each recovery code is taken once. Guessing is
 //! held up by [`Store::attempt_login`], for codes as for passwords.
+//!
+//! Until a first code confirms it, a seed belongs to the log-in or session that set it up, for [`SET_UP_LASTS`]: whoever else has the
+//! password is shown another, so that nobody knows the seed that its person confirms.
 
 mod reseal;
 mod step;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use serde_json::json;
 
@@ -18,7 +21,10 @@ use crate::statement::sql;
 use crate::users::Authority;
 use crate::{Result, Store, StoreError, TenantId};
 
-pub use step::{LoginStep, NewSession, STEP_LASTS};
+pub use step::{Before, LoginStep, NewSession, STEP_LASTS};
+
+/// What was set up has to be confirmed within this.
+pub const SET_UP_LASTS: TimeDelta = STEP_LASTS;
 
 /// A person's second factor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +39,18 @@ pub struct SecondFactor {
     pub confirmed_at: Option<DateTime<Utc>>,
     /// Recovery codes that were not used yet.
     pub recovery_codes_left: u64,
+    set_up_at: DateTime<Utc>,
+    set_up_by: Option<String>,
+}
+
+impl SecondFactor {
+    /// It waits for a first code, from the log-in or session that `setter` is of: nobody else may see its seed.
+    #[must_use]
+    pub fn waits_for(&self, setter: &str, now: DateTime<Utc>) -> bool {
+        self.confirmed_at.is_none()
+            && self.set_up_by.as_deref() == Some(digest(setter).as_str())
+            && now - self.set_up_at < SET_UP_LASTS
+    }
 }
 
 #[derive(FromQueryResult)]
@@ -43,9 +61,11 @@ struct Row {
     sealed: String,
     confirmed_at: Option<DateTime<Utc>>,
     recovery_codes_left: i64,
+    set_up_at: DateTime<Utc>,
+    set_up_by: Option<String>,
 }
 
-const COLUMNS: &str = "SELECT f.user_id, f.tenant_id, f.key_id, f.sealed, f.confirmed_at, \
+const COLUMNS: &str = "SELECT f.user_id, f.tenant_id, f.key_id, f.sealed, f.confirmed_at, f.set_up_at, f.set_up_by, \
     (SELECT COUNT(*) FROM recovery_code c WHERE c.user_id = f.user_id AND c.used_at IS NULL) AS recovery_codes_left \
     FROM second_factor f ";
 
@@ -57,6 +77,8 @@ impl From<Row> for SecondFactor {
             sealed: Sealed { key_id: row.key_id, text: row.sealed },
             confirmed_at: row.confirmed_at,
             recovery_codes_left: row.recovery_codes_left as u64,
+            set_up_at: row.set_up_at,
+            set_up_by: row.set_up_by,
         }
     }
 }
@@ -65,6 +87,12 @@ impl From<Row> for SecondFactor {
 #[must_use]
 pub fn bound_to(tenant: TenantId, user_id: &str) -> String {
     format!("undertone second factor 1\n{}\n{user_id}", tenant.0)
+}
+
+/// Forgets what somebody set up and did not confirm.
+pub(crate) async fn forget_unconfirmed(on: &impl ConnectionTrait, user_id: &str) -> Result<()> {
+    sql("DELETE FROM second_factor WHERE user_id = ? AND confirmed_at IS NULL").bind(user_id).run(on).await?;
+    Ok(())
 }
 
 /// Lets the session under `token` count as one with a second factor, where its person has one: their other sessions were begun with it,
@@ -109,28 +137,40 @@ impl Store {
         Ok(row.map(SecondFactor::from))
     }
 
-    /// Begins to set a second factor up, in place of one that was not confirmed. `sealed` is the seed, sealed for [`bound_to`].
+    /// Begins to set a second factor up, in place of one that was not confirmed. `sealed` is the seed, sealed for [`bound_to`]; `setter` is
+    /// what stays the same of the log-in or session it is done in.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] where a confirmed one stands, or nobody of the tenant has this id.
-    pub async fn set_up_second_factor(&self, act: &Act<'_>, user_id: &str, sealed: &Sealed) -> Result<()> {
-        let tx = self.begin().await?;
-        let set_up =
-            sql("INSERT INTO second_factor (user_id, tenant_id, key_id, sealed, set_up_at, last_step) \
-             SELECT id, tenant_id, CAST(? AS text), CAST(? AS text), ")
-            .bind(sealed.key_id.as_str())
-            .bind(sealed.text.as_str())
-            .then(
-                "?, 0 FROM app_user WHERE id = ? AND tenant_id = ? \
-             ON CONFLICT (user_id) DO UPDATE SET key_id = excluded.key_id, sealed = excluded.sealed, \
-             set_up_at = excluded.set_up_at, last_step = 0 \
-             WHERE second_factor.confirmed_at IS NULL",
-            )
-            .bind(self.now())
-            .bind(user_id)
-            .bind(act.tenant.0)
+    pub async fn set_up_second_factor(
+        &self,
+        act: &Act<'_>,
+        user_id: &str,
+        (sealed, setter): (&Sealed, &str),
+    ) -> Result<()> {
+        let (tx, at) = (self.begin().await?, self.now());
+        sql("DELETE FROM second_factor WHERE confirmed_at IS NULL AND set_up_at < ?")
+            .bind(at - SET_UP_LASTS)
             .run(&tx)
             .await?;
+        let set_up = sql(
+            "INSERT INTO second_factor (user_id, tenant_id, key_id, sealed, set_up_by, set_up_at, last_step) \
+             SELECT id, tenant_id, CAST(? AS text), CAST(? AS text), CAST(? AS text), ",
+        )
+        .bind(sealed.key_id.as_str())
+        .bind(sealed.text.as_str())
+        .bind(digest(setter))
+        .then(
+            "?, 0 FROM app_user WHERE id = ? AND tenant_id = ? \
+             ON CONFLICT (user_id) DO UPDATE SET key_id = excluded.key_id, sealed = excluded.sealed, \
+             set_up_by = excluded.set_up_by, set_up_at = excluded.set_up_at, last_step = 0 \
+             WHERE second_factor.confirmed_at IS NULL",
+        )
+        .bind(at)
+        .bind(user_id)
+        .bind(act.tenant.0)
+        .run(&tx)
+        .await?;
         tx.commit().await?;
         if set_up == 0 {
             return Err(StoreError::Conflict(

@@ -16,11 +16,11 @@ use undertone_core::Role;
 
 use crate::audit::{self, Act};
 use crate::statement::sql;
-use crate::{Result, Store, StoreError, TenantId};
+use crate::{Result, Store, StoreError, TenantId, second_factor};
 
 pub use change::{Authority, Change, NewUser};
 pub use links::{Link, Purpose};
-pub use logins::Attempt;
+pub use logins::{Attempt, BROWSER_KNOWN_FOR, Guesser};
 pub use sessions::{ROTATE_AFTER, SESSION_IDLE, SESSION_MAX, Session};
 
 /// A person who may log in.
@@ -179,12 +179,16 @@ impl Store {
         Ok(id)
     }
 
-    /// Ends what an earlier password opened: sessions, an open link, and what was counted against the address.
+    /// Ends what an earlier password opened: sessions, an open link, known browsers, a second factor that is only half set up, and what was
+    /// counted against the address.
     async fn forget_ways_in(&self, on: &impl ConnectionTrait, id: &str, email: &str) -> Result<()> {
         sql("DELETE FROM session WHERE user_id = ?").bind(id).run(on).await?;
         sql("DELETE FROM user_link WHERE user_id = ?").bind(id).run(on).await?;
         sql("DELETE FROM login_step WHERE user_id = ?").bind(id).run(on).await?;
-        logins::forgive(on, email).await
+        sql("DELETE FROM known_browser WHERE user_id = ?").bind(id).run(on).await?;
+        second_factor::forget_unconfirmed(on, id).await?;
+        logins::forgive(on, Guesser::Inside(id), self.now()).await?;
+        logins::forgive(on, email.into(), self.now()).await
     }
 
     /// The user with this address, whatever the case of its letters.

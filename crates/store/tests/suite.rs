@@ -20,6 +20,8 @@ mod counters;
 mod intake;
 #[path = "suite/lists.rs"]
 mod lists;
+#[path = "suite/logins.rs"]
+mod logins;
 #[path = "suite/model.rs"]
 mod model;
 #[path = "suite/overrides.rs"]
@@ -212,6 +214,10 @@ async fn signing_in(url: String) {
     sign_on::a_provider_is_changed_by_who_saw_it(&bench).await;
     sign_on::what_an_admin_vouches_for_is_an_admins(&bench).await;
     sign_on::whoever_has_no_password_can_log_in_at_the_provider_alone(&bench).await;
+    second_factor::a_seed_belongs_to_who_set_it_up(&bench).await;
+    logins::a_lock_is_noted(&bench).await;
+    logins::a_log_in_ends_the_session_before(&bench).await;
+    logins::strangers_keep_nobody_out_who_was_in_before(&bench).await;
 }
 
 // People and their sessions: time passes in weeks here, so they have a database of their own.

@@ -2,13 +2,14 @@
 
 use std::sync::OnceLock;
 
+use chrono::{DateTime, Utc};
 use tokio::sync::Semaphore;
 use undertone_core::password;
 
 use crate::api::problem::{ApiError, FieldError, INTERNAL, RATE_LIMITED};
 use crate::api::secrets;
 use crate::app::App;
-use undertone_store::users::Attempt;
+use undertone_store::users::{Attempt, Guesser};
 
 /// Passwords checked or hashed at a time: each takes some 20 ms of a core and 19 MiB.
 static TURNS: OnceLock<Semaphore> = OnceLock::new();
@@ -34,16 +35,40 @@ pub async fn hashed(password: String) -> Result<String, ApiError> {
     in_turn(move || secrets::hash_password(&password)).await?.map_err(|e| broken(e.to_string()))
 }
 
-/// Counts an attempt for an address, or refuses it while the address is locked.
-pub async fn attempt(app: &App, email: &str) -> Result<(), ApiError> {
-    match app.store.attempt_login(email).await? {
+/// Counts an attempt, made from this network address, or refuses it while attempts are locked.
+pub async fn attempt(app: &App, guesser: Guesser<'_>, from: Option<&str>) -> Result<(), ApiError> {
+    match app.store.attempt_login(guesser).await? {
         Attempt::Allowed => Ok(()),
+        Attempt::Last(until) => {
+            note_lock(app, guesser, until, from);
+            Ok(())
+        }
         Attempt::Locked(until) => {
             let seconds = (until - app.store.now()).num_seconds().clamp(1, 3600);
             let told = format!("too many attempts; wait {} and try again", in_words(seconds));
             Err(ApiError { retry_after: seconds as u32, ..ApiError::new(RATE_LIMITED, told) })
         }
     }
+}
+
+/// Notes the lock, where there is such a person. Nobody waits for it: how long an answer takes must not tell who has an account.
+fn note_lock(app: &App, guesser: Guesser<'_>, until: DateTime<Utc>, from: Option<&str>) {
+    let (who, browser) = match guesser {
+        Guesser::Inside(user) => (user.to_owned(), None),
+        Guesser::Outside { email, browser } => (email.to_owned(), browser.map(str::to_owned)),
+    };
+    let is_inside = matches!(guesser, Guesser::Inside(_));
+    let (store, from) = (app.store.clone(), from.map(str::to_owned));
+    tokio::spawn(async move {
+        let guesser = if is_inside {
+            Guesser::Inside(&who)
+        } else {
+            Guesser::Outside { email: &who, browser: browser.as_deref() }
+        };
+        if let Err(error) = store.note_lock(guesser, until, from.as_deref()).await {
+            tracing::warn!(%error, "a lock after wrong passwords could not be noted: {error}");
+        }
+    });
 }
 
 fn in_words(seconds: i64) -> String {

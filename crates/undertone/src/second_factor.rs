@@ -6,6 +6,7 @@ use totp_rs::{Algorithm, Builder, Totp};
 use undertone_core::Role;
 use undertone_store::second_factor::{SecondFactor, bound_to};
 use undertone_store::secrets::{KeyError, Secret};
+use undertone_store::users::Guesser;
 use undertone_store::{Act, TenantId};
 
 use crate::api::problem::{ApiError, CONFLICT, FieldError, INTERNAL};
@@ -25,6 +26,19 @@ pub struct Enrolment {
     pub seed: Secret,
     /// The same as an address that apps read: `otpauth://totp/…`.
     pub address: Secret,
+}
+
+/// Whose second factor it is, and where they are asked for it.
+#[derive(Debug, Clone, Copy)]
+pub struct Who<'a> {
+    /// Their id.
+    pub user: &'a str,
+    /// Their address.
+    pub email: &'a str,
+    /// With whom their attempts are counted.
+    pub guesser: Guesser<'a>,
+    /// What stays the same of the log-in or session they are in: a seed is shown and confirmed where it was set up.
+    pub setter: &'a str,
 }
 
 /// What somebody must show after their password.
@@ -97,27 +111,21 @@ fn enrolment(seed: Secret, email: &str) -> Result<Enrolment, ApiError> {
 ///
 /// # Errors
 /// A conflict where a confirmed one stands, or no master key to seal the seed with.
-pub async fn set_up(app: &App, act: &Act<'_>, user: &str, email: &str) -> Result<Enrolment, ApiError> {
+pub async fn set_up(app: &App, act: &Act<'_>, who: Who<'_>) -> Result<Enrolment, ApiError> {
     let bytes: [u8; 20] = rand::random();
     let seed = Secret::new(totp_rs::Secret::new_stack(bytes).to_base32());
-    let sealed = app.provider_keys.keyring().seal_text(&bound_to(act.tenant, user), &seed)?;
-    app.store.set_up_second_factor(act, user, &sealed).await?;
-    enrolment(seed, email)
+    let sealed = app.provider_keys.keyring().seal_text(&bound_to(act.tenant, who.user), &seed)?;
+    app.store.set_up_second_factor(act, who.user, (&sealed, who.setter)).await?;
+    enrolment(seed, who.email)
 }
 
-/// The second factor that was set up and not confirmed, or a new one: whoever loads the page again finds the same seed.
-pub async fn set_up_or_go_on(
-    app: &App,
-    act: &Act<'_>,
-    user: &str,
-    email: &str,
-) -> Result<Enrolment, ApiError> {
-    let waiting = app.store.second_factor(act.tenant, user).await?.filter(|f| f.confirmed_at.is_none());
-    match waiting.map(|factor| open(app, &factor)) {
-        Some(Ok(seed)) => enrolment(seed, email),
-        // One that does not open is of no use to anybody.
-        Some(Err(_)) | None => set_up(app, act, user, email).await,
-    }
+/// The second factor that was set up here a moment ago and not confirmed: whoever loads the page again finds the same seed, and nobody else
+/// does. One that does not open is of no use to anybody.
+pub async fn go_on(app: &App, act: &Act<'_>, who: Who<'_>) -> Result<Option<Enrolment>, ApiError> {
+    let factor = app.store.second_factor(act.tenant, who.user).await?;
+    let waiting = factor.filter(|factor| factor.waits_for(who.setter, app.store.now()));
+    let seed = waiting.and_then(|factor| open(app, &factor).ok());
+    seed.map(|seed| enrolment(seed, who.email)).transpose()
 }
 
 fn open(app: &App, factor: &SecondFactor) -> Result<Secret, KeyError> {
@@ -132,45 +140,43 @@ fn open(app: &App, factor: &SecondFactor) -> Result<Secret, KeyError> {
 pub async fn confirm(
     app: &App,
     act: &Act<'_>,
-    (user, email): (&str, &str),
+    who: Who<'_>,
     code: &str,
     session_token: Option<&str>,
 ) -> Result<Vec<String>, ApiError> {
-    passwords::attempt(app, email).await?;
-    let nothing = || ApiError::new(CONFLICT, "no second factor is being set up; begin with that");
-    let factor = app.store.second_factor(act.tenant, user).await?.ok_or_else(nothing)?;
+    passwords::attempt(app, who.guesser, act.from).await?;
+    let told =
+        "no second factor is being set up here, or not for ten minutes; set it up anew, also in the app";
+    let nothing = || ApiError::new(CONFLICT, told);
+    let factor = app.store.second_factor(act.tenant, who.user).await?.ok_or_else(nothing)?;
     if factor.confirmed_at.is_some() {
         return Err(ApiError::new(CONFLICT, "there is a second factor already"));
     }
+    if !factor.waits_for(who.setter, app.store.now()) {
+        return Err(nothing());
+    }
     let seed = open(app, &factor)?;
-    let step = step_of(&totp(&seed, email)?, code, app.store.now()).ok_or_else(wrong_code)?;
+    let step = step_of(&totp(&seed, who.email)?, code, app.store.now()).ok_or_else(wrong_code)?;
     let codes = recovery_codes();
     let plain: Vec<String> = codes.iter().map(|code| plain(code)).collect();
-    app.store.confirm_second_factor(act, user, (&factor.sealed, step), &plain, session_token).await?;
-    app.store.forgive_logins(email).await?;
+    app.store.confirm_second_factor(act, who.user, (&factor.sealed, step), &plain, session_token).await?;
+    app.store.forgive_logins(who.guesser).await?;
     Ok(codes)
 }
 
 /// Whether `given` is a code of the app that was not used yet, or a recovery code that was not; it is used up by that. Attempts are
 /// counted with those at the password, and forgiven by [`forgive`](undertone_store::Store::forgive_logins) or a session that begins.
-pub async fn is_right(
-    app: &App,
-    act: &Act<'_>,
-    (user, email): (&str, &str),
-    given: &str,
-) -> Result<bool, ApiError> {
-    passwords::attempt(app, email).await?;
-    let Some(factor) = app.store.second_factor(act.tenant, user).await?.filter(|f| f.confirmed_at.is_some())
-    else {
-        return Ok(false);
-    };
+pub async fn is_right(app: &App, act: &Act<'_>, who: Who<'_>, given: &str) -> Result<bool, ApiError> {
+    passwords::attempt(app, who.guesser, act.from).await?;
+    let factor = app.store.second_factor(act.tenant, who.user).await?;
+    let Some(factor) = factor.filter(|factor| factor.confirmed_at.is_some()) else { return Ok(false) };
     let given = plain(given);
     if given.len() != 6 {
-        return Ok(app.store.use_recovery_code(act, user, &given).await?);
+        return Ok(app.store.use_recovery_code(act, who.user, &given).await?);
     }
     let seed = open(app, &factor)?;
-    match step_of(&totp(&seed, email)?, &given, app.store.now()) {
-        Some(step) => Ok(app.store.use_code(act.tenant, user, step).await?),
+    match step_of(&totp(&seed, who.email)?, &given, app.store.now()) {
+        Some(step) => Ok(app.store.use_code(act.tenant, who.user, step).await?),
         None => Ok(false),
     }
 }
@@ -179,11 +185,11 @@ pub async fn is_right(
 ///
 /// # Errors
 /// With `code` as the field that is wrong.
-pub async fn check(app: &App, act: &Act<'_>, who: (&str, &str), given: &str) -> Result<(), ApiError> {
+pub async fn check(app: &App, act: &Act<'_>, who: Who<'_>, given: &str) -> Result<(), ApiError> {
     if !is_right(app, act, who, given).await? {
         return Err(wrong_code());
     }
-    app.store.forgive_logins(who.1).await?;
+    app.store.forgive_logins(who.guesser).await?;
     Ok(())
 }
 

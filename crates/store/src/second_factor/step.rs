@@ -5,7 +5,7 @@ use sea_orm::{ConnectionTrait, FromQueryResult};
 
 use crate::keys::digest;
 use crate::statement::{for_update, sql};
-use crate::users::{User, logins, sessions};
+use crate::users::{Guesser, User, logins, sessions};
 use crate::{Result, Store};
 
 /// Whoever is asked for a second factor has this long.
@@ -29,7 +29,7 @@ pub struct LoginStep {
 }
 
 /// What a session is begun with.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct NewSession<'a> {
     /// What the browser keeps.
     pub token: &'a str,
@@ -37,6 +37,27 @@ pub struct NewSession<'a> {
     pub csrf_token: &'a str,
     /// The person showed a second factor, here or at a provider that is trusted with it.
     pub second_factor: bool,
+    /// What the browser keeps when the session is over, and is known by; none: it is not known.
+    pub browser: Option<&'a str>,
+    /// What the browser had before.
+    pub before: Before<'a>,
+}
+
+/// What a browser had before a log-in. It ends with that.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Before<'a> {
+    /// The token of a session, whosever it was.
+    pub session: Option<&'a str>,
+    /// What it was known by.
+    pub browser: Option<&'a str>,
+}
+
+impl<'a> NewSession<'a> {
+    /// One without a second factor, in a browser that was nothing before.
+    #[must_use]
+    pub fn of(token: &'a str, csrf_token: &'a str) -> Self {
+        Self { token, csrf_token, ..Self::default() }
+    }
 }
 
 impl Store {
@@ -74,7 +95,7 @@ impl Store {
     }
 
     /// Ends the log-in that waits under `token` with a session; answers whether it still waited. The second factor was shown.
-    pub async fn finish_login_step(&self, token: &str, new: (&str, &str)) -> Result<bool> {
+    pub async fn finish_login_step(&self, token: &str, new: NewSession<'_>) -> Result<bool> {
         let tx = self.begin().await?;
         let user = sql("DELETE FROM login_step WHERE token_digest = ? AND expires_at > ? RETURNING user_id")
             .bind(digest(token))
@@ -82,8 +103,7 @@ impl Store {
             .value::<String>(&tx)
             .await?;
         let Some(user) = user else { return Ok(false) };
-        let new = NewSession { token: new.0, csrf_token: new.1, second_factor: true };
-        let begun = self.session_for(&tx, (&user, None), new).await?;
+        let begun = self.session_for(&tx, (&user, None), NewSession { second_factor: true, ..new }).await?;
         tx.commit().await?;
         Ok(begun)
     }
@@ -118,7 +138,8 @@ impl Store {
         Ok(found.filter(is_same).map(|found| found.email))
     }
 
-    /// Begins a session for somebody who is still active and whose password is still the one that was found right.
+    /// Begins a session for somebody who is still active and whose password is still the one that was found right. The one that the browser
+    /// had ends.
     pub(crate) async fn session_for(
         &self,
         tx: &impl ConnectionTrait,
@@ -128,9 +149,16 @@ impl Store {
         let at = self.now();
         let Some(email) = self.active(tx, (user_id, checked)).await? else { return Ok(false) };
         sql("DELETE FROM session WHERE expires_at < ?").bind(at).run(tx).await?;
-        logins::forgive(tx, &email).await?;
+        let guesser = Guesser::Outside { email: &email, browser: new.before.browser };
+        logins::forgive(tx, guesser, at).await?;
         sql("UPDATE app_user SET last_login_at = ? WHERE id = ?").bind(at).bind(user_id).run(tx).await?;
+        if let Some(before) = new.before.session {
+            sessions::end(tx, before).await?;
+        }
         sessions::insert(self, tx, user_id, (new.token, new.csrf_token)).await?;
+        if let Some(browser) = new.browser {
+            logins::know_browser(tx, (user_id, at), new.before.browser, browser).await?;
+        }
         if new.second_factor {
             sql("UPDATE session SET second_factor_at = ? WHERE token_digest = ?")
                 .bind(at)

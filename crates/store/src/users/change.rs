@@ -8,7 +8,7 @@ use serde_json::json;
 use undertone_core::{Permission, Role};
 
 use super::links::{self, Purpose};
-use super::{Profile, State, User, address, left, logins, taken};
+use super::{Profile, State, User, address, left, taken};
 use crate::alerts;
 use crate::audit::{self, Act};
 use crate::statement::{for_update, sql};
@@ -220,6 +220,8 @@ impl Store {
         if before.user.active && !after.user.active {
             sql("DELETE FROM session WHERE user_id = ?").bind(id).run(&tx).await?;
             sql("DELETE FROM user_link WHERE user_id = ?").bind(id).run(&tx).await?;
+            sql("DELETE FROM login_step WHERE user_id = ?").bind(id).run(&tx).await?;
+            second_factor::forget_unconfirmed(&tx, id).await?;
             alerts::leave(self, &tx, act, id).await?;
         } else if before.user.role != after.user.role {
             sql("UPDATE session SET rotate_at = ? WHERE user_id = ?")
@@ -318,14 +320,6 @@ impl Store {
         audit::note(self, &tx, act, ("password_changed", &user.id), &json!({})).await?;
         tx.commit().await?;
         Ok(true)
-    }
-
-    /// Forgives what was counted against an address; see [`Store::attempt_login`].
-    pub async fn forgive_logins(&self, email: &str) -> Result<()> {
-        let tx = self.begin().await?;
-        logins::forgive(&tx, email).await?;
-        tx.commit().await?;
-        Ok(())
     }
 }
 

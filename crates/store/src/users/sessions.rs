@@ -63,13 +63,12 @@ struct Row {
 impl Store {
     /// Begins a session, where the user is still active. `token` is what the browser keeps, `csrf_token` what its forms bring along.
     pub async fn begin_session(&self, user_id: &str, token: &str, csrf_token: &str) -> Result<()> {
-        self.begin_session_as(user_id, NewSession { token, csrf_token, second_factor: false }).await.map(drop)
+        self.begin_session_as(user_id, NewSession::of(token, csrf_token)).await.map(drop)
     }
 
     /// Begins a session for somebody whose password was found right; answers whether it still is the same, and they still active.
-    pub async fn log_in(&self, user: &User, token: &str, csrf_token: &str) -> Result<bool> {
+    pub async fn log_in(&self, user: &User, new: NewSession<'_>) -> Result<bool> {
         let tx = self.begin().await?;
-        let new = NewSession { token, csrf_token, second_factor: false };
         let begun = self.session_for(&tx, (&user.id, Some(user)), new).await?;
         tx.commit().await?;
         Ok(begun)
@@ -201,18 +200,45 @@ impl Store {
         Ok(lasts.is_some())
     }
 
-    /// Ends a session.
-    pub async fn end_session(&self, token: &str) -> Result<()> {
+    /// When somebody's session began whose forms bring along `csrf_token`.
+    pub async fn session_began(&self, user_id: &str, csrf_token: &str) -> Result<Option<DateTime<Utc>>> {
+        sql("SELECT created_at FROM session WHERE user_id = ? AND csrf_token = ?")
+            .bind(user_id)
+            .bind(csrf_token)
+            .value(&self.reader)
+            .await
+    }
+
+    /// Ends a session, since its person logs out; `from` is the network address they do it from.
+    pub async fn end_session(&self, token: &str, from: Option<&str>) -> Result<()> {
+        #[derive(FromQueryResult)]
+        struct Person {
+            id: String,
+            tenant_id: i64,
+        }
         let tx = self.begin().await?;
-        let given = digest(token);
-        sql("DELETE FROM session WHERE token_digest = ? OR previous_digest = ?")
-            .bind(&given)
-            .bind(&given)
-            .run(&tx)
-            .await?;
+        if let Some(user_id) = end(&tx, token).await? {
+            let person: Option<Person> =
+                sql("SELECT id, tenant_id FROM app_user WHERE id = ?").bind(user_id).one(&tx).await?;
+            if let Some(Person { id, tenant_id }) = person {
+                let actor = format!("user:{id}");
+                let act = Act { from, ..Act::new(TenantId(tenant_id), &actor) };
+                audit::note(self, &tx, &act, ("logged_out", &id), &json!({})).await?;
+            }
+        }
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// Ends a session by its token, or the one before; answers whose it was.
+pub(crate) async fn end(on: &impl sea_orm::ConnectionTrait, token: &str) -> Result<Option<String>> {
+    let given = digest(token);
+    sql("DELETE FROM session WHERE token_digest = ? OR previous_digest = ? RETURNING user_id")
+        .bind(&given)
+        .bind(&given)
+        .value(on)
+        .await
 }
 
 /// Adds a session's row.

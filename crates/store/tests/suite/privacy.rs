@@ -14,7 +14,7 @@ use super::*;
 pub mod retention;
 
 /// Tables in which nothing of a customer stands, whatever is in them, and why.
-const NOTHING_OF_CUSTOMERS: [(&str, &str); 51] = [
+const NOTHING_OF_CUSTOMERS: [(&str, &str); 52] = [
     ("schema_migration", "names of steps"),
     ("tenant", "the tenant"),
     ("tenant_modules", "settings"),
@@ -24,6 +24,7 @@ const NOTHING_OF_CUSTOMERS: [(&str, &str); 51] = [
     ("user_team", "their teams"),
     ("user_link", "their invitations"),
     ("login_failure", "digests of their addresses"),
+    ("known_browser", "digests of what their browsers keep"),
     ("api_key", "digests of keys"),
     ("account", "companies; what is told of a company is no customer's"),
     ("team", "teams"),

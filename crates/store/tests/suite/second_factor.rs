@@ -31,10 +31,13 @@ pub async fn codes_are_used_once_whoever_comes_at_once(bench: &Bench) {
     let store = &bench.store;
     let user = store.save_user(&act(&tenant), "factor@example.com", "agent", "hash").await.unwrap();
     let first = sealed(&keyring("1"), &tenant, &user);
-    assert!(store.set_up_second_factor(&act(&other), &user, &first).await.is_err(), "of another tenant");
-    store.set_up_second_factor(&act(&tenant), &user, &first).await.unwrap();
+    assert!(
+        store.set_up_second_factor(&act(&other), &user, (&first, "csrf")).await.is_err(),
+        "of another tenant"
+    );
+    store.set_up_second_factor(&act(&tenant), &user, (&first, "csrf")).await.unwrap();
     let seed = sealed(&keyring("1"), &tenant, &user);
-    store.set_up_second_factor(&act(&tenant), &user, &seed).await.unwrap();
+    store.set_up_second_factor(&act(&tenant), &user, (&seed, "csrf")).await.unwrap();
     assert!(!store.use_code(tenant.id, &user, 100).await.unwrap(), "it is not confirmed");
     let confirm = async |seed: &Sealed| {
         store.confirm_second_factor(&act(&tenant), &user, (seed, 100), &codes(), Some("here")).await
@@ -45,7 +48,7 @@ pub async fn codes_are_used_once_whoever_comes_at_once(bench: &Bench) {
     }
     confirm(&seed).await.unwrap();
     assert!(matches!(confirm(&seed).await, Err(StoreError::Conflict(_))));
-    assert!(store.set_up_second_factor(&act(&tenant), &user, &first).await.is_err(), "one stands");
+    assert!(store.set_up_second_factor(&act(&tenant), &user, (&first, "csrf")).await.is_err(), "one stands");
     assert!(store.session("here").await.unwrap().unwrap().has_second_factor);
     assert_eq!(store.session("there").await.unwrap(), None);
 
@@ -104,8 +107,10 @@ pub async fn log_ins_wait_for_one_session(bench: &Bench) {
     );
     assert_eq!(store.login_step("guessed").await.unwrap(), None);
     let tokens: Vec<String> = (0..6).map(|n| format!("of-a-step-{n}")).collect();
-    let begun =
-        futures_of(6, async |n| store.finish_login_step("step", (&tokens[n], "csrf")).await.unwrap()).await;
+    let begun = futures_of(6, async |n| {
+        store.finish_login_step("step", NewSession::of(&tokens[n], "csrf")).await.unwrap()
+    })
+    .await;
     assert_eq!(begun.iter().filter(|begun| **begun).count(), 1, "one session comes of one log-in");
     let at = begun.iter().position(|begun| *begun).unwrap();
     assert!(store.session(&tokens[at]).await.unwrap().unwrap().has_second_factor);
@@ -113,7 +118,7 @@ pub async fn log_ins_wait_for_one_session(bench: &Bench) {
     // It ends with its time, with another password, and with its person.
     assert!(begin("late").await);
     bench.advance(601);
-    assert!(!store.finish_login_step("late", ("late-session", "csrf")).await.unwrap());
+    assert!(!store.finish_login_step("late", NewSession::of("late-session", "csrf")).await.unwrap());
     assert!(begin("old").await);
     store.save_user(&act(&tenant), "step@example.com", "agent", "another").await.unwrap();
     assert_eq!(store.login_step("old").await.unwrap(), None);
@@ -122,9 +127,62 @@ pub async fn log_ins_wait_for_one_session(bench: &Bench) {
     let off = Change { active: Some(false), ..Change::default() };
     store.change_user(&act(&tenant), Authority::Operator, (&id, None), &off).await.unwrap();
     assert_eq!(store.login_step("gone").await.unwrap(), None);
-    assert!(!store.finish_login_step("gone", ("gone-session", "csrf")).await.unwrap());
-    let new = NewSession { token: "x", csrf_token: "y", second_factor: false };
-    assert!(!store.begin_session_as(&id, new).await.unwrap());
+    assert!(!store.finish_login_step("gone", NewSession::of("gone-session", "csrf")).await.unwrap());
+    assert!(!store.begin_session_as(&id, NewSession::of("x", "y")).await.unwrap());
+    let on = Change { active: Some(true), ..Change::default() };
+    store.change_user(&act(&tenant), Authority::Operator, (&id, None), &on).await.unwrap();
+    assert_eq!(store.login_step("gone").await.unwrap(), None, "activating brings no log-in back");
+}
+
+/// Whoever has a password that leaked sets a second factor up, and waits for its person to confirm the seed.
+pub async fn a_seed_belongs_to_who_set_it_up(bench: &Bench) {
+    let tenant = bench.tenant("seed").await;
+    let store = &bench.store;
+    let user = store.save_user(&act(&tenant), "seed@example.com", "agent", "hash").await.unwrap();
+    let seed = sealed(&keyring("1"), &tenant, &user);
+    let set_up = async |setter: &str| {
+        store.set_up_second_factor(&act(&tenant), &user, (&seed, setter)).await.unwrap();
+    };
+    let waits = async |setter: &str| {
+        let factor = store.second_factor(tenant.id, &user).await.unwrap();
+        factor.is_some_and(|factor| factor.waits_for(setter, bench.store.now()))
+    };
+    set_up("thief").await;
+    assert!(waits("thief").await);
+    assert!(!waits("person").await, "who comes next is shown another seed");
+    set_up("person").await;
+    assert!(waits("person").await && !waits("thief").await, "and that is the one that counts");
+    bench.advance(599);
+    assert!(waits("person").await);
+    bench.advance(1);
+    assert!(!waits("person").await, "it ends by itself");
+
+    // Another password ends it, whoever sets it and however; so does losing the right to log in.
+    let left = async || store.second_factor(tenant.id, &user).await.unwrap().is_some();
+    set_up("thief").await;
+    store.issue_link(&act(&tenant), Authority::Operator, (&user, "seed-link")).await.unwrap();
+    store.set_password_by_link("seed-link", "hash-2", None).await.unwrap().unwrap();
+    assert!(!left().await, "a link");
+    set_up("thief").await;
+    let person = store.user(tenant.id, &user).await.unwrap().unwrap();
+    let tokens = ("seed-session", "csrf");
+    assert!(store.change_password(&act(&tenant), (&person, "hash-3"), tokens).await.unwrap());
+    assert!(!left().await, "one's own change");
+    set_up("thief").await;
+    let off = Change { active: Some(false), ..Change::default() };
+    store.change_user(&act(&tenant), Authority::Operator, (&user, None), &off).await.unwrap();
+    assert!(!left().await, "deactivated");
+
+    // What is confirmed stays.
+    let on = Change { active: Some(true), ..Change::default() };
+    store.change_user(&act(&tenant), Authority::Operator, (&user, None), &on).await.unwrap();
+    set_up("person").await;
+    store
+        .confirm_second_factor(&act(&tenant), &user, (&seed, 100), &["seed-recovery".to_owned()], None)
+        .await
+        .unwrap();
+    store.save_user(&act(&tenant), "seed@example.com", "agent", "hash-4").await.unwrap();
+    assert!(left().await);
 }
 
 /// Written by a later version, a list may name a role that this one does not know.

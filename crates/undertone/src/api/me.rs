@@ -1,17 +1,17 @@
 //! Who calls, and what they do about their own account.
 
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use undertone_core::Permission;
-use undertone_store::users::{Authority, SESSION_MAX, User};
+use undertone_store::users::{Authority, BROWSER_KNOWN_FOR, Guesser, SESSION_MAX, User};
 
 use super::body::Json;
 use super::caller::{By, Caller};
 use super::problem::{ApiError, CONFLICT, FieldError};
-use super::secrets::{self, SESSION_COOKIE};
+use super::secrets::{self, BROWSER_COOKIE, SESSION_COOKIE};
 use crate::app::App;
 use crate::passwords;
 
@@ -64,7 +64,7 @@ pub async fn renew(app: &App, caller: &Caller, current: String, new: String) -> 
     let user = app.store.user(caller.tenant_id(), caller.person()?).await?.ok_or_else(missing)?;
     passwords::check(&new, &user.email, "new")?;
     // Whoever has somebody's session does not guess their password with it.
-    passwords::attempt(app, &user.email).await?;
+    passwords::attempt(app, Guesser::Inside(&user.id), caller.act().from).await?;
     if !passwords::is_right(current, user.password_hash.clone()).await? {
         return Err(ApiError::invalid(vec![FieldError {
             field: "current".to_owned(),
@@ -82,8 +82,25 @@ async fn replace(app: &App, caller: &Caller, user: &User, new: String) -> Result
         return Err(ApiError::new(CONFLICT, "your password was changed meanwhile; log in with that one"));
     }
     let secure = app.config.is_secure();
-    let cookie = secrets::set_cookie(SESSION_COOKIE, &token, SESSION_MAX.num_seconds(), secure);
-    Ok(cookie.map(|cookie| (header::SET_COOKIE, cookie)).into_iter().collect())
+    let session = secrets::set_cookie(SESSION_COOKIE, &token, SESSION_MAX.num_seconds(), secure);
+    let browser = known_browser(app, &user.id, None).await?;
+    Ok(session.into_iter().chain(browser).map(|cookie| (header::SET_COOKIE, cookie)).collect())
+}
+
+/// Knows the browser that is answered as one of this person's, and not by what it showed before; answers the cookie by which it is.
+pub async fn known_browser(
+    app: &App,
+    user: &str,
+    before: Option<&str>,
+) -> Result<Option<HeaderValue>, ApiError> {
+    let token = secrets::token();
+    app.store.know_browser(user, before, &token).await?;
+    Ok(browser_cookie(app, &token))
+}
+
+/// The cookie by which a browser is known.
+pub fn browser_cookie(app: &App, token: &str) -> Option<HeaderValue> {
+    secrets::set_cookie(BROWSER_COOKIE, token, BROWSER_KNOWN_FOR.num_seconds(), app.config.is_secure())
 }
 
 /// Where to log out.
@@ -104,7 +121,7 @@ pub async fn log_out(
         everywhere(&app, &caller).await?
     } else {
         if let Some(token) = secrets::cookie(&headers, SESSION_COOKIE) {
-            app.store.end_session(&token).await?;
+            app.store.end_session(&token, caller.act().from).await?;
         }
         1
     };

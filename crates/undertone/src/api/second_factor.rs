@@ -2,17 +2,18 @@
 
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
+use chrono::TimeDelta;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use undertone_store::users::Authority;
+use undertone_store::users::{Authority, Guesser};
 
 use super::body::Json;
-use super::caller::Caller;
+use super::caller::{Caller, Person};
 use super::problem::{ApiError, CONFLICT, FieldError};
 use super::secrets::{self, SESSION_COOKIE};
 use crate::app::App;
 use crate::passwords;
-use crate::second_factor::{self as factor, Enrolment};
+use crate::second_factor::{self as factor, Enrolment, Who};
 
 /// The password, of somebody who has one.
 #[derive(Deserialize)]
@@ -29,9 +30,13 @@ pub struct Code {
     code: String,
 }
 
-/// The id and address of the person who calls.
-fn person(caller: &Caller) -> Result<(&str, &str), ApiError> {
-    caller.session().map(|person| (person.user, person.email))
+/// Who has no password shows that it is them with a log-in that is no older.
+const RECENT: TimeDelta = TimeDelta::minutes(10);
+
+/// The person who calls.
+pub fn who(caller: &Caller) -> Result<Who<'_>, ApiError> {
+    let Person { user, email, csrf } = caller.session()?;
+    Ok(Who { user, email, guesser: Guesser::Inside(user), setter: csrf })
 }
 
 /// How it stands.
@@ -97,13 +102,14 @@ pub async fn reset(
     Ok(axum::Json(json!({"removed": true})))
 }
 
-/// Begins for whoever calls. Who has a password types it again: whoever has only their session must not lock them out.
+/// Begins for whoever calls. Who has a password types it again, and who has none has to have logged in a moment ago: whoever has only their
+/// session must not lock them out.
 pub async fn begin_for(app: &App, caller: &Caller, password: String) -> Result<Enrolment, ApiError> {
-    let (id, email) = person(caller)?;
+    let who = who(caller)?;
     let missing = || ApiError::not_found("user");
-    let user = app.store.user(caller.tenant_id(), id).await?.ok_or_else(missing)?;
+    let user = app.store.user(caller.tenant_id(), who.user).await?.ok_or_else(missing)?;
     if user.password_hash.is_some() {
-        passwords::attempt(app, email).await?;
+        passwords::attempt(app, who.guesser, caller.act().from).await?;
         if !passwords::is_right(password, user.password_hash).await? {
             return Err(ApiError::invalid(vec![FieldError {
                 field: "password".to_owned(),
@@ -111,9 +117,15 @@ pub async fn begin_for(app: &App, caller: &Caller, password: String) -> Result<E
                 message: "this is not your password".to_owned(),
             }]));
         }
-        app.store.forgive_logins(email).await?;
+        app.store.forgive_logins(who.guesser).await?;
+    } else {
+        let began = app.store.session_began(who.user, who.setter).await?;
+        if began.is_none_or(|began| app.store.now() - began > RECENT) {
+            let told = "you have no password to type again, so log out and in first; then there are ten minutes to set it up";
+            return Err(ApiError::new(CONFLICT, told));
+        }
     }
-    factor::set_up(app, &caller.act(), id, email).await
+    factor::set_up(app, &caller.act(), who).await
 }
 
 /// Confirms for whoever calls. Their other sessions end.
@@ -124,24 +136,24 @@ pub async fn confirm_for(
     code: &str,
 ) -> Result<Vec<String>, ApiError> {
     let token = secrets::cookie(headers, SESSION_COOKIE);
-    factor::confirm(app, &caller.act(), person(caller)?, code, token.as_deref()).await
+    factor::confirm(app, &caller.act(), who(caller)?, code, token.as_deref()).await
 }
 
 /// Renews for whoever calls.
 pub async fn renew_for(app: &App, caller: &Caller, code: &str) -> Result<Vec<String>, ApiError> {
-    let who = person(caller)?;
+    let who = who(caller)?;
     factor::check(app, &caller.act(), who, code).await?;
-    factor::renew(app, &caller.act(), who.0).await
+    factor::renew(app, &caller.act(), who.user).await
 }
 
 /// Removes for whoever calls.
 pub async fn remove_for(app: &App, caller: &Caller, code: &str) -> Result<(), ApiError> {
-    let who = person(caller)?;
+    let who = who(caller)?;
     if factor::is_required(app, caller.tenant_id(), caller.role()).await? {
         let told = "your role logs in with a second factor; an administrator can remove it, and you set up another at the next log-in";
         return Err(ApiError::new(CONFLICT, told));
     }
     factor::check(app, &caller.act(), who, code).await?;
-    app.store.remove_second_factor(&caller.act(), Authority::User(who.0), who.0).await?;
+    app.store.remove_second_factor(&caller.act(), Authority::User(who.user), who.user).await?;
     Ok(())
 }

@@ -15,6 +15,9 @@ pub const STEP_COOKIE: &str = "undertone_step";
 /// The cookie of a log-in that is at a single sign-on's provider.
 pub const SIGN_ON_COOKIE: &str = "undertone_sign_on";
 
+/// The cookie by which a browser is known in which somebody logged in before: their attempts there are counted apart.
+pub const BROWSER_COOKIE: &str = "undertone_browser";
+
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// 43 signs of base64url from the machine's random numbers: 258 bits.

@@ -25,6 +25,7 @@ mod provider_keys;
 mod review;
 mod second_factor;
 mod sign_on;
+mod signing_in;
 mod tour;
 mod users;
 mod visibility;

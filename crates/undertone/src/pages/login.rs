@@ -10,12 +10,14 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use undertone_store::TenantId;
-use undertone_store::users::{SESSION_MAX, User};
+use undertone_store::second_factor::{self as kept, NewSession};
+use undertone_store::users::{Guesser, SESSION_MAX, User};
 
 use super::{check_form, form_page};
+use crate::api::caller::Caller;
 use crate::api::me;
 use crate::api::problem::ApiError;
-use crate::api::secrets::{self, LOGIN_COOKIE, SESSION_COOKIE, SIGN_ON_COOKIE, STEP_COOKIE};
+use crate::api::secrets::{self, BROWSER_COOKIE, LOGIN_COOKIE, SESSION_COOKIE, SIGN_ON_COOKIE, STEP_COOKIE};
 use crate::app::App;
 use crate::limits::ClientAddress;
 use crate::passwords;
@@ -101,14 +103,15 @@ pub async fn log_in(
     Form(given): Form<LogIn>,
 ) -> Result<Response, ApiError> {
     check_form(&headers, &given.csrf, LOAD_AGAIN)?;
-    passwords::attempt(&app, &given.email).await?;
-    let user = app.store.user_by_email(&given.email).await?.filter(|user| user.active);
-    let hash = user.as_ref().and_then(|user| user.password_hash.clone());
+    let before = Before::of(&headers);
+    passwords::attempt(&app, before.guesser(&given.email), from.text().as_deref()).await?;
+    let user = app.store.user_by_email(&given.email).await?;
+    let hash = user.as_ref().filter(|user| user.active).and_then(|user| user.password_hash.clone());
     let is_right = passwords::is_right(given.password, hash).await?;
     let mut inside = None;
     match user {
         Some(user) if is_right => {
-            inside = after_password(&app, from, &user, own_place(&given.next)).await?;
+            inside = after_password(&app, (from, &before), &user, own_place(&given.next)).await?;
         }
         Some(user) => noted::refused(&app, from, (TenantId(user.tenant_id), &user.id), "password"),
         None => {}
@@ -128,7 +131,7 @@ pub async fn log_in(
 /// What comes after the right password; nothing where it is not the right one any more.
 async fn after_password(
     app: &App,
-    from: ClientAddress,
+    (from, before): (ClientAddress, &Before),
     user: &User,
     next: &str,
 ) -> Result<Option<Response>, ApiError> {
@@ -136,19 +139,60 @@ async fn after_password(
     if factor::need(app, tenant, &user.id, user.role.parse().ok()).await? != Need::Nothing {
         return second_factor::ask(app, (&user.id, Some(user)), next).await;
     }
-    let token = secrets::token();
-    let begun = app.store.log_in(user, &token, &secrets::token()).await?;
+    let tokens = Tokens::new();
+    let begun = app.store.log_in(user, tokens.begin(before)).await?;
     if begun {
         noted::came_in(app, from, (tenant, &user.id), "password").await?;
     }
-    Ok(begun.then(|| with_session(app, &token, Redirect::to(next).into_response())))
+    Ok(begun.then(|| with_session(app, &tokens, Redirect::to(next).into_response())))
+}
+
+/// What a browser brings along to a log-in.
+struct Before {
+    session: Option<String>,
+    browser: Option<String>,
+}
+
+impl Before {
+    fn of(headers: &HeaderMap) -> Self {
+        let cookie = |name| secrets::cookie(headers, name);
+        Self { session: cookie(SESSION_COOKIE), browser: cookie(BROWSER_COOKIE) }
+    }
+
+    /// With whom attempts at this address are counted from here.
+    fn guesser<'a>(&'a self, email: &'a str) -> Guesser<'a> {
+        Guesser::Outside { email, browser: self.browser.as_deref() }
+    }
+}
+
+/// What a browser takes away from a log-in.
+struct Tokens {
+    session: String,
+    csrf: String,
+    browser: String,
+}
+
+impl Tokens {
+    fn new() -> Self {
+        Self { session: secrets::token(), csrf: secrets::token(), browser: secrets::token() }
+    }
+
+    /// A session under them, in a browser that had that before.
+    fn begin<'a>(&'a self, before: &'a Before) -> NewSession<'a> {
+        NewSession {
+            browser: Some(&self.browser),
+            before: kept::Before { session: before.session.as_deref(), browser: before.browser.as_deref() },
+            ..NewSession::of(&self.session, &self.csrf)
+        }
+    }
 }
 
 /// An answer that gives the browser its session, and takes away what it kept on the way there.
-fn with_session(app: &App, token: &str, mut response: Response) -> Response {
+fn with_session(app: &App, tokens: &Tokens, mut response: Response) -> Response {
     let secure = app.config.is_secure();
     for cookie in [
-        secrets::set_cookie(SESSION_COOKIE, token, SESSION_MAX.num_seconds(), secure),
+        secrets::set_cookie(SESSION_COOKIE, &tokens.session, SESSION_MAX.num_seconds(), secure),
+        me::browser_cookie(app, &tokens.browser),
         secrets::set_cookie(LOGIN_COOKIE, "", 0, secure),
         secrets::set_cookie(STEP_COOKIE, "", 0, secure),
         secrets::set_cookie(SIGN_ON_COOKIE, "", 0, secure),
@@ -159,9 +203,13 @@ fn with_session(app: &App, token: &str, mut response: Response) -> Response {
 }
 
 /// Logs out.
-pub async fn log_out(State(app): State<App>, headers: HeaderMap) -> Result<Response, ApiError> {
+pub async fn log_out(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     if let Some(token) = secrets::cookie(&headers, SESSION_COOKIE) {
-        app.store.end_session(&token).await?;
+        app.store.end_session(&token, caller.act().from).await?;
     }
     Ok((me::without_session(&app), Redirect::to("/login")).into_response())
 }

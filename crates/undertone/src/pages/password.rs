@@ -2,7 +2,7 @@
 
 use axum::Form;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use serde::Deserialize;
 use undertone_store::TenantId;
@@ -10,8 +10,9 @@ use undertone_store::users::{Link, Purpose, User};
 use undertone_ui::words::EN;
 
 use super::{check_form, form_page};
+use crate::api::me;
 use crate::api::problem::{ApiError, INVALID};
-use crate::api::secrets;
+use crate::api::secrets::{self, BROWSER_COOKIE};
 use crate::app::App;
 use crate::limits::ClientAddress;
 use crate::passwords;
@@ -63,11 +64,17 @@ pub async fn save(
         return form(&app, &headers, &given.token, &link, Some(&error.detail)).await;
     }
     let hash = passwords::hashed(given.password).await?;
-    if app.store.set_password_by_link(&given.token, &hash, from.text().as_deref()).await?.is_none() {
+    let Some(user) = app.store.set_password_by_link(&given.token, &hash, from.text().as_deref()).await?
+    else {
         return Ok(ended());
-    }
+    };
     let done = undertone_ui::Done { title: EN.password_is_set, detail: EN.password_is_set_more };
-    Ok(Html(undertone_ui::done(&done)).into_response())
+    let mut response = Html(undertone_ui::done(&done)).into_response();
+    // A link lets in whom strangers keep out: they log in from here next.
+    let before = secrets::cookie(&headers, BROWSER_COOKIE);
+    let cookie = me::known_browser(&app, &user.id, before.as_deref()).await?;
+    response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
+    Ok(response)
 }
 
 async fn form(

@@ -56,9 +56,11 @@ pub async fn confirm(
     match own::confirm_for(&app, &caller, &headers, &given.code).await {
         Ok(codes) => Ok(codes_page(&codes)),
         Err(error) if [INVALID, RATE_LIMITED].contains(&error.code) => {
-            let Person { user, email, .. } = caller.session()?;
-            let enrolment = factor::set_up_or_go_on(&app, &caller.act(), user, email).await?;
-            scan(&caller, &enrolment, Some(&error))
+            // What is begun here takes a password: nothing is, where nothing waits.
+            match factor::go_on(&app, &caller.act(), own::who(&caller)?).await? {
+                Some(enrolment) => scan(&caller, &enrolment, Some(&error)),
+                None => shown(&app, &caller, error).await,
+            }
         }
         Err(error) => shown(&app, &caller, error).await,
     }

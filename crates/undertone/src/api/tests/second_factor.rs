@@ -10,14 +10,21 @@ use super::{Answer, Bench, FORM, JSON};
 use crate::api::secrets::{self, LOGIN_COOKIE, SESSION_COOKIE, STEP_COOKIE};
 use crate::clock::MachineClock;
 
-const PASSWORD: &str = "correct horse battery";
+pub(super) const PASSWORD: &str = "correct horse battery";
 
 /// A browser: the cookies it has.
 #[derive(Default)]
-struct Browser(Vec<(String, String)>);
+pub(super) struct Browser(Vec<(String, String)>);
 
 impl Browser {
-    async fn send(&mut self, bench: &Bench, method: &str, path: &str, kind: &str, body: String) -> Answer {
+    pub(super) async fn send(
+        &mut self,
+        bench: &Bench,
+        method: &str,
+        path: &str,
+        kind: &str,
+        body: String,
+    ) -> Answer {
         let cookies: Vec<String> = self.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let mut request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, kind);
         if let Some(csrf) = self.csrf(bench).await {
@@ -36,53 +43,57 @@ impl Browser {
         answer
     }
 
-    fn cookie(&self, name: &str) -> Option<&str> {
+    pub(super) fn cookie(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    async fn csrf(&self, bench: &Bench) -> Option<String> {
+    pub(super) async fn csrf(&self, bench: &Bench) -> Option<String> {
         let session = bench.store().session(self.cookie(SESSION_COOKIE)?).await.unwrap()?;
         Some(session.csrf_token)
     }
 
-    async fn get(&mut self, bench: &Bench, path: &str) -> Answer {
+    pub(super) async fn get(&mut self, bench: &Bench, path: &str) -> Answer {
         self.send(bench, "GET", path, FORM, String::new()).await
     }
 
-    async fn api(&mut self, bench: &Bench, method: &str, path: &str, body: Value) -> Answer {
+    pub(super) async fn api(&mut self, bench: &Bench, method: &str, path: &str, body: Value) -> Answer {
         self.send(bench, method, path, JSON, body.to_string()).await
     }
 
     /// Types address and password; answers where that leads.
-    async fn log_in(&mut self, bench: &Bench, email: &str) -> String {
-        self.get(bench, "/login").await;
-        let csrf = self.cookie(LOGIN_COOKIE).unwrap().to_owned();
-        let form = serde_urlencoded::to_string([
-            ("email", email),
-            ("password", PASSWORD),
-            ("csrf", &csrf),
-            ("next", "/?days=7"),
-        ]);
-        let answer = self.send(bench, "POST", "/login", FORM, form.unwrap()).await;
+    pub(super) async fn log_in(&mut self, bench: &Bench, email: &str) -> String {
+        let answer = self.try_password(bench, email, PASSWORD).await;
         assert_eq!(answer.status, 303, "{}", answer.text);
         answer.header("location").to_owned()
     }
 
+    pub(super) async fn try_password(&mut self, bench: &Bench, email: &str, password: &str) -> Answer {
+        self.get(bench, "/login").await;
+        let csrf = self.cookie(LOGIN_COOKIE).unwrap().to_owned();
+        let form = serde_urlencoded::to_string([
+            ("email", email),
+            ("password", password),
+            ("csrf", &csrf),
+            ("next", "/?days=7"),
+        ]);
+        self.send(bench, "POST", "/login", FORM, form.unwrap()).await
+    }
+
     /// Types a code at the log-in.
-    async fn code(&mut self, bench: &Bench, code: &str) -> Answer {
+    pub(super) async fn code(&mut self, bench: &Bench, code: &str) -> Answer {
         self.get(bench, "/login/second-factor").await;
         let csrf = self.cookie(LOGIN_COOKIE).unwrap().to_owned();
         let form = serde_urlencoded::to_string([("code", code), ("csrf", &csrf)]).unwrap();
         self.send(bench, "POST", "/login/second-factor", FORM, form).await
     }
 
-    fn is_inside(&self) -> bool {
+    pub(super) fn is_inside(&self) -> bool {
         self.cookie(SESSION_COOKIE).is_some()
     }
 }
 
 /// The code that an app with this seed shows, so many steps from now.
-fn code(seed: &str, steps: i64) -> String {
+pub(super) fn code(seed: &str, steps: i64) -> String {
     let totp = totp_rs::Builder::new()
         .with_algorithm(totp_rs::Algorithm::SHA1)
         .with_secret(totp_rs::Secret::try_from_base32(seed).unwrap())
@@ -93,7 +104,7 @@ fn code(seed: &str, steps: i64) -> String {
     totp.generate(u64::try_from(now).unwrap()).to_string()
 }
 
-async fn user(bench: &Bench, email: &str, role: &str) -> String {
+pub(super) async fn user(bench: &Bench, email: &str, role: &str) -> String {
     let hash = secrets::hash_password(PASSWORD).unwrap();
     bench.store().save_user(&Act::new(bench.mine.id, "test"), email, role, &hash).await.unwrap()
 }

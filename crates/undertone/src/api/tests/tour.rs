@@ -400,7 +400,7 @@ async fn whoever_is_nobody_any_more_gets_nothing() {
         (Intruder::with_session(name, &cookie, &csrf), cookie.split_once('=').unwrap().1.to_owned())
     };
     let (ended, token) = stolen("a session that was logged out", "admin").await;
-    store.end_session(&token).await.unwrap();
+    store.end_session(&token, None).await.unwrap();
     let (old, token) = stolen("a session that timed out", "supervisor").await;
     let digest = undertone_store::keys::digest(&token);
     let past = "'2020-01-01 00:00:00+00:00'";

@@ -10,12 +10,12 @@ use undertone_store::users::User;
 use undertone_store::{Act, TenantId};
 
 use super::super::{check_form, form_page, status};
-use super::{LOAD_AGAIN, noted, with_session};
+use super::{Before, LOAD_AGAIN, Tokens, noted, with_session};
 use crate::api::problem::{ApiError, CONFLICT, INVALID, RATE_LIMITED};
 use crate::api::secrets::{self, STEP_COOKIE};
 use crate::app::App;
 use crate::limits::ClientAddress;
-use crate::second_factor::{self as factor, Need};
+use crate::second_factor::{self as factor, Need, Who};
 
 /// Where the browser goes on.
 const PLACE: &str = "/login/second-factor";
@@ -47,6 +47,12 @@ async fn waiting(app: &App, headers: &HeaderMap) -> Result<Option<(String, Login
     Ok(app.store.login_step(&token).await?.map(|step| (token, step)))
 }
 
+/// Whose log-in waits under `token`, in a browser that brings that along.
+fn who<'a>(step: &'a LoginStep, token: &'a str, before: &'a Before) -> Who<'a> {
+    let (user, email) = (step.user_id.as_str(), step.email.as_str());
+    Who { user, email, guesser: before.guesser(email), setter: token }
+}
+
 fn over() -> Response {
     Redirect::to("/login").into_response()
 }
@@ -54,7 +60,7 @@ fn over() -> Response {
 /// The page that asks for a code, or sets a second factor up.
 pub async fn show(State(app): State<App>, headers: HeaderMap) -> Result<Response, ApiError> {
     match waiting(&app, &headers).await? {
-        Some((_, step)) => page(&app, &headers, &step, None).await,
+        Some(waiting) => page(&app, &headers, &waiting, None).await,
         None => Ok(over()),
     }
 }
@@ -62,7 +68,7 @@ pub async fn show(State(app): State<App>, headers: HeaderMap) -> Result<Response
 async fn page(
     app: &App,
     headers: &HeaderMap,
-    step: &LoginStep,
+    (token, step): &(String, LoginStep),
     error: Option<&ApiError>,
 ) -> Result<Response, ApiError> {
     let (tenant, csrf) = (TenantId(step.tenant_id), secrets::form_token(headers));
@@ -71,7 +77,12 @@ async fn page(
         Need::SetUp => {
             let actor = format!("user:{}", step.user_id);
             let act = Act::new(tenant, &actor);
-            let enrolment = factor::set_up_or_go_on(app, &act, &step.user_id, &step.email).await?;
+            let before = Before::of(headers);
+            let who = who(step, token, &before);
+            let enrolment = match factor::go_on(app, &act, who).await? {
+                Some(enrolment) => enrolment,
+                None => factor::set_up(app, &act, who).await?,
+            };
             undertone_ui::set_up(&undertone_ui::SetUp {
                 email: &step.email,
                 is_required: true,
@@ -97,12 +108,17 @@ pub async fn take(
     Form(given): Form<Given>,
 ) -> Result<Response, ApiError> {
     check_form(&headers, &given.csrf, LOAD_AGAIN)?;
-    let Some((token, step)) = waiting(&app, &headers).await? else { return Ok(over()) };
-    match taken(&app, from, &step, &given.code).await {
-        Ok(codes) => inside(&app, from, (&token, &step), &codes).await,
-        Err(error) if [INVALID, RATE_LIMITED].contains(&error.code) => {
+    let Some(waiting) = waiting(&app, &headers).await? else { return Ok(over()) };
+    let (before, step) = (Before::of(&headers), &waiting.1);
+    match taken(&app, from, (step, who(step, &waiting.0, &before)), &given.code).await {
+        Ok(codes) => inside(&app, (from, &before), &waiting, &codes).await,
+        Err(error) if error.code == INVALID => {
             noted::refused(&app, from, (TenantId(step.tenant_id), &step.user_id), "second_factor");
-            page(&app, &headers, &step, Some(&error)).await
+            page(&app, &headers, &waiting, Some(&error)).await
+        }
+        // While attempts are locked nothing is noted but the lock, and what was set up meanwhile elsewhere is set up anew.
+        Err(error) if [RATE_LIMITED, CONFLICT].contains(&error.code) => {
+            page(&app, &headers, &waiting, Some(&error)).await
         }
         Err(error) => Err(error),
     }
@@ -112,13 +128,13 @@ pub async fn take(
 async fn taken(
     app: &App,
     from: ClientAddress,
-    step: &LoginStep,
+    (step, who): (&LoginStep, Who<'_>),
     code: &str,
 ) -> Result<Vec<String>, ApiError> {
-    let (tenant, who) = (TenantId(step.tenant_id), (step.user_id.as_str(), step.email.as_str()));
+    let tenant = TenantId(step.tenant_id);
     let (actor, from) = (format!("user:{}", step.user_id), from.text());
     let act = Act { from: from.as_deref(), ..Act::new(tenant, &actor) };
-    match factor::need(app, tenant, who.0, step.role.parse().ok()).await? {
+    match factor::need(app, tenant, who.user, step.role.parse().ok()).await? {
         Need::SetUp => factor::confirm(app, &act, who, code, None).await,
         Need::Code if !factor::is_right(app, &act, who, code).await? => Err(factor::wrong_code()),
         Need::Code => Ok(Vec::new()),
@@ -129,12 +145,12 @@ async fn taken(
 
 async fn inside(
     app: &App,
-    from: ClientAddress,
-    (token, step): (&str, &LoginStep),
+    (from, before): (ClientAddress, &Before),
+    (token, step): &(String, LoginStep),
     codes: &[String],
 ) -> Result<Response, ApiError> {
-    let session = secrets::token();
-    if !app.store.finish_login_step(token, (&session, &secrets::token())).await? {
+    let tokens = Tokens::new();
+    if !app.store.finish_login_step(token, tokens.begin(before)).await? {
         return Ok(over());
     }
     noted::came_in(app, from, (TenantId(step.tenant_id), &step.user_id), "second_factor").await?;
@@ -144,5 +160,5 @@ async fn inside(
         let shown = undertone_ui::RecoveryCodes { codes, next: &step.next };
         Html(undertone_ui::recovery_codes(&shown)).into_response()
     };
-    Ok(with_session(app, &session, response))
+    Ok(with_session(app, &tokens, response))
 }

@@ -8,7 +8,7 @@ use undertone_store::Tenant;
 use undertone_store::second_factor::NewSession;
 use undertone_store::sign_on::{Refusal, SignOnProvider, SignedOn, Vouched};
 
-use super::{Shown, form, noted, own_place, second_factor, with_session};
+use super::{Before, Shown, Tokens, form, noted, own_place, second_factor, with_session};
 use crate::api::problem::ApiError;
 use crate::api::secrets::{self, SIGN_ON_COOKIE};
 use crate::app::App;
@@ -139,13 +139,13 @@ async fn inside(
         let asked = second_factor::ask(app, (&person.user_id, None), next).await?;
         asked.map(|asked| without_flow(app, asked))
     } else {
-        let (token, csrf) = (secrets::token(), secrets::token());
-        let new = NewSession { token: &token, csrf_token: &csrf, second_factor: person.second_factor };
+        let (tokens, before) = (Tokens::new(), Before::of(headers));
+        let new = NewSession { second_factor: person.second_factor, ..tokens.begin(&before) };
         let begun = app.store.begin_session_as(&person.user_id, new).await?;
         if begun {
             noted::came_in(app, from, (tenant.id, &person.user_id), "single_sign_on").await?;
         }
-        begun.then(|| with_session(app, &token, Redirect::to(next).into_response()))
+        begun.then(|| with_session(app, &tokens, Redirect::to(next).into_response()))
     };
     if let Some(response) = response {
         return Ok(response);
