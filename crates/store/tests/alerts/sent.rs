@@ -48,6 +48,20 @@ pub(crate) async fn events_have_places_and_go_where_they_are_wanted(bench: &Benc
     let alerts = Following { kinds: Some(&[EventKind::AlertRaised]), most: 10 };
     let (found, looked_to) = places(0, alerts).await;
     assert_eq!((found.len(), looked_to), (2, 6), "what was left out is not looked at again");
+    // A stretch is as long as so many texts, whatever else happened between them.
+    let stretch = async |after, most| {
+        let scored = [EventKind::SentimentScored];
+        let stretch = bench.store.events_stretch(tenant.id, after, &scored, most).await.unwrap();
+        (stretch.to, stretch.more)
+    };
+    assert_eq!(
+        [stretch(0, 1).await, stretch(1, 1).await, stretch(2, 1).await],
+        [(3, true), (6, false), (6, false)]
+    );
+    assert_eq!(
+        [stretch(0, 2).await, stretch(6, 1).await, stretch(9, 1).await],
+        [(6, false), (6, false), (9, false)]
+    );
     // What is not kept any more was missed by whoever did not read it.
     let sequence = async || bench.store.event_sequence(tenant.id).await.unwrap().unwrap();
     let before = sequence().await;
