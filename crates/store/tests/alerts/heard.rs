@@ -18,6 +18,7 @@ async fn suite(url: String) {
     three_days_count_from_when_it_was_due(&bench).await;
     preferences_of_a_newer_version_silence_nobody(&bench).await;
     whose_mailbox_takes_nothing_is_told_once(&bench).await;
+    what_a_server_said_goes_with_everybody_in_the_letter(&bench).await;
 }
 
 impl Bench {
@@ -249,6 +250,37 @@ async fn whose_mailbox_takes_nothing_is_told_once(bench: &Bench) {
     }
     assert_eq!(bench.count(&tenant, "mail.failing").await, 3);
     assert_eq!(bench.store.mail_unreached(tenant.id).await.unwrap()[0].email, lead);
+}
+
+async fn what_a_server_said_goes_with_everybody_in_the_letter(bench: &Bench) {
+    let tenant = bench.tenant("said").await;
+    let user = bench.user(&tenant, "lead").await;
+    bench.score(&tenant, &[("ana", "billing", -80), ("ben", "billing", -80)]).await;
+    let together = When { at: bench.store.now(), together: true };
+    bench.tell_by(&tenant, &user, false, Some(together)).await;
+    let lease = ("me", TimeDelta::minutes(10));
+    let claimed = bench.store.claim_mail(tenant.id, &user, lease, 100).await.unwrap();
+    let places: Vec<i64> = claimed.iter().map(|mail| mail.position).collect();
+    assert!(bench.store.keep_letter(tenant.id, &user, ("me", "letter"), &places).await.unwrap());
+    let refused = claimed.iter().map(|mail| FinishedMail {
+        position: mail.position,
+        attempts: mail.attempts,
+        due_at: mail.due_at,
+        end: MailEnd::Failed("the SMTP server answered 554".to_owned()),
+        said: Some("5.7.1 it says: canary of ana".to_owned()),
+    });
+    let refused: Vec<FinishedMail> = refused.collect();
+    assert_eq!(bench.store.finish_mail(tenant.id, &user, "me", &refused).await.unwrap(), 2);
+    let said = async || {
+        let unreached = bench.store.mail_unreached(tenant.id).await.unwrap().remove(0);
+        (unreached.letters, unreached.error)
+    };
+    assert_eq!(
+        said().await,
+        (2, Some("the SMTP server answered 554: 5.7.1 it says: canary of ana".to_owned()))
+    );
+    bench.erase(&tenant, "ana").await;
+    assert_eq!(said().await, (1, None), "what is left of the letter quotes nobody");
 }
 
 async fn preferences_of_a_newer_version_silence_nobody(bench: &Bench) {
