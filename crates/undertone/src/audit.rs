@@ -179,28 +179,25 @@ pub struct Export {
     tenant: TenantId,
     wanted: Wanted,
     format: Format,
-    eyes: Option<Eyes>,
     last: Option<Entry>,
     begun: bool,
 }
 
 impl Export {
-    /// Begins an export and notes it in the log itself: what leaves is known before it leaves. `eyes` are those of whoever gets it; none:
-    /// the operator's, who has the database.
+    /// Begins an export and notes it in the log itself: what leaves is known before it leaves.
     pub async fn begin(
         store: &Store,
         act: &Act<'_>,
         wanted: Wanted,
         format: Format,
-        eyes: Option<Eyes>,
     ) -> Result<Self, StoreError> {
         let payload = json!({"format": format, "wanted": wanted});
         store.note(act, ("audit_exported", "audit_log"), &payload).await?;
-        Ok(Self { store: store.clone(), tenant: act.tenant, wanted, format, eyes, last: None, begun: false })
+        Ok(Self { store: store.clone(), tenant: act.tenant, wanted, format, last: None, begun: false })
     }
 
-    /// The next piece; none at the end.
-    pub async fn next(&mut self) -> Result<Option<String>, StoreError> {
+    /// The next piece; none at the end. `eyes` are those of whoever gets it, as they are by now; none: the operator's, who has the database.
+    pub async fn next(&mut self, eyes: Option<&Eyes>) -> Result<Option<String>, StoreError> {
         let filter = self.wanted.filter();
         let entries = self.store.audit_in_order(self.tenant, &filter, self.last.as_ref(), PAGE).await?;
         let names = self.store.actors(self.tenant, &entries).await?;
@@ -211,12 +208,8 @@ impl Export {
                 text += "tenant,seq,id,at,actor,actor_name,action,subject,from,payload,payload_salt,payload_digest,digest\r\n";
             }
         }
-        let hidden = match &mut self.eyes {
-            Some(eyes) => {
-                // A policy that was switched since it began holds for the rest.
-                eyes.look_under(&self.store.module(self.tenant).await?.settings);
-                hidden(&self.store, eyes, self.tenant, &entries).await?
-            }
+        let hidden = match eyes {
+            Some(eyes) => hidden(&self.store, eyes, self.tenant, &entries).await?,
             None => HashMap::new(),
         };
         for entry in &entries {

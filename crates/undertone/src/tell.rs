@@ -136,8 +136,8 @@ pub async fn seen_by(
     Ok(told.collect())
 }
 
-/// What `who`, a person or a destination, is told of these events: what may be `seen`, and of alerts that they heard of also what became of
-/// them, without what the customer felt.
+/// What `who`, a person or a destination, is told of these events: what may be `seen`, and of alerts and incidents that they heard of also what
+/// became of them, without what customers felt.
 pub async fn with_what_became(
     store: &Store,
     tenant: TenantId,
@@ -230,12 +230,16 @@ pub fn link(public_url: &str, path: &str) -> Option<String> {
     (!public_url.is_empty()).then(|| format!("{public_url}{path}"))
 }
 
+/// The alert that an event tells of went with what it was about: by an erasure, or by a clock.
+pub fn is_gone(payload: &Value) -> bool {
+    payload.get("interaction_id").is_some_and(Value::is_null)
+}
+
 /// The place of this service where a person does something about it: a path. The page is asked for the alert, for of those that are done with
 /// it shows none by itself.
 pub fn place(payload: &Value) -> Option<String> {
-    // Of an alert that went with what it told of there is nothing to be seen.
-    let alert =
-        payload["alert_id"].as_str().filter(|_| !payload.get("interaction_id").is_some_and(Value::is_null));
+    // Where it is gone there is nothing to be seen.
+    let alert = payload["alert_id"].as_str().filter(|_| !is_gone(payload));
     alert.map(|alert| format!("/inbox?alert={alert}#alert-{alert}"))
 }
 

@@ -4,6 +4,7 @@ mod overview;
 
 use std::collections::HashMap;
 
+use axum::BoxError;
 use serde_json::{Map, Value, json};
 use undertone_core::Settings;
 use undertone_core::access::Permission;
@@ -40,6 +41,17 @@ impl Eyes {
     pub async fn of(store: &Store, caller: &Caller) -> Result<Self, StoreError> {
         let settings = store.module(caller.tenant_id()).await?.settings;
         Ok(Self::with(caller.tenant_id(), &settings, caller.viewer(store).await?))
+    }
+
+    /// Those of a caller to whom a file is sent that needs `permission`, as everything is by now.
+    ///
+    /// # Errors
+    /// Where they may not have it any more, and those of the database.
+    pub async fn on_a_file(store: &Store, caller: &Caller, permission: Permission) -> Result<Self, BoxError> {
+        if !caller.still_may(store, permission).await? {
+            return Err("whoever asked for it may not have it any more".into());
+        }
+        Ok(Self::of(store, caller).await?)
     }
 
     /// Those of `viewer` under these settings.
@@ -155,7 +167,7 @@ impl Eyes {
         let sights = self.on_interactions(store, &ids).await?;
         let reason = |(event, payload): &(&str, Option<&Value>)| match payload.and_then(about) {
             Some(interaction) => sights.of(interaction).reason,
-            None => OF_FEELINGS.iter().any(|of| event.starts_with(of)).then(|| self.reserve()).flatten(),
+            None => is_of_feelings(event).then(|| self.reserve()).flatten(),
         };
         Ok(events.iter().map(reason).collect())
     }
@@ -178,6 +190,10 @@ pub fn why(reason: Reason) -> Value {
 
 /// What begins the names of events that are there because of what customers feel.
 const OF_FEELINGS: [&str; 3] = ["sentiment.", "alert.", "incident."];
+fn is_of_feelings(event: &str) -> bool {
+    OF_FEELINGS.iter().any(|of| event.starts_with(of))
+}
+
 /// Events of how the tenant is run: they are told to whoever may change that.
 const OF_SETTINGS: [EventKind; 4] = [
     EventKind::BudgetThreshold,
@@ -219,8 +235,7 @@ pub async fn sent(
         if let Some(interaction) = about(payload) {
             return of_interaction(sights.of(interaction), event, payload);
         }
-        let of_feelings = OF_FEELINGS.iter().any(|of| event.starts_with(of));
-        (!of_feelings || eyes.see_everything()).then(|| (*payload).clone())
+        (!is_of_feelings(event) || eyes.see_everything()).then(|| (*payload).clone())
     });
     Ok(told.collect())
 }

@@ -34,6 +34,7 @@ pub(crate) async fn migrations_are_taken_once_by_many_at_a_time(bench: &Bench) {
         "0028_heard",
         "0029_whose",
         "0030_guests",
+        "0031_signing_in",
         "0032_usual",
     ];
     assert_eq!(bench.store.pending_migrations().await.unwrap(), all);

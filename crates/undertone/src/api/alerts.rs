@@ -97,7 +97,7 @@ pub async fn page<'a>(
 }
 
 /// What of these alerts the caller may see.
-pub async fn shown(app: &App, caller: &Caller, alerts: Vec<Alert>) -> Result<Vec<Alert>, ApiError> {
+async fn shown(app: &App, caller: &Caller, alerts: Vec<Alert>) -> Result<Vec<Alert>, ApiError> {
     let me = caller.person().ok();
     let ids: Vec<&str> = alerts.iter().map(|alert| alert.interaction_id.as_str()).collect();
     let sights = Eyes::of(&app.store, caller).await?.on_interactions(&app.store, &ids).await?;

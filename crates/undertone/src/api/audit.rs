@@ -1,5 +1,6 @@
 //! The audit log: reading, verifying and exporting it. Whoever reads or exports it is in it.
 
+use axum::BoxError;
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
@@ -7,6 +8,7 @@ use futures::stream;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+use undertone_core::Permission;
 use undertone_store::audit::{Head, Verified};
 
 use super::body::{Query, file};
@@ -138,10 +140,11 @@ pub async fn export(
     let ExportQuery { actor, action, subject, since, until, format } = query;
     let format = format.unwrap_or(Format::Jsonl);
     let wanted = wanted(&caller, Given { actor, action, subject, since, until })?;
-    let eyes = Eyes::of(&app.store, &caller).await?;
-    let export = Export::begin(&app.store, &caller.act(), wanted, format, Some(eyes)).await?;
-    let pieces = stream::try_unfold(export, async |mut export| {
-        Ok::<_, undertone_store::StoreError>(export.next().await?.map(|piece| (piece, export)))
+    let export = Export::begin(&app.store, &caller.act(), wanted, format).await?;
+    let begun = (app.store.clone(), caller.clone(), export);
+    let pieces = stream::try_unfold(begun, async |(store, caller, mut export)| {
+        let eyes = Eyes::on_a_file(&store, &caller, Permission::Audit).await?;
+        Ok::<_, BoxError>(export.next(Some(&eyes)).await?.map(|piece| (piece, (store, caller, export))))
     });
     Ok(file(&app, &caller, ("audit", format), pieces))
 }

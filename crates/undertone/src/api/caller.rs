@@ -155,6 +155,14 @@ impl Caller {
         }
     }
 
+    /// They may do this by now, with the role of this moment, and while their session or key lasts.
+    pub async fn still_may(&self, store: &Store, permission: Permission) -> Result<bool, StoreError> {
+        Ok(match &self.by {
+            By::Session { .. } => self.viewer(store).await?.role.is_some_and(|role| role.may(permission)),
+            By::Key(id) => self.may(permission) && store.key_works(self.tenant.id, id).await?,
+        })
+    }
+
     /// The id of the person who calls.
     ///
     /// # Errors

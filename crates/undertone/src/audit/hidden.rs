@@ -41,10 +41,9 @@ pub async fn hidden(
     let sights = eyes.on_interactions(store, &ids).await?;
     // Of an alert that is gone is not known whom it was about.
     let why_not = |alert: &str| about.get(alert).map_or_else(|| eyes.reserve(), |of| sights.of(of).reason);
-    let of_incidents = eyes.reserve().filter(|_| !eyes.sees_incidents());
     let reasons = of(&OF_VERDICTS)
         .map(|(entry, interaction)| (entry, sights.of(interaction).reason))
         .chain(of(&OF_ALERTS).map(|(entry, alert)| (entry, why_not(alert))))
-        .chain(of(&OF_INCIDENTS).map(|(entry, _)| (entry, of_incidents)));
+        .chain(of(&OF_INCIDENTS).map(|(entry, _)| (entry, eyes.reserve())));
     Ok(reasons.filter_map(|(entry, reason)| Some((entry.to_owned(), reason?))).collect())
 }

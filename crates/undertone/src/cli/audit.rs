@@ -196,8 +196,8 @@ async fn export(
         })?),
         None => Box::new(std::io::stdout()),
     };
-    let mut export = Export::begin(store, &Act::new(tenant.id, ACTOR), wanted, format, None).await?;
-    while let Some(piece) = export.next().await? {
+    let mut export = Export::begin(store, &Act::new(tenant.id, ACTOR), wanted, format).await?;
+    while let Some(piece) = export.next(None).await? {
         out.write_all(piece.as_bytes())?;
     }
     out.flush()?;

@@ -4,6 +4,7 @@ use serde_json::Value;
 use undertone_ui::score as signed;
 
 use super::Message;
+use crate::tell;
 
 /// Characters of a fact.
 const LONGEST_FACT: usize = 300;
@@ -35,8 +36,8 @@ const FACTS: [(&str, &str); 15] = [
     ("assigned_to", "Responsible"),
     ("due_at", "Due"),
     ("until", "Until"),
-    ("reason", "Reason"),
     ("email", "E-mail"),
+    ("reason", "Reason"),
     ("percent", "Percent used"),
 ];
 
@@ -73,7 +74,7 @@ fn title(event: &str, data: &Value) -> String {
         "alert.assigned" => "Somebody is responsible for the customer".to_owned(),
         "alert.snoozed" => "The alert is quiet for a while".to_owned(),
         "alert.resolved" => "The alert is done with".to_owned(),
-        "alert.withdrawn" if data.get("interaction_id").is_some_and(Value::is_null) => {
+        "alert.withdrawn" if tell::is_gone(data) => {
             "The alert was withdrawn: what it told of is not kept any more".to_owned()
         }
         "alert.withdrawn" => "The alert was withdrawn: a correction lifted the score".to_owned(),
@@ -88,8 +89,8 @@ fn title(event: &str, data: &Value) -> String {
         "module.deactivated" => "Sentiment analysis was switched off".to_owned(),
         "destination.failing" => "Messages to a destination do not arrive".to_owned(),
         "destination.disabled" => "A destination was switched off".to_owned(),
-        "undertone.test" => "A test from Undertone".to_owned(),
         "mail.failing" => "A person gets no e-mail".to_owned(),
+        "undertone.test" => "A test from Undertone".to_owned(),
         other => other.to_owned(),
     }
 }

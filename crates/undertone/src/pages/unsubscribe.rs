@@ -1,7 +1,6 @@
 //! The link in e-mails that ends them. Looking at it changes nothing, because programs look at links too; the button does, and so does what
 //! mail programs post for their readers (RFC 8058), without a log-in.
 
-use axum::Extension;
 use axum::extract::State;
 use axum::response::Html;
 use serde::Deserialize;
@@ -47,7 +46,7 @@ pub async fn show(State(app): State<App>, Query(token): Query<Token>) -> Result<
 /// Ends them. Said twice, it is true once.
 pub async fn end(
     State(app): State<App>,
-    Extension(address): Extension<ClientAddress>,
+    address: ClientAddress,
     Query(token): Query<Token>,
 ) -> Result<Html<String>, ApiError> {
     let found = subscription(&app, &token).await?;

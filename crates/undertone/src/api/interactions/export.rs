@@ -1,12 +1,14 @@
 //! Interactions as a file, for spreadsheets and programs: what a list tells, the verdict, and what was written if that is asked for. It is
 //! sent while it is read, and each page of it is what the caller may see at that moment.
 
+use axum::BoxError;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
 use futures::stream;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use undertone_core::Permission;
 use undertone_core::visibility::Sight;
 use undertone_store::interactions::{Details, Listed};
 
@@ -97,13 +99,10 @@ pub async fn export(
         ended: false,
     };
     let pieces = stream::try_unfold(export, async |mut export| {
-        Ok::<_, Broken>(export.next().await?.map(|piece| (piece, export)))
+        Ok::<_, BoxError>(export.next().await?.map(|piece| (piece, export)))
     });
     Ok(file(&app, &caller, ("interactions", format), pieces))
 }
-
-/// Why an export ends before its end.
-type Broken = Box<dyn std::error::Error + Send + Sync>;
 
 struct Export {
     app: App,
@@ -117,7 +116,7 @@ struct Export {
 
 impl Export {
     /// The next piece; none at the end.
-    async fn next(&mut self) -> Result<Option<Bytes>, Broken> {
+    async fn next(&mut self) -> Result<Option<Bytes>, BoxError> {
         if self.ended {
             return Ok(None);
         }
@@ -126,11 +125,8 @@ impl Export {
         let items = store.interactions(tenant, &self.wanted.filter(self.before.as_deref(), most)).await?;
         let ids: Vec<&str> = items.iter().map(|item| item.id.as_str()).collect();
         let details = store.details(tenant, &ids, self.texts).await?;
-        // Asked last, and for each page: a policy that is switched, or somebody who may not log in any more, holds for the rest.
-        let eyes = Eyes::of(store, &self.caller).await?;
-        if !eyes.may_look() {
-            return Err("whoever asked for it may not look any more".into());
-        }
+        // Asked last, and for each page: what changed meanwhile holds for the rest.
+        let eyes = Eyes::on_a_file(store, &self.caller, Permission::Export).await?;
         let sights = eyes.on_interactions(store, &ids).await?;
         let rows =
             items.iter().filter_map(|item| Some(row(item, details.get(&item.id)?, sights.of(&item.id))));
@@ -163,7 +159,7 @@ fn row(item: &Listed, details: &Details, sight: Sight) -> Value {
 }
 
 /// Rows of CSV (RFC 4180), of which a spreadsheet runs nothing.
-fn table(rows: impl Iterator<Item = Value>, texts: bool, header: bool) -> Result<Vec<u8>, Broken> {
+fn table(rows: impl Iterator<Item = Value>, texts: bool, header: bool) -> Result<Vec<u8>, BoxError> {
     let columns: Vec<&str> = COLUMNS.into_iter().chain(texts.then_some(TEXT)).collect();
     let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
     if header {

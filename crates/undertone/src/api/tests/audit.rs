@@ -1,17 +1,16 @@
 //! The audit log over the API: what was done is found, proven, exported, and who looked is in it too.
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::http::{Request, header};
+use futures::StreamExt;
 use serde_json::{Value, json};
-use undertone_core::Scope;
-use undertone_core::visibility::Viewer;
+use tower::ServiceExt;
 use undertone_store::audit::Wrong;
 
 use super::document::assert_documented;
 use super::{Bench, FORM};
 use crate::api::secrets;
-use crate::audit::{Export, Format, Wanted, verify_file};
-use crate::visibility::Eyes;
+use crate::audit::verify_file;
 
 const LOG: &str = "/api/v1/audit";
 
@@ -236,22 +235,53 @@ async fn an_export_under_way_shows_what_the_policy_of_the_moment_shows() {
     let said = json!({"score": 20, "version": version});
     let path = format!("/api/v1/interactions/{id}/override");
     assert_eq!(bench.call("POST", &path, "ut_mine", Some(&said)).await.status, 200);
-    let (store, mine) = (bench.store(), bench.mine.id);
     let told = async |policy: &str| {
         bench.set(json!({"visibility": {"policy": "full_transparency"}})).await;
-        let settings = store.module(mine).await.unwrap().settings;
-        let eyes = Eyes::with(mine, &settings, Viewer::of_scopes(&[Scope::Admin]));
-        let act = undertone_store::Act::new(mine, "test");
-        let begun = Export::begin(store, &act, Wanted::default(), Format::Jsonl, Some(eyes));
-        let mut export = begun.await.unwrap();
+        let mut begun = begun(&bench, header::AUTHORIZATION, "Bearer ut_mine").await;
         bench.set(json!({"visibility": {"policy": policy}})).await;
-        let text = export.next().await.unwrap().unwrap();
-        let line = text.lines().find(|line| line.contains("\"sentiment_override\"")).unwrap().to_owned();
-        serde_json::from_str::<Value>(&line).unwrap()
+        let piece = begun.next().await.unwrap().unwrap();
+        let text = std::str::from_utf8(&piece).unwrap();
+        let line = text.lines().find(|line| line.contains("\"sentiment_override\"")).unwrap();
+        serde_json::from_str::<Value>(line).unwrap()
     };
     assert!(told("full_transparency").await["payload"].is_string());
     let hidden = told("aggregate_only").await;
     assert!(hidden["payload"].is_null() && !hidden["payload_hidden"].is_null(), "{hidden}");
+}
+
+#[tokio::test]
+async fn an_export_ends_where_its_reader_may_not_have_it_any_more() {
+    let bench = Bench::open().await;
+    for threshold in 0..501 {
+        let act = undertone_store::Act::new(bench.mine.id, "test");
+        bench
+            .store()
+            .note(&act, ("settings_saved", "module"), &json!({"threshold": threshold}))
+            .await
+            .unwrap();
+    }
+    let admin = bench.person("admin").await;
+    let mut begun = begun(&bench, header::COOKIE, &admin.cookie).await;
+    assert!(begun.next().await.unwrap().is_ok());
+    let act = undertone_store::Act::new(bench.mine.id, "test");
+    // There has to be one left.
+    bench.store().save_user(&act, "another@example.com", "admin", "no hash").await.unwrap();
+    let operator = undertone_store::users::Authority::Operator;
+    let lesser =
+        undertone_store::users::Change { role: Some(undertone_core::Role::Agent), ..Default::default() };
+    bench.store().change_user(&act, operator, (&admin.id, None), &lesser).await.unwrap();
+    assert!(
+        begun.next().await.unwrap().is_err(),
+        "an agent may still log in, and look, but has no audit log"
+    );
+}
+
+/// The pieces of an export, not one of which was read yet.
+async fn begun(bench: &Bench, header: header::HeaderName, who: &str) -> BodyDataStream {
+    let request = Request::get(format!("{LOG}/export")).header(header, who).body(Body::empty()).unwrap();
+    let response = bench.router.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    response.into_body().into_data_stream()
 }
 
 #[tokio::test]
