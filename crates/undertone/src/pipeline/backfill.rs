@@ -207,7 +207,6 @@ impl Driver {
             };
             match step {
                 Ok(Step::Go) => {}
-                Ok(Step::Ended) => return Ok(()),
                 Ok(Step::Rest(pause)) => {
                     rest(ending, pause.min(LOOK_EVERY)).await;
                 }
@@ -217,7 +216,7 @@ impl Driver {
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
                 // It slept, or the database was away, for longer than the lease: whoever has the run now looks at everything anew.
-                Err(StoreError::NotDriven) => return Ok(()),
+                Ok(Step::Ended) | Err(StoreError::NotDriven) => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
