@@ -89,7 +89,7 @@ impl Store {
     /// Notes what became known of a batch of a run.
     ///
     /// # Errors
-    /// [`StoreError::NotDriven`] where `owner` does not drive the run any more: what it knows may be long out of date.
+    /// [`crate::StoreError::NotDriven`] where `owner` does not drive the run any more: what it knows may be long out of date.
     pub async fn note_batch(
         &self,
         tenant: TenantId,
@@ -162,7 +162,7 @@ impl Store {
     /// Where nobody knows how it ended, what is held for it is lost with it.
     ///
     /// # Errors
-    /// [`StoreError::NotDriven`] as for [`Self::note_batch`].
+    /// [`crate::StoreError::NotDriven`] as for [`Self::note_batch`].
     pub async fn end_request(
         &self,
         tenant: TenantId,
@@ -210,7 +210,7 @@ impl Store {
     /// What of a run is neither begun nor part of a batch waits until `until`: the LLM can not be asked before.
     ///
     /// # Errors
-    /// [`StoreError::NotDriven`] as for [`Self::note_batch`].
+    /// [`crate::StoreError::NotDriven`] as for [`Self::note_batch`].
     pub async fn defer_items(
         &self,
         tenant: TenantId,
