@@ -154,7 +154,7 @@ fn the_doctor_says_why_nobody_was_told() {
         told.contains("of the newest 2 scores 2 are at or under -1 (alert_threshold): 1 raised an alert, 1 came within 30 minutes"),
         "{told}"
     );
-    assert!(told.contains("alerts go to admins and supervisors: 1 people (recipients)"), "{told}");
+    assert!(told.contains("alerts go to admins and supervisors: 1 person (recipients)"), "{told}");
 
     let sent = bench.done(&["destinations", "test", "acme", "Hook"]);
     assert_eq!(sent, "“Hook” took the test message with status 200.\n");

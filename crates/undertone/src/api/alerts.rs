@@ -1,13 +1,13 @@
 //! Alerts and incidents: what is open, who looks after it, and what they do.
 
 use axum::extract::{Path, State};
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use undertone_core::visibility::Reason;
 use undertone_store::alerts::{Alert, AlertState, MOST_NOTE, Move, Wanted};
 
-use super::body::{Json, Query, cut};
+use super::body::{Json, OptionalJson, Query, cut};
 use super::caller::Caller;
 use super::interactions::{cursor_of, place};
 use super::problem::ApiError;
@@ -144,7 +144,7 @@ pub struct Said {
     /// Who is responsible.
     user: Option<String>,
     /// Until when it is quiet.
-    until: Option<DateTime<Utc>>,
+    until: Option<String>,
     /// Why it is done with.
     note: Option<String>,
 }
@@ -154,7 +154,7 @@ pub async fn acknowledge(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    Json(said): Json<Said>,
+    OptionalJson(said): OptionalJson<Said>,
 ) -> Result<axum::Json<Alert>, ApiError> {
     act(&app, &caller, &id, said.version, Move::Acknowledge).await
 }
@@ -188,10 +188,10 @@ pub async fn snooze(
     Path(id): Path<String>,
     Json(said): Json<Said>,
 ) -> Result<axum::Json<Alert>, ApiError> {
-    let until = said
-        .until
+    let until = said.until.as_deref().and_then(|until| DateTime::parse_from_rfc3339(until).ok());
+    let until = until
         .ok_or_else(|| ApiError::invalid_field("until", "say until when, such as 2026-11-30T09:00:00Z"))?;
-    act(&app, &caller, &id, said.version, Move::Snooze(until)).await
+    act(&app, &caller, &id, said.version, Move::Snooze(until.to_utc())).await
 }
 
 /// It is done with.
@@ -199,7 +199,7 @@ pub async fn resolve(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    Json(said): Json<Said>,
+    OptionalJson(said): OptionalJson<Said>,
 ) -> Result<axum::Json<Alert>, ApiError> {
     if said.note.as_ref().is_some_and(|note| note.chars().count() > MOST_NOTE) {
         return Err(ApiError::invalid_field("note", format!("it has {MOST_NOTE} characters at most")));

@@ -6,8 +6,8 @@ use axum::BoxError;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, TryStreamExt};
 use serde::de::DeserializeOwned;
@@ -32,11 +32,37 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
             Err(JsonRejection::MissingJsonContentType(_)) => {
                 Err(ApiError::new(UNSUPPORTED, "send the header Content-Type: application/json"))
             }
-            Err(other) if other.status().as_u16() == 413 => {
-                Err(ApiError::new(TOO_LARGE, format!("a body has {} bytes at most", super::MAX_BODY)))
-            }
-            Err(other) => Err(ApiError::new(INVALID_JSON, other.to_string())),
+            Err(other) => Err(refused(other.status().as_u16(), other.to_string())),
         }
+    }
+}
+
+/// A JSON body that may be left out: nothing says as much as `{}`.
+pub struct OptionalJson<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OptionalJson<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(mut request: Request, state: &S) -> Result<Self, ApiError> {
+        let body = std::mem::take(request.body_mut());
+        let mut read = Request::new(body);
+        // How long a body may be stands there.
+        read.extensions_mut().clone_from(request.extensions());
+        let bytes = Bytes::from_request(read, state).await;
+        let bytes = bytes.map_err(|e| refused(e.status().as_u16(), e.body_text()))?;
+        if bytes.is_empty() {
+            request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        *request.body_mut() = Body::from(if bytes.is_empty() { Bytes::from_static(b"{}") } else { bytes });
+        Json::from_request(request, state).await.map(|Json(value)| Self(value))
+    }
+}
+
+/// A body that could not be read.
+fn refused(status: u16, told: String) -> ApiError {
+    match status {
+        413 => ApiError::new(TOO_LARGE, format!("a body has {} bytes at most", super::MAX_BODY)),
+        _ => ApiError::new(INVALID_JSON, told),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Alerts through the API: what people do with them, and who may.
 
+use axum::body::Body;
+use axum::http::{Request, header};
 use chrono::TimeDelta;
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
@@ -43,6 +45,11 @@ async fn an_alert_goes_its_way_and_nobody_changes_it_unseen() {
     let taken = call(&move_to("acknowledge"), id, json!({"version": 1}), 200).await;
     assert_eq!((&taken["state"], &taken["version"]), (&json!("acknowledged"), &json!(2)));
     assert_eq!(call(&move_to("acknowledge"), id, json!({}), 200).await, taken, "said twice, it is true once");
+    let bare = Request::post(format!("/api/v1/alerts/{id}/acknowledge"))
+        .header(header::AUTHORIZATION, "Bearer ut_mine");
+    assert_eq!(bench.send(bare.body(Body::empty()).unwrap()).await.json(), taken, "there need be no body");
+    let until = call(&move_to("snooze"), id, json!({"until": "tomorrow"}), 422).await;
+    assert_eq!(until["errors"][0]["field"], "until");
     call(&move_to("snooze"), id, json!({"version": 1, "until": "2999-01-01T00:00:00Z"}), 409).await;
     call(&move_to("snooze"), id, json!({"until": "2020-01-01T00:00:00Z"}), 422).await;
     call(&move_to("snooze"), id, json!({}), 422).await;

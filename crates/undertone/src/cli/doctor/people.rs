@@ -89,7 +89,10 @@ fn chosen(settings: &Settings, count: usize) -> Result<String, String> {
             "alerts go to {words} (recipients), of whom {} are deactivated or gone; select others",
             users.len() - count
         )),
-        _ => Ok(format!("alerts go to {words}: {count} people (recipients)")),
+        _ => {
+            let people = if count == 1 { "person" } else { "people" };
+            Ok(format!("alerts go to {words}: {count} {people} (recipients)"))
+        }
     }
 }
 
