@@ -22,10 +22,14 @@ pub struct Note {
     pub link: Option<String>,
 }
 
+/// Who a customer is, by the key of the payload: the first that is there is told, as people know names better than ids, and theirs better than ours.
+const WHO: [&str; 3] = ["customer_name", "customer_external_id", "customer_id"];
+
 /// Facts by the key of the payload, in the order they are shown.
-const FACTS: [(&str, &str); 15] = [
+const FACTS: [(&str, &str); 16] = [
     ("name", "Destination"),
     ("customer_name", "Customer"),
+    ("customer_external_id", "Customer"),
     ("customer_id", "Customer id"),
     ("score", "Score"),
     ("label", "Label"),
@@ -49,10 +53,10 @@ impl Note {
 
     /// The note of an event, of what may be told of it.
     pub fn about(event: &str, data: &Value) -> Self {
-        let has_name = data["customer_name"].is_string();
+        let who = WHO.iter().find(|key| data[**key].is_string());
         let facts = FACTS
             .iter()
-            .filter(|(key, _)| !(has_name && *key == "customer_id"))
+            .filter(|(key, _)| !WHO.contains(key) || who == Some(key))
             .filter_map(|(key, name)| Some((*name, fact(key, &data[*key])?)))
             .collect();
         Self {
@@ -65,7 +69,8 @@ impl Note {
 }
 
 fn title(event: &str, data: &Value) -> String {
-    let category = plain(&data["category"]).map(|category| format!(" about {category}")).unwrap_or_default();
+    let category =
+        fact("category", &data["category"]).map(|category| format!(" about {category}")).unwrap_or_default();
     match event {
         "alert.raised" => format!("A customer needs somebody{category}"),
         "alert.reminded" => format!("A customer still needs somebody{category}"),
@@ -95,10 +100,11 @@ fn title(event: &str, data: &Value) -> String {
     }
 }
 
-/// The value of a fact. A score is written as on pages.
+/// The value of a fact. A score and a category are written as on pages.
 fn fact(key: &str, value: &Value) -> Option<String> {
     match (key, value.as_f64()) {
         ("score", Some(score)) => Some(signed(score)),
+        ("category", _) => plain(value).map(|id| id.replace('_', " ")),
         _ => plain(value),
     }
 }
@@ -134,6 +140,10 @@ mod tests {
         let facts = Note::about("alert.raised", &data).facts;
         let facts: Vec<(&str, &str)> = facts.iter().map(|(name, value)| (*name, value.as_str())).collect();
         assert_eq!(facts, [("Customer", "Ana"), ("Score", "−80"), ("Percent used", "90")]);
+        let data = json!({"customer_id": "7f", "customer_external_id": "42", "category": "customer_service"});
+        let note = Note::about("alert.raised", &data);
+        assert_eq!(note.title, "A customer needs somebody about customer service");
+        assert_eq!(note.facts, [("Customer", "42".to_owned()), ("Category", "customer service".to_owned())]);
         let note = Note::about("sentiment.scored", &json!({"score": 12}));
         assert_eq!(note.facts, [("Score", "+12".to_owned())]);
     }
