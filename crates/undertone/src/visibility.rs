@@ -190,6 +190,7 @@ pub fn why(reason: Reason) -> Value {
 
 /// What begins the names of events that are there because of what customers feel.
 const OF_FEELINGS: [&str; 3] = ["sentiment.", "alert.", "incident."];
+
 fn is_of_feelings(event: &str) -> bool {
     OF_FEELINGS.iter().any(|of| event.starts_with(of))
 }

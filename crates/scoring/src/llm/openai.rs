@@ -39,6 +39,14 @@ impl Dialect {
             Self::Plain
         }
     }
+
+    /// The name of the limit on an answer's tokens.
+    pub(super) fn limit(self) -> &'static str {
+        match self {
+            Self::Plain => "max_tokens",
+            Self::Reasoning => "max_completion_tokens",
+        }
+    }
 }
 
 /// How to ask.
@@ -88,16 +96,10 @@ pub fn body(question: &Question<'_>, options: &Options) -> Value {
             "json_schema": {"name": "verdicts", "strict": true, "schema": schema(question.categories)},
         },
     });
-    let most = json!(max_tokens(options, question.items.len()));
+    body[options.dialect.limit()] = json!(max_tokens(options, question.items.len()));
     match options.dialect {
-        Dialect::Plain => {
-            body["max_tokens"] = most;
-            body["temperature"] = json!(0);
-        }
-        Dialect::Reasoning => {
-            body["max_completion_tokens"] = most;
-            body["reasoning_effort"] = json!("low");
-        }
+        Dialect::Plain => body["temperature"] = json!(0),
+        Dialect::Reasoning => body["reasoning_effort"] = json!("low"),
     }
     body
 }

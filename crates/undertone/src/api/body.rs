@@ -43,17 +43,15 @@ pub struct OptionalJson<T>(pub T);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OptionalJson<T> {
     type Rejection = ApiError;
 
-    async fn from_request(mut request: Request, state: &S) -> Result<Self, ApiError> {
-        let body = std::mem::take(request.body_mut());
-        let mut read = Request::new(body);
-        // How long a body may be stands there.
-        read.extensions_mut().clone_from(request.extensions());
-        let bytes = Bytes::from_request(read, state).await;
-        let bytes = bytes.map_err(|e| refused(e.status().as_u16(), e.body_text()))?;
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let (mut parts, body) = request.into_parts();
+        let read = Bytes::from_request(Request::from_parts(parts.clone(), body), state).await;
+        let mut bytes = read.map_err(|e| refused(e.status().as_u16(), e.body_text()))?;
         if bytes.is_empty() {
-            request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            bytes = Bytes::from_static(b"{}");
+            parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        *request.body_mut() = Body::from(if bytes.is_empty() { Bytes::from_static(b"{}") } else { bytes });
+        let request = Request::from_parts(parts, Body::from(bytes));
         Json::from_request(request, state).await.map(|Json(value)| Self(value))
     }
 }

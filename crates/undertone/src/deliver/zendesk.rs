@@ -179,13 +179,22 @@ impl Ticket<'_> {
         self.desk.call(method, &format!("/tickets/{}{path}", self.id), body).await
     }
 
+    /// What stands there. What can not be read is no answer.
+    async fn read(&self, path: &str) -> Result<(Reply, Value), Outcome> {
+        let (reply, said) = self.call(Method::GET, path, None).await?;
+        match said {
+            Some(said) => Ok((reply, said)),
+            None => Err(unread(&reply)),
+        }
+    }
+
     async fn update(&self) -> Result<Reply, Outcome> {
         // On a second try, and where our own update came back to us, it may be there already.
         if let Some(reply) = self.is_there().await? {
             return Ok(reply);
         }
         // Its end may have passed it on the way, and nobody would take the mark off again.
-        if self.desk.message.is_over && marks(self.desk.message.event) {
+        if self.desk.message.is_over {
             return Err(withheld("the alert is over by now, so its ticket is not marked any more"));
         }
         let mut looks = 0;
@@ -210,10 +219,8 @@ impl Ticket<'_> {
         };
         for page in 1..=PAGES {
             let path = format!("/comments.json?sort_order=desc&per_page={PAGE}&page={page}");
-            let (reply, said) = self.call(Method::GET, &path, None).await?;
-            let Some(comments) = said.as_ref().and_then(|said| said["comments"].as_array()) else {
-                return Err(unread(&reply));
-            };
+            let (reply, said) = self.read(&path).await?;
+            let Some(comments) = said["comments"].as_array() else { return Err(unread(&reply)) };
             if comments.iter().any(has) {
                 return Ok(Some(reply));
             }
@@ -225,8 +232,7 @@ impl Ticket<'_> {
     }
 
     async fn change(&self) -> Result<Reply, Outcome> {
-        let (reply, said) = self.call(Method::GET, ".json", None).await?;
-        let Some(said) = said else { return Err(unread(&reply)) };
+        let (reply, said) = self.read(".json").await?;
         let ticket = &said["ticket"];
         if ticket["id"].as_u64() != Some(self.id) {
             let why = format!(
@@ -251,8 +257,7 @@ impl Ticket<'_> {
             // PUT adds to the tags here; in the ticket it would replace them.
             let body = json!({"tags": [tag], "updated_stamp": stamp, "safe_update": "true"});
             self.call(Method::PUT, "/tags.json", Some(body)).await?;
-            let (reply, said) = self.call(Method::GET, ".json", None).await?;
-            let Some(said) = said else { return Err(unread(&reply)) };
+            let (_, said) = self.read(".json").await?;
             stamp = said["ticket"]["updated_at"].clone();
         }
         let mut change = json!({"safe_update": true, "updated_stamp": stamp});

@@ -373,6 +373,7 @@ mod tests {
         }
         assert!(!breaker.refused("m", &failure(FailureKind::BadRequest, 400), at(0)));
     }
+
     #[test]
     fn after_a_failure_that_may_be_charged_one_asks_carefully_and_the_others_wait_for_it() {
         let careful = Go { finds_out: true, carefully: true };

@@ -86,10 +86,8 @@ impl Endpoint {
     /// A question about nothing whose answer is a word: it goes the way of any other, and costs next to nothing.
     pub(super) fn smallest<'m>(&self, scorer: ScorerKind, model: &'m str) -> (Call, Planned<'m>) {
         let limit = match self.api {
-            Api::Openai if openai::Dialect::of(model) == openai::Dialect::Reasoning => {
-                "max_completion_tokens"
-            }
-            Api::Claude { .. } | Api::Openai => "max_tokens",
+            Api::Openai => openai::Dialect::of(model).limit(),
+            Api::Claude { .. } => "max_tokens",
         };
         // Some reasoning models take no lower limit than 16.
         let most = if limit == "max_tokens" { 1 } else { 16 };

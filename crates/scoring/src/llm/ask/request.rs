@@ -236,23 +236,21 @@ impl LlmScorer {
             }
         };
         let (came, now) = self.exchange(call).await;
-        let there = match &came {
-            Came::Reply(_) => true,
-            // It is there, and takes no question that is so short.
-            Came::Error(failure) => matches!(failure.kind, FailureKind::BadRequest | FailureKind::TooLarge),
-            Came::Unreadable(_) | Came::Nothing(_) => false,
+        let looked = match &came {
+            Came::Reply(_) => Ok(()),
+            Came::Error(failure) => match failure.kind {
+                // It is there, and takes no question that is so short.
+                FailureKind::BadRequest | FailureKind::TooLarge => Ok(()),
+                _ => Err(lost(failure, now)),
+            },
+            Came::Unreadable(unreadable) => Err(Lost::unavailable(unreadable.to_string(), None)),
+            Came::Nothing(unreachable) => Err(unreached(unreachable)),
         };
-        if !there {
+        if looked.is_err() {
             self.learn_from(&came, about, turn, now);
         }
         self.purse.settle(hold, planned, came.ending()).await;
-        match came {
-            _ if there => Ok(()),
-            Came::Error(failure) => Err(lost(&failure, now)),
-            Came::Unreadable(unreadable) => Err(Lost::unavailable(unreadable.to_string(), None)),
-            Came::Nothing(unreachable) => Err(unreached(&unreachable)),
-            Came::Reply(_) => Ok(()),
-        }
+        looked
     }
 
     fn learn_from(&self, came: &Came, about: About<'_>, turn: &MayGo, now: DateTime<Utc>) {
