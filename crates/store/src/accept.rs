@@ -15,9 +15,10 @@ use self::link::{Linked, Whose, id_of, mentioned};
 use crate::people::TOGETHER;
 use crate::people::aliases::{self, Telling, Told};
 use crate::privacy::reach::{self, Counters};
+use crate::rollups::hold_days;
 use crate::rows::as_word;
 use crate::statement::{pieces, sql};
-use crate::{Reach, Result, Store, StoreError, TenantId};
+use crate::{Reach, Result, Store, StoreError, TenantId, agents};
 
 /// What became of one interaction handed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -298,6 +299,12 @@ impl Store {
         reach::forget(self, tx, tenant, &erased, Counters::Move).await?;
         // In the order of their ids, for the same reason as above.
         revised.sort_unstable();
+        if !revised.is_empty() {
+            // Whose they were is counted without them from now on, and nobody switches the agents' numbers on meanwhile.
+            hold_days(self, tx, tenant).await?;
+            let ids: Vec<&str> = revised.iter().map(|(id, _)| id.as_str()).collect();
+            agents::mark_those_of(tx, tenant, &ids).await?;
+        }
         for (id, i) in revised {
             self.revise(tx, (tenant, at), &items[i], linked, &id).await?;
         }

@@ -11,7 +11,7 @@ use undertone_core::agents::Sums;
 use crate::audit::{self, Act};
 use crate::statement::{for_update, pieces, sql};
 use crate::{Result, Store, TenantId};
-pub(crate) use recount::{mark, mark_beside};
+pub(crate) use recount::{mark, mark_those_of};
 
 /// Numbers are about so many of the tenant's days at most; contacts before that are not kept.
 pub const MOST_DAYS: u16 = 92;

@@ -332,6 +332,7 @@ async fn agents_of(url: String) {
     agents::numbers_of_agents_follow_the_rows(&bench).await;
     agents::counting_beside_recording_misses_nothing(&bench).await;
     agents::what_an_agent_writes_counts_for_everybody_in_the_conversation(&bench).await;
+    agents::what_becomes_somebody_elses_counts_there(&bench).await;
 }
 
 // Corrections, and the review of verdicts.

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use undertone_core::destination::DestinationKind;
 use undertone_store::destinations::Sent;
@@ -41,7 +41,7 @@ pub use outward::{NoReply, OutRequest, Outward, Reads, Reply};
 pub use place::Stream;
 pub use secrets::{Secrets, new_signing_key};
 
-/// How often is looked for messages that are due.
+/// How often is looked for messages that are due; for what this process placed at once.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// A lane that could not go on is opened again after this.
 const AFTER_ERROR: Duration = Duration::from_secs(5);
@@ -161,9 +161,9 @@ impl Deliveries {
         mailer: Option<Mailer>,
         ending: &watch::Receiver<bool>,
     ) -> Self {
-        let mut tasks = JoinSet::new();
-        tasks.spawn(place::serve(tools.store.clone(), stream.clone(), ending.clone()));
-        tasks.spawn(serve(tools.clone(), ending.clone()));
+        let (mut tasks, placed) = (JoinSet::new(), Arc::new(Notify::new()));
+        tasks.spawn(place::serve(tools.store.clone(), stream.clone(), placed.clone(), ending.clone()));
+        tasks.spawn(serve(tools.clone(), placed, ending.clone()));
         tasks.spawn(crate::watch::serve(tools.store.clone(), ending.clone()));
         tasks.spawn(crate::tell::serve(tools.store.clone(), stream.clone(), ending.clone()));
         if let Some(mailer) = mailer {
@@ -189,11 +189,18 @@ type Lanes = Arc<Mutex<HashMap<(TenantId, String), Option<Instant>>>>;
 /// Why a lane could not go on, by its destination: told when it is news, and not at every look.
 type Stuck = Arc<Mutex<HashMap<(TenantId, String), String>>>;
 
-/// Opens a lane for every destination that has something due, until the service ends.
-async fn serve(tools: Tools, mut ending: watch::Receiver<bool>) {
+/// Opens a lane for every destination that has something due, until the service ends; `placed` tells that there is more.
+async fn serve(tools: Tools, placed: Arc<Notify>, mut ending: watch::Receiver<bool>) {
     let (lanes, stuck) = (Lanes::default(), Stuck::default());
     let mut open = JoinSet::new();
-    while rest(&mut ending, LOOK_EVERY).await {
+    loop {
+        let goes_on = tokio::select! {
+            goes_on = rest(&mut ending, LOOK_EVERY) => goes_on,
+            () = placed.notified() => !*ending.borrow(),
+        };
+        if !goes_on {
+            break;
+        }
         while open.try_join_next().is_some() {}
         if let Err(error) = open_lanes(&tools, (&lanes, &stuck), &mut open, &ending).await {
             tracing::warn!(%error, "looking for messages to send failed: {error}");

@@ -47,18 +47,30 @@ pub(crate) async fn mark<'a>(
     write_marks(on, tenant, &customers.into_iter().collect::<Vec<_>>()).await
 }
 
-/// Marks whoever takes part in the conversations in which agents wrote these interactions, before they go.
-pub(crate) async fn mark_beside(on: &impl ConnectionTrait, tenant: TenantId, ids: &[String]) -> Result<()> {
-    if !is_on(on, tenant).await? {
+/// Marks everybody whose contacts rest on these interactions, before they go or become somebody else's: their customers, but for those who are
+/// being erased, and whoever takes part in the conversations in which they were written for everybody.
+pub(crate) async fn mark_those_of(on: &impl ConnectionTrait, tenant: TenantId, ids: &[&str]) -> Result<()> {
+    #[derive(FromQueryResult)]
+    struct Of {
+        customer: Option<String>,
+        conversation: Option<String>,
+    }
+    if ids.is_empty() || !is_on(on, tenant).await? {
         return Ok(());
     }
-    let conversations = sql("SELECT DISTINCT conversation_id FROM interaction WHERE tenant_id = ? AND id IN ? AND author_kind = 'agent' \
-         AND conversation_id IS NOT NULL")
-    .bind(tenant.0)
-    .list(ids.iter().map(String::as_str))
-    .column::<String>(on)
-    .await?;
-    mark(on, tenant, [], conversations.iter().map(String::as_str)).await
+    let mut all = Vec::new();
+    for piece in pieces(ids) {
+        let found = sql("SELECT DISTINCT c.id AS customer, CASE WHEN i.author_kind = 'agent' OR i.customer_id IS NULL THEN i.conversation_id END \
+             AS conversation FROM interaction i LEFT JOIN customer c ON c.tenant_id = i.tenant_id AND c.id = i.customer_id AND c.erased_at IS NULL \
+             WHERE i.tenant_id = ? AND i.id IN ?")
+        .bind(tenant.0)
+        .list(piece.iter().copied())
+        .all::<Of>(on)
+        .await?;
+        all.extend(found);
+    }
+    let customers = all.iter().filter_map(|of| of.customer.as_deref());
+    mark(on, tenant, customers, all.iter().filter_map(|of| of.conversation.as_deref())).await
 }
 
 /// Marks customers, who are in the order of their ids.

@@ -241,7 +241,7 @@ pub(crate) async fn forget(
         }
     }
     if counters == Counters::Move {
-        agents::mark_beside(tx, tenant, ids).await?;
+        agents::mark_those_of(tx, tenant, &list().collect::<Vec<_>>()).await?;
         removed.count("labels", forget_labels(tx, tenant, ids).await?);
         let payloads =
             sql("UPDATE audit_log SET payload = NULL WHERE tenant_id = ? AND subject IN ? AND payload IS NOT NULL")

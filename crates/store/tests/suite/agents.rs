@@ -64,6 +64,15 @@ async fn sums(bench: &Bench, tenant: &Tenant) -> Vec<AgentSums> {
     bench.store.agent_sums(tenant.id, (day("2026-01-01"), day("2027-12-31"))).await.unwrap()
 }
 
+/// The sums as they are where everything is counted from the beginning.
+async fn anew(bench: &Bench, tenant: &Tenant) -> Vec<AgentSums> {
+    bench.store.switch_agent_numbers(&act(tenant), &OFF).await.unwrap();
+    count(bench, tenant).await;
+    bench.store.switch_agent_numbers(&act(tenant), &ON).await.unwrap();
+    count(bench, tenant).await;
+    sums(bench, tenant).await
+}
+
 pub async fn numbers_of_agents_follow_the_rows(bench: &Bench) {
     let (tenant, store) = (bench.tenant("numbers").await, &bench.store);
     let ana = [
@@ -165,11 +174,7 @@ pub async fn counting_beside_recording_misses_nothing(bench: &Bench) {
     count(bench, &tenant).await;
     let followed = sums(bench, &tenant).await;
     assert_eq!((followed[0].sums.contacts, followed[0].customers), (60, 7));
-    store.switch_agent_numbers(&act(&tenant), &OFF).await.unwrap();
-    count(bench, &tenant).await;
-    store.switch_agent_numbers(&act(&tenant), &ON).await.unwrap();
-    count(bench, &tenant).await;
-    assert_eq!(sums(bench, &tenant).await, followed, "as if counted once, at the end");
+    assert_eq!(anew(bench, &tenant).await, followed, "as if counted once, at the end");
     store.switch_agent_numbers(&act(&tenant), &OFF).await.unwrap();
     count(bench, &tenant).await;
 }
@@ -227,21 +232,68 @@ pub async fn what_an_agent_writes_counts_for_everybody_in_the_conversation(bench
     assert_eq!(told(&all), (4, 3, 7500, -12_800));
 
     // As if counted once, at the end.
-    let anew = async || {
-        store.switch_agent_numbers(&act(&tenant), &OFF).await.unwrap();
-        count(bench, &tenant).await;
-        store.switch_agent_numbers(&act(&tenant), &ON).await.unwrap();
-        count(bench, &tenant).await;
-        sums(bench, &tenant).await
-    };
-    assert_eq!(anew().await, all);
+    assert_eq!(anew(bench, &tenant).await, all);
     // With ana the replies go that were hers, and with those what cy had of them: when bo began is not known any more.
     let erasure = store.erase(&act(&tenant), &Whom::Id("ana")).await.unwrap().remove(0);
     while store.continue_erasure(tenant.id, &erasure.id).await.unwrap().unwrap().done_at.is_none() {}
     count(bench, &tenant).await;
     let left = sums(bench, &tenant).await;
     assert_eq!(told(&left), (1, 1, 500, 200));
-    assert_eq!(anew().await, left);
+    assert_eq!(anew(bench, &tenant).await, left);
+    store.switch_agent_numbers(&act(&tenant), &OFF).await.unwrap();
+    count(bench, &tenant).await;
+}
+
+pub async fn what_becomes_somebody_elses_counts_there(bench: &Bench) {
+    let (tenant, store) = (bench.tenant("numbers-revised").await, &bench.store);
+    store.switch_agent_numbers(&act(&tenant), &ON).await.unwrap();
+    let mut talk = [
+        line(bench, "t1", 60, "ana: -60"),
+        line(bench, "t1", 55, "cy: -40"),
+        line(bench, "t1", 50, "bo> sorry, both of you"),
+        line(bench, "t1", 40, "ana: 20"),
+        line(bench, "t1", 30, "cy: 10"),
+        line(bench, "t2", 60, "ed: 5"),
+    ];
+    talk.iter_mut().for_each(|line| line.arrival.update = true);
+    take(bench, &tenant, &talk).await;
+    count(bench, &tenant).await;
+    assert_eq!(told(&sums(bench, &tenant).await), (2, 2, 3000, -10_000));
+
+    // It was ed who was content in the end. Of ana nothing came after the reply.
+    let revised = |of: &Incoming, line: Incoming| {
+        let mut line = Incoming { arrival: line.arrival, digest: format!("revised {}", line.digest) };
+        line.arrival.update = true;
+        line.arrival.interaction.occurred_at = of.arrival.interaction.occurred_at;
+        line
+    };
+    take(bench, &tenant, &[revised(&talk[3], line(bench, "t1", 40, "ed: 20"))]).await;
+    count(bench, &tenant).await;
+    let all = sums(bench, &tenant).await;
+    assert_eq!(told(&all), (2, 2, 3000, -3500), "ed's before is 5, in another conversation");
+    assert_eq!(anew(bench, &tenant).await, all);
+
+    // The reply was in another conversation.
+    let mut elsewhere = revised(&talk[2], line(bench, "t3", 50, "bo> sorry, all of you"));
+    elsewhere.arrival.interaction.external_id = talk[2].arrival.interaction.external_id.clone();
+    take(bench, &tenant, &[elsewhere]).await;
+    count(bench, &tenant).await;
+    assert_eq!(sums(bench, &tenant).await, []);
+    assert_eq!(anew(bench, &tenant).await, []);
+    take(bench, &tenant, &[revised(&talk[2], line(bench, "t1", 50, "bo> here after all"))]).await;
+    count(bench, &tenant).await;
+    assert_eq!(sums(bench, &tenant).await, all);
+
+    // What is now told to be of somebody who was erased was cy's.
+    let erasure = store.erase(&act(&tenant), &Whom::Id("ed")).await.unwrap().remove(0);
+    while store.continue_erasure(tenant.id, &erasure.id).await.unwrap().unwrap().done_at.is_none() {}
+    count(bench, &tenant).await;
+    assert_eq!(told(&sums(bench, &tenant).await), (1, 1, 1000, -4000));
+    take(bench, &tenant, &[revised(&talk[1], line(bench, "t1", 55, "ed: -40"))]).await;
+    count(bench, &tenant).await;
+    let left = sums(bench, &tenant).await;
+    assert_eq!(told(&left), (1, 1, 1000, 0));
+    assert_eq!(anew(bench, &tenant).await, left);
     store.switch_agent_numbers(&act(&tenant), &OFF).await.unwrap();
     count(bench, &tenant).await;
 }

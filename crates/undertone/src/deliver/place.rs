@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use undertone_store::{Store, StoreError, TenantId};
 
 use crate::turns::Turns;
@@ -36,18 +36,31 @@ impl Stream {
     }
 }
 
-/// Places events until the service ends.
-pub(super) async fn serve(store: Store, stream: Stream, ending: watch::Receiver<bool>) {
-    let some = |tenant| place(&store, &stream, tenant, MOST);
+/// Places events until the service ends; `deliveries` hears of messages that came of them.
+pub(super) async fn serve(
+    store: Store,
+    stream: Stream,
+    deliveries: Arc<Notify>,
+    ending: watch::Receiver<bool>,
+) {
+    let some = |tenant| place(&store, (&stream, &deliveries), tenant, MOST);
     Turns::new("placing events").serve(ending, LOOK_EVERY, || store.tenants_with_events(), some).await;
 }
 
 /// Places `most` events of a tenant; answers whether there may be more.
-async fn place(store: &Store, stream: &Stream, tenant: TenantId, most: u16) -> Result<bool, StoreError> {
+async fn place(
+    store: &Store,
+    (stream, deliveries): (&Stream, &Notify),
+    tenant: TenantId,
+    most: u16,
+) -> Result<bool, StoreError> {
     let placed = store.place_events(tenant, most).await?;
     if placed.events > 0 {
         metrics::counter!("undertone_events_total").increment(placed.events as u64);
         stream.wake(tenant);
+    }
+    if placed.deliveries > 0 {
+        deliveries.notify_one();
     }
     Ok(placed.more)
 }
@@ -78,10 +91,11 @@ mod tests {
             }
             tenants.push(tenant);
         }
-        let (stream, mut turns) = (Stream::default(), Turns::new("placing events"));
+        let (stream, deliveries) = (Stream::default(), Notify::new());
+        let mut turns = Turns::new("placing events");
         let mut look = async || {
             let tenants = store.tenants_with_events().await.unwrap();
-            turns.round(tenants, |tenant| place(&store, &stream, tenant, 2)).await
+            turns.round(tenants, |tenant| place(&store, (&stream, &deliveries), tenant, 2)).await
         };
         let placed = async |tenant| store.event_sequence(tenant).await.unwrap().map_or(0, |one| one.last);
         assert!(look().await);
