@@ -308,17 +308,23 @@ impl Calibration<'_> {
     }
 }
 
-/// Rows of confidence and being right in bins of equal size, least sure first.
+/// Rows of confidence and being right in bins of equal size, least sure first. Where a bin ends among rows of one confidence, each side gets
+/// its share of the right ones, whatever their order.
 fn binned(mut rows: Vec<(f64, bool)>, bins: usize) -> Vec<Bin> {
     rows.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let count = rows.len();
+    let mut level: Vec<(f64, f64)> = Vec::with_capacity(rows.len());
+    for same in rows.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()) {
+        let right = same.iter().filter(|(_, right)| *right).count() as f64 / same.len() as f64;
+        level.extend(same.iter().map(|(confidence, _)| (*confidence, right)));
+    }
+    let count = level.len();
     (0..bins)
-        .map(|b| &rows[b * count / bins..(b + 1) * count / bins])
+        .map(|b| &level[b * count / bins..(b + 1) * count / bins])
         .filter(|part| !part.is_empty())
         .map(|part| Bin {
             count: part.len(),
             confidence: part.iter().map(|(c, _)| c).sum::<f64>() / part.len() as f64,
-            right: part.iter().filter(|(_, r)| *r).count() as f64 / part.len() as f64,
+            right: part.iter().map(|(_, right)| right).sum::<f64>() / part.len() as f64,
         })
         .collect()
 }

@@ -84,6 +84,15 @@ fn order_and_raters_and_words() {
 }
 
 #[test]
+fn answers_of_one_confidence_are_one_whatever_their_order() {
+    let truths: Vec<Truth> = (0..300).map(|_| truth(Negative)).collect();
+    let answers: Vec<_> = (0..300).map(|i| answer(if i < 210 { Negative } else { Neutral }, 70)).collect();
+    let found = measure(&truths, &answers).unwrap();
+    assert!(found.calibration_error.unwrap().value < 1e-9, "{found:?}");
+    assert!(found.reliability.iter().all(|bin| (bin.right - 0.7).abs() < 1e-9), "{:?}", found.reliability);
+}
+
+#[test]
 fn intervals_narrow_with_the_number_of_texts() {
     let width = |n: usize| {
         let truths: Vec<Truth> = (0..n).map(|_| truth(Negative)).collect();
