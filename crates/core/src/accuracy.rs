@@ -142,12 +142,17 @@ pub struct Accuracy {
 /// Where no text is labelled mixed, the people who labelled had no such word: a mixed answer then counts as the side its score leans to.
 #[must_use]
 pub fn measure(truths: &[Truth], answers: &[Option<Answer>]) -> Option<Accuracy> {
+    measure_part(truths, answers, truths.iter().any(|t| t.label == Label::Mixed))
+}
+
+/// The same of some of the texts people labelled: `has_mixed` says whether they call any of all their texts mixed.
+#[must_use]
+pub fn measure_part(truths: &[Truth], answers: &[Option<Answer>], has_mixed: bool) -> Option<Accuracy> {
     let labels: Vec<Label> =
         Label::ALL.into_iter().filter(|label| truths.iter().any(|t| t.label == *label)).collect();
     if labels.is_empty() || truths.len() != answers.len() {
         return None;
     }
-    let has_mixed = labels.contains(&Label::Mixed);
     let said: Vec<Option<Label>> = answers
         .iter()
         .map(|answer| {

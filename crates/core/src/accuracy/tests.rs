@@ -57,6 +57,8 @@ fn mixed_counts_as_the_side_it_leans_to_where_nobody_says_mixed() {
     near(measure(&truths, &[mixed(-5.0), mixed(0.0)]).unwrap().accuracy, 1.0);
     let truths = [truth(Negative), truth(Mixed)];
     near(measure(&truths, &[mixed(-5.0), mixed(0.0)]).unwrap().accuracy, 0.5);
+    // A part without a mixed text goes by what people say of the whole.
+    near(measure_part(&truths[..1], &[mixed(-5.0)], true).unwrap().negative_recall.unwrap(), 0.0);
 }
 
 #[test]

@@ -15,13 +15,11 @@ use super::scorer::{self, LlmArguments, LlmRun, Means, Who};
 use crate::error::{CliError, Outcome};
 use crate::eval::answers::{Asked, Rule, Said, answer, verdicts};
 use crate::eval::labelled::{self, Columns, Labelled};
-use crate::eval::packs;
-use crate::eval::report::{Group, Report, Scored, Taken, packs_as_markdown, packs_as_text};
+use crate::eval::report::{Report, Scored, Taken, packs_as_markdown, packs_as_text};
+use crate::eval::{groups, packs};
 use crate::output;
 use crate::output::amount::{dollars, grouped};
 
-/// Groups of fewer texts say nothing.
-const LEAST_IN_GROUP: usize = 5;
 /// Texts the embedded model is handed at once.
 const AT_ONCE: usize = 64;
 
@@ -258,6 +256,11 @@ fn run_files(bench: &Bench<'_>) -> Result<Outcome, CliError> {
         unusable.extend(read.unusable);
         rejected += read.rejected;
     }
+    if let Some(column) = groups::nowhere(&arguments.by, &rows) {
+        return Err(CliError::Failed(format!(
+            "no row has anything in a column {column}, so no figures can be told by it; --by takes a column's name"
+        )));
+    }
     let truths: Vec<Truth> = rows.iter().map(|row| row.truth.clone()).collect();
     let texts = Texts {
         utterances: rows.iter().map(Labelled::utterance).collect(),
@@ -273,13 +276,16 @@ fn run_files(bench: &Bench<'_>) -> Result<Outcome, CliError> {
     let first = bench.run(arguments.scorer, &arguments.llm, &texts)?;
     let said = first.answers();
     let mut scorers = vec![scored(first, &said)?];
-    let mut peers = arguments.compare.clone();
-    peers.push(Peer::Rule(Rule::Majority));
-    peers.dedup();
+    let mut peers: Vec<Peer> = Vec::new();
+    for peer in arguments.compare.iter().cloned().chain([Peer::Rule(Rule::Majority)]) {
+        if !peers.contains(&peer) {
+            peers.push(peer);
+        }
+    }
     for peer in peers {
         scorers.push(match peer {
             Peer::Rule(rule) => {
-                let said = rule.answers(&interactions, &texts.labels);
+                let said = rule.answers(&interactions, &truths);
                 scored(Measured { name: rule.name().to_owned(), verdicts: Vec::new(), taken: None }, &said)?
             }
             Peer::Scorer(who, model) => {
@@ -289,24 +295,7 @@ fn run_files(bench: &Bench<'_>) -> Result<Outcome, CliError> {
             }
         });
     }
-    let mut groups = Vec::new();
-    for (at, by) in arguments.by.iter().enumerate() {
-        let mut values: Vec<&String> = rows.iter().flat_map(|row| &row.groups[at]).collect();
-        values.sort();
-        values.dedup();
-        for value in values {
-            let inside: Vec<usize> =
-                (0..rows.len()).filter(|i| rows[*i].groups[at].contains(value)).collect();
-            if inside.len() < LEAST_IN_GROUP {
-                continue;
-            }
-            let truths: Vec<Truth> = inside.iter().map(|i| truths[*i].clone()).collect();
-            let said: Vec<_> = inside.iter().map(|i| said[*i].clone()).collect();
-            if let Some(accuracy) = measure(&truths, &said) {
-                groups.push(Group { by: by.clone(), value: value.clone(), accuracy });
-            }
-        }
-    }
+    let groups = groups::measured(&arguments.by, &rows, &said);
     let files = arguments.files.iter().map(|file| file.display().to_string()).collect();
     let report = Report { files, scorers, groups };
     let out = match arguments.format {

@@ -1,10 +1,11 @@
 //! Scorers as they are compared: what each says of texts.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
 use undertone_core::Interaction;
-use undertone_core::accuracy::{Answer, always};
+use undertone_core::accuracy::{Answer, Task, Truth, always};
 use undertone_core::{Label, Verdict};
 use undertone_scoring::{Batch, Knowledge, NoVerdict, Scorer, Utterance};
 use vader_sentiment::SentimentIntensityAnalyzer;
@@ -14,7 +15,7 @@ use vader_sentiment::SentimentIntensityAnalyzer;
 pub enum Rule {
     /// The rule-based VADER, at its usual cut of ±0.05.
     Vader,
-    /// Always what is most frequent in the file.
+    /// Always what is most frequent in the file, each label and word by itself.
     Majority,
 }
 
@@ -28,19 +29,33 @@ impl Rule {
     }
 
     /// What it says of each text.
-    pub fn answers(self, texts: &[&Interaction], truths: &[Label]) -> Vec<Option<Answer>> {
+    pub fn answers(self, texts: &[&Interaction], truths: &[Truth]) -> Vec<Option<Answer>> {
         match self {
             Self::Vader => {
                 let analyser = SentimentIntensityAnalyzer::new();
                 texts.iter().map(|i| Some(vader(&analyser, &i.text))).collect()
             }
             Self::Majority => {
-                let count = |label: &Label| truths.iter().filter(|t| *t == label).count();
+                let count = |label: &Label| truths.iter().filter(|t| t.label == *label).count();
                 let most = Label::ALL.into_iter().max_by_key(count).unwrap_or(Label::Neutral);
-                always(most, texts.len())
+                let words: [Option<String>; Task::ALL.len()] = std::array::from_fn(|task| {
+                    most_frequent(truths.iter().filter_map(|t| t.words[task].as_deref()))
+                });
+                let mut answers = always(most, texts.len());
+                answers.iter_mut().flatten().for_each(|answer| answer.words.clone_from(&words));
+                answers
             }
         }
     }
+}
+
+/// The word that is there most often; of two that are equally frequent the later one of the alphabet.
+fn most_frequent<'w>(words: impl Iterator<Item = &'w str>) -> Option<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for word in words {
+        *counts.entry(word).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count).map(|(word, _)| word.to_owned())
 }
 
 fn vader(analyser: &SentimentIntensityAnalyzer<'_>, text: &str) -> Answer {
@@ -117,5 +132,25 @@ pub fn answer(verdict: &Verdict) -> Answer {
             Some(verdict.urgency.as_str().to_owned()),
             Some(verdict.category.as_str().to_owned()),
         ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_frequent_word_of_each_task_is_the_least_to_beat() {
+        let mut truths: Vec<Truth> =
+            [Label::Negative, Label::Negative, Label::Positive].map(Truth::of).into();
+        for (truth, emotion) in truths.iter_mut().zip(["anger", "joy", "joy"]) {
+            truth.words[0] = Some(emotion.to_owned());
+        }
+        let text = Interaction::message("test", "1", "a text");
+        let answers = Rule::Majority.answers(&[&text, &text, &text], &truths);
+        let first = answers[0].as_ref().unwrap();
+        assert_eq!(first.label, Label::Negative);
+        assert_eq!(first.words, [Some("joy".to_owned()), None, None]);
+        assert_eq!(answers.iter().flatten().filter(|answer| *answer == first).count(), 3);
     }
 }
