@@ -393,6 +393,12 @@ fn eval_tells_figures_and_what_it_could_not_use() {
     // Groups of fewer than five texts say nothing.
     assert_eq!(report["groups"].as_array().unwrap().len(), 0);
 
+    let mistyped = run(&["eval", path, "--by", "teem"]);
+    assert_eq!(mistyped.status.code(), Some(1));
+    assert!(err(&mistyped).contains("no row has anything in a column teem"), "{}", err(&mistyped));
+    let twice = run(&["eval", path, "--compare", "vader", "--compare", "majority", "--compare", "vader"]);
+    assert_eq!(out(&twice).matches("VADER").count(), 1, "each is measured once");
+
     let table = run(&["eval", path]);
     let shown = String::from_utf8_lossy(&table.stdout);
     for needed in ["6 labelled texts", "negatives called positive", "most frequent", "What it says (columns)"]
@@ -449,6 +455,7 @@ fn eval_writes_a_page_that_stands_for_itself() {
     let output = run(&["eval", path.to_str().unwrap(), "--compare", "vader", "--format", "html"]);
     let page = String::from_utf8_lossy(&output.stdout);
     assert!(page.starts_with("<!doctype html>") && page.contains("negatives called positive"), "{page}");
+    assert!(page.contains("What it says (columns)") && page.contains("How often it is right"), "{page}");
     assert!(
         ["<script", "src=", "@import", "https://"].iter().all(|w| !page.contains(w)),
         "nothing from elsewhere"

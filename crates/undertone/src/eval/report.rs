@@ -1,12 +1,12 @@
 //! Figures as a person, a document or a program takes them.
 
+mod detail;
 mod taken;
 
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
-use undertone_core::Label;
 use undertone_core::accuracy::{Accuracy, Figure, Task};
 
 use super::packs::Outcome;
@@ -134,40 +134,25 @@ impl Report {
             out += &self.prices_of();
         }
         if let Some(first) = self.scorers.first() {
-            let _ =
-                write!(out, "\n{bold}What it says (columns) of what people say (rows){bold:#}\n{:<10}", "");
-            for label in Label::ALL {
-                let _ = write!(out, "{:>10}", label.as_str());
-            }
-            let _ = writeln!(out, "{:>10}", "unscored");
-            for (label, row) in Label::ALL.iter().zip(first.accuracy.confusion) {
-                let _ = write!(out, "{:<10}", label.as_str());
-                for (said, count) in row.into_iter().enumerate() {
-                    let right = Label::ALL.get(said) == Some(label);
-                    let style = if right { bold } else { Style::new() };
-                    let _ = write!(out, "{style}{count:>10}{style:#}");
-                }
-                out += "\n";
-            }
+            out += &detail::as_text(&first.accuracy);
         }
         for (i, group) in self.groups.iter().enumerate() {
             if i == 0 || self.groups[i - 1].by != group.by {
                 let _ = writeln!(
                     out,
-                    "\n{bold}{:<24}{:>7}{:>10}{:>12}{:>12}{bold:#}",
-                    group.by, "texts", "accuracy", "neg. recall", "neg. as pos."
+                    "\n{bold}{:<24}{:>7}  {:<19}{:<19}neg. as pos.{bold:#}",
+                    group.by, "texts", "accuracy", "neg. recall"
                 );
             }
             let a = &group.accuracy;
-            let share = |f: Option<Figure>, percent| f.map_or_else(|| "–".to_owned(), |f| told(f, percent).0);
             let _ = writeln!(
                 out,
-                "{:<24}{:>7}{:>10}{:>12}{:>12}",
+                "{:<24}{:>7}  {:<19}{:<19}{}",
                 crate::output::clean(&group.value),
                 a.texts,
-                share(Some(a.accuracy), false),
-                share(a.negative_recall, false),
-                share(a.negatives_called_positive, true)
+                in_one(Some(a.accuracy), false),
+                in_one(a.negative_recall, false),
+                in_one(a.negatives_called_positive, true)
             );
         }
         out
@@ -180,19 +165,7 @@ impl Report {
         out += &"---|".repeat(names.len());
         out += "\n";
         for line in self.lines() {
-            let cells: Vec<String> = line
-                .figures
-                .iter()
-                .map(|f| {
-                    f.map_or_else(
-                        || "–".to_owned(),
-                        |f| {
-                            let (value, range) = told(f, line.percent);
-                            format!("{value} {range}")
-                        },
-                    )
-                })
-                .collect();
+            let cells: Vec<String> = line.figures.iter().map(|f| in_one(*f, line.percent)).collect();
             let _ = writeln!(out, "| {} | {} |", line.name, cells.join(" | "));
         }
         let taken = self.taken();
@@ -201,6 +174,9 @@ impl Report {
         }
         if !taken.is_empty() {
             out += &self.prices_of();
+        }
+        if let Some(first) = self.scorers.first() {
+            out += &detail::as_markdown(&first.accuracy);
         }
         for (i, group) in self.groups.iter().enumerate() {
             if i == 0 || self.groups[i - 1].by != group.by {
@@ -211,19 +187,29 @@ impl Report {
                 );
             }
             let a = &group.accuracy;
-            let share = |f: Option<Figure>, percent| f.map_or_else(|| "–".to_owned(), |f| told(f, percent).0);
             let _ = writeln!(
                 out,
                 "| {} | {} | {} | {} | {} |",
                 crate::output::clean(&group.value).replace('|', "\\|"),
                 a.texts,
-                share(Some(a.accuracy), false),
-                share(a.negative_recall, false),
-                share(a.negatives_called_positive, true)
+                in_one(Some(a.accuracy), false),
+                in_one(a.negative_recall, false),
+                in_one(a.negatives_called_positive, true)
             );
         }
         out
     }
+}
+
+/// A figure with its range, or a dash.
+fn in_one(figure: Option<Figure>, percent: bool) -> String {
+    figure.map_or_else(
+        || "–".to_owned(),
+        |f| {
+            let (value, range) = told(f, percent);
+            format!("{value} {range}")
+        },
+    )
 }
 
 /// A figure and its range, in short.
