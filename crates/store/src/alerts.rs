@@ -5,6 +5,7 @@
 
 mod around;
 mod clock;
+mod cooldown;
 mod corrected;
 pub(crate) mod heard;
 pub mod incidents;
@@ -30,6 +31,8 @@ use crate::statement::{pieces, sql};
 use crate::{Result, Store, TenantId, tenants};
 
 pub(crate) use clock::CLOCK;
+pub(crate) use cooldown::carry_cooldown;
+use cooldown::{conversation_key, cooling, win};
 pub(crate) use corrected::{Corrected, corrected};
 pub use list::{Alert, Step, Wanted};
 pub(crate) use moves::leave;
@@ -206,7 +209,7 @@ impl Low<'_> {
     fn key(&self) -> String {
         match (self.customer, self.conversation) {
             (Some(customer), _) => customer.to_owned(),
-            (None, Some(conversation)) => format!("conversation:{conversation}"),
+            (None, Some(conversation)) => conversation_key(conversation),
             (None, None) => format!("channel:{}", self.channel),
         }
     }
@@ -265,29 +268,6 @@ fn keep_lowest<'a, K: Ord>(lowest: &mut BTreeMap<K, &'a Low<'a>>, key: K, low: &
     }
 }
 
-/// Those of these keys of whom people were told after `over`: their cooldown goes on.
-async fn cooling<'a>(
-    tx: &impl ConnectionTrait,
-    tenant: TenantId,
-    over: DateTime<Utc>,
-    keys: impl Iterator<Item = &'a String>,
-) -> Result<HashSet<String>> {
-    let keys: Vec<&String> = keys.collect();
-    let mut cooling = HashSet::new();
-    for piece in pieces(&keys) {
-        let some = sql(
-            "SELECT customer_id FROM alert_cooldown WHERE tenant_id = ? AND last_at > ? AND customer_id IN ?",
-        )
-        .bind(tenant.0)
-        .bind(over)
-        .list(piece.iter().map(|key| key.as_str()))
-        .column::<String>(tx)
-        .await?;
-        cooling.extend(some);
-    }
-    Ok(cooling)
-}
-
 /// Those of these incidents and keys of whom the incident holds an alert already: one is let go when it ends, however long it took. The
 /// incident is locked, so that nobody else holds another meanwhile.
 async fn held<'a>(
@@ -313,30 +293,6 @@ async fn held<'a>(
         }
     }
     Ok(held)
-}
-
-/// The keys of whom people were told last at `over` or before, so that their cooldown is over; it begins anew for them, and nobody else gets
-/// them.
-async fn win<'a>(
-    tx: &impl ConnectionTrait,
-    tenant: TenantId,
-    at: DateTime<Utc>,
-    over: DateTime<Utc>,
-    keys: impl Iterator<Item = &'a str>,
-) -> Result<HashSet<String>> {
-    let keys: Vec<&str> = keys.collect();
-    let mut won = HashSet::new();
-    for piece in pieces(&keys) {
-        let rows = sql("INSERT INTO alert_cooldown (tenant_id, customer_id, last_at) VALUES ? \
-             ON CONFLICT (tenant_id, customer_id) DO UPDATE SET last_at = excluded.last_at WHERE alert_cooldown.last_at <= ? \
-             RETURNING customer_id")
-        .rows(piece.iter().map(|key| [tenant.0.into(), Value::from(*key), at.into()]))
-        .bind(over)
-        .column::<String>(tx)
-        .await?;
-        won.extend(rows);
-    }
-    Ok(won)
 }
 
 async fn write(tx: &impl ConnectionTrait, rules: &Rules, raised: &[(list::Row, list::More)]) -> Result<()> {

@@ -309,12 +309,13 @@ async fn release(
     let keys: BTreeSet<&str> =
         held.iter().filter(|row| low.contains(row.id.as_str())).filter_map(key).collect();
     let over = at - rules.cooldown();
-    let won = win(tx, tenant, at, over, keys.into_iter()).await?;
+    let mut won = win(tx, tenant, at, over, keys.into_iter()).await?;
     let mut released = Released::default();
     let mut still_low = Vec::new();
     for row in &held {
         let is_low = low.contains(row.id.as_str());
-        let is_told = is_low && key(row).is_none_or(|key| won.contains(key));
+        // Two are of one customer where one was held of a conversation that became theirs.
+        let is_told = is_low && key(row).is_none_or(|key| won.remove(key));
         let (state, due_at, next_at, ended) = if is_told {
             released.told += 1;
             (AlertState::Open, rules.due(at), rules.escalation(at), None)

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use sea_orm::{DatabaseTransaction, FromQueryResult};
 
+use crate::alerts::carry_cooldown;
 use crate::privacy::tombstone::Key;
 use crate::rollups::{COUNTED, Counted, Deltas, hold_days};
 use crate::statement::{Sql, for_key_share, for_update, pieces, sql};
@@ -216,7 +217,7 @@ impl Store {
         .column(tx)
         .await?;
         let segment = owner.segment.as_deref().unwrap_or_default();
-        let mut deltas = Deltas::default();
+        let (mut deltas, mut alerts) = (Deltas::default(), 0);
         for piece in pieces(&ids) {
             let list = || piece.iter().map(String::as_str);
             let give = |statement: Sql| statement.bind(&owner.id).bind(segment).bind(tenant.0).list(list());
@@ -238,12 +239,16 @@ impl Store {
             give(sql("UPDATE interaction_sentiment SET customer_id = ?, segment = ? WHERE tenant_id = ? AND interaction_id IN ?"))
                 .run(tx)
                 .await?;
-            sql("UPDATE alert SET customer_id = ? WHERE tenant_id = ? AND interaction_id IN ? AND customer_id IS NULL")
+            alerts += sql("UPDATE alert SET customer_id = ?, cooldown_key = ? WHERE tenant_id = ? AND interaction_id IN ? AND customer_id IS NULL")
+                .bind(&owner.id)
                 .bind(&owner.id)
                 .bind(tenant.0)
                 .list(list())
                 .run(tx)
                 .await?;
+        }
+        if alerts > 0 {
+            carry_cooldown(tx, tenant, conversation, &owner.id).await?;
         }
         agents::mark(tx, tenant, [owner.id.as_str()], []).await?;
         deltas.apply(tx, tenant).await?;

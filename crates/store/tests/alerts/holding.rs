@@ -12,6 +12,7 @@ async fn suite(url: String) {
     both_of_one_batch_are_kept(&bench).await;
     what_was_withdrawn_untold_begins_no_cooldown(&bench).await;
     nobody_is_told_twice_when_it_ends(&bench).await;
+    what_becomes_somebodys_is_told_of_them_once(&bench).await;
     a_correction_finds_what_was_said_while_it_was_held(&bench).await;
     what_nobody_was_told_of_is_withdrawn_in_silence(&bench).await;
     a_snooze_of_somebody_who_took_it_ends_at_them(&bench).await;
@@ -22,13 +23,30 @@ async fn suite(url: String) {
 impl Bench {
     /// A tenant with an incident about outages, that holds `ana`'s alert.
     async fn outage_of_ana(&self, slug: &str) -> (Tenant, String) {
+        let (tenant, incident) = self.outage(slug).await;
+        self.score(&tenant, &[("ana", "outage", -80)]).await;
+        (tenant, incident)
+    }
+
+    /// A tenant with an incident about outages.
+    async fn outage(&self, slug: &str) -> (Tenant, String) {
         let tenant = self.tenant(slug).await;
         for i in 0..12 {
             self.score(&tenant, &[(&format!("customer-{i}"), "outage", -70)]).await;
         }
         let incident = self.store.incidents(tenant.id, None, 1).await.unwrap().remove(0).id;
-        self.score(&tenant, &[("ana", "outage", -80)]).await;
         (tenant, incident)
+    }
+
+    /// Takes in what somebody, or nobody known, says in a conversation, and scores it.
+    async fn say_in(&self, tenant: &Tenant, conversation: &str, customer: Option<&str>, text: &str) {
+        let id = format!("{conversation}-{}", self.store.now().timestamp_micros());
+        let mut interaction = Interaction::message("api", &id, text);
+        interaction.customer = customer.map(str::to_owned);
+        interaction.conversation = Some(conversation.to_owned());
+        let item = Incoming { digest: text.to_owned(), arrival: Arrival::of(interaction) };
+        self.store.accept(tenant.id, &[item]).await.unwrap();
+        self.record_all(tenant, "worker").await;
     }
 
     /// Ana's alerts, the oldest first: the category, where it stands, and whether people were told.
@@ -97,6 +115,33 @@ async fn nobody_is_told_twice_when_it_ends(bench: &Bench) {
     let hers = bench.alerts(&tenant, Some(AlertState::Withdrawn)).await.remove(0);
     let (_, steps) = bench.store.alert(tenant.id, &hers.id).await.unwrap().unwrap();
     assert!(steps[0].detail.as_ref().unwrap().contains("another alert"), "{steps:?}");
+}
+
+async fn what_becomes_somebodys_is_told_of_them_once(bench: &Bench) {
+    let tenant = bench.tenant("becomes-hers").await;
+    bench.say_in(&tenant, "t1", None, "billing -80").await;
+    bench.advance(1);
+    bench.say_in(&tenant, "t1", Some("ana"), "billing -85").await;
+    let told = is("billing", AlertState::Open, true);
+    assert_eq!(bench.of_ana(&tenant).await, std::slice::from_ref(&told), "they heard a minute ago");
+    bench.advance(29);
+    bench.say_in(&tenant, "t1", Some("ana"), "billing -85").await;
+    assert_eq!(bench.of_ana(&tenant).await, [told.clone(), told], "the cooldown counts from the first");
+
+    let (tenant, incident) = bench.outage("becomes-hers-held").await;
+    bench.say_in(&tenant, "t1", None, "outage -80").await;
+    bench.advance(1);
+    bench.say_in(&tenant, "t1", Some("ana"), "outage -85").await;
+    let held = is("outage", AlertState::Held, false);
+    assert_eq!(bench.of_ana(&tenant).await, std::slice::from_ref(&held), "one is held of her");
+    // That another conversation is hers too is known only after one was held of it.
+    bench.say_in(&tenant, "t2", None, "outage -80").await;
+    bench.advance(1);
+    bench.say_in(&tenant, "t2", Some("ana"), "outage -85").await;
+    assert_eq!(bench.of_ana(&tenant).await, [held.clone(), held]);
+    bench.store.close_incident(&act(&tenant), &incident).await.unwrap();
+    let expected = [is("outage", AlertState::Open, true), is("outage", AlertState::Withdrawn, false)];
+    assert_eq!(bench.of_ana(&tenant).await, expected, "they hear of her once");
 }
 
 async fn a_correction_finds_what_was_said_while_it_was_held(bench: &Bench) {
