@@ -37,7 +37,8 @@ impl Store {
             let sealed = Sealed { key_id: before.key_id.clone(), text: before.secrets };
             let open = |keyring: &Keyring| keyring.open_text("a destination's address", &bound, &sealed);
             let Some(sealed) = keyring.reseal(&mut done, &bound, &before.key_id, open)? else { continue };
-            sql("UPDATE destination SET secrets = ?, key_id = ? WHERE tenant_id = ? AND id = ?")
+            // Who read it before would put back what the old key sealed.
+            sql("UPDATE destination SET secrets = ?, key_id = ?, version = version + 1 WHERE tenant_id = ? AND id = ?")
                 .bind(sealed.text)
                 .bind(sealed.key_id)
                 .bind(act.tenant.0)
