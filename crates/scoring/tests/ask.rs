@@ -10,9 +10,10 @@ mod provider;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::executor::block_on;
@@ -202,7 +203,7 @@ fn pauses_are_those_the_provider_asks_for_or_grow() {
     bench.server.set(Fault::next(1, Failure::Error(Problem::rate_limited(Duration::from_secs(7)))));
     bench.server.add(Fault::next(1, Failure::Error(Problem::overloaded())));
     assert_eq!(labels(&bench.score(&["late"])), [LATE]);
-    assert_eq!(bench.pauses(), [7.0, 1.0]);
+    assert_eq!(bench.pauses(), [7.0, 0.5], "to be turned away for a full window is no try");
 
     bench.server.set(Fault::always(Failure::Error(Problem::internal())));
     let told = bench.score(&["late"]);
@@ -434,6 +435,84 @@ fn a_full_window_is_waited_for_and_nothing_is_turned_away() {
     assert!(told.iter().all(Result::is_ok), "{told:?}");
     assert_eq!(bench.requests().len(), 10, "no request was made in vain");
     assert_eq!(bench.pauses(), [60.0, 60.0, 60.0], "as long as the provider says that its window is full");
+}
+
+/// A pause lets all others go on before it moves the clock. Notes when requests leave.
+struct Side {
+    world: Arc<World>,
+    sent: Mutex<Vec<DateTime<Utc>>>,
+}
+
+impl Outside for Side {
+    fn send(&self, call: Call) -> BoxFuture<'_, Result<Response, Unreachable>> {
+        self.sent.lock().unwrap().push(self.now());
+        self.world.send(call)
+    }
+
+    fn sleep(&self, pause: Duration) -> BoxFuture<'_, ()> {
+        let millis = self.world.millis.clone();
+        let until = millis.load(Ordering::SeqCst) + i64::try_from(pause.as_millis()).unwrap();
+        let mut over = false;
+        futures::future::poll_fn(move |context| {
+            if over {
+                millis.fetch_max(until, Ordering::SeqCst);
+                return Poll::Ready(());
+            }
+            over = true;
+            context.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .boxed()
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.world.now()
+    }
+
+    fn chance(&self) -> f64 {
+        self.world.chance()
+    }
+}
+
+#[test]
+fn who_is_turned_away_waits_with_all_others_until_there_is_room() {
+    for pause in [7, 300] {
+        let bench = Bench::claude();
+        let side = Arc::new(Side { world: bench.world.clone(), sent: Mutex::default() });
+        let manner = Manner { together: 1, at_once: 4, tries: 2 };
+        let scorer = LlmScorer::new(claude(&bench.server), manner, side.clone(), Arc::new(Unlimited));
+        let ask = |count: usize| {
+            let texts = (0..count).map(|n| Utterance::message(&format!("late {n}"))).collect();
+            block_on(scorer.score(Batch::new(texts)))
+        };
+        assert!(ask(1)[0].is_ok());
+        let full = || Failure::Error(Problem::rate_limited(Duration::from_secs(pause)));
+        bench.server.set(Fault::next(1, full()));
+        let begun = bench.world.now();
+        side.sent.lock().unwrap().clear();
+        assert!(ask(4).iter().all(Result::is_ok));
+        let sent: Vec<_> = side.sent.lock().unwrap().iter().map(|at| (*at - begun).num_seconds()).collect();
+        let room = i64::try_from(pause).unwrap();
+        assert_eq!(
+            sent,
+            [0, room, room, room, room],
+            "one is turned away, and all wait as long as it was told"
+        );
+        // Turned away more often than there are tries.
+        bench.server.set(Fault::next(5, full()));
+        assert!(ask(1)[0].is_ok(), "{pause}");
+    }
+    // For longer than anybody waits: all are told until when, and nobody asks before.
+    let bench = Bench::claude();
+    bench.server.set(Fault::next(1, Failure::Error(Problem::rate_limited(Duration::from_hours(2)))));
+    let until = bench.world.now() + TimeDelta::hours(2);
+    for told in bench.score(&["late"; 12]) {
+        assert!(
+            matches!(&told, Err(NoVerdict::Unavailable { until: Some(at), .. }) if *at == until),
+            "{told:?}"
+        );
+    }
+    assert_eq!((bench.requests().len(), bench.pauses()), (1, vec![]));
 }
 
 /// Real HTTP for many at once.

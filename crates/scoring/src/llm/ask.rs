@@ -152,7 +152,7 @@ pub struct Manner {
     pub together: usize,
     /// Requests at once, at most; fewer while the provider complains.
     pub at_once: usize,
-    /// Tries of one request, the first included.
+    /// Tries of one request, the first included. To be turned away while the provider's window is full is none.
     pub tries: u32,
 }
 

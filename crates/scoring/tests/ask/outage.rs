@@ -1,6 +1,5 @@
 //! A provider that does not do its work: what that costs, how often it is asked meanwhile, and that it is found again.
 
-use chrono::TimeDelta;
 use undertone_core::gate::DeferReason;
 use undertone_llm_server::Calls;
 

@@ -57,6 +57,7 @@ impl Access {
     /// Somebody changed something that a refusal may rest on: the next question finds out.
     pub fn look_again(&self) {
         self.breaker.look_again();
+        self.pace.look_again();
     }
 
     /// Whether anybody else has a clone of it.

@@ -1,7 +1,7 @@
 //! How many requests are under way at once. The first goes alone: a provider can read a prompt from its cache only once an answer to it has
 //! begun, and refuses whoever comes with many at once. Then one more for each answer, until the provider complains; from there on half as
 //! many after a complaint and one more after a round that went well. A provider that has enough says so to all that are under way, which is one
-//! complaint. None while it says that its window is full.
+//! complaint. None while its window is full: where its answers tell so, and where it turned somebody away and said for how long.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -94,6 +94,17 @@ impl Pace {
         // Answers arrive in any order; the latest end that one of them told of holds.
         let mut state = self.lock();
         state.full_until = state.full_until.filter(|known| *known > now).max(until);
+    }
+
+    /// The provider turned somebody away: its window is full until then.
+    pub(super) fn fill(&self, until: DateTime<Utc>) {
+        let mut state = self.lock();
+        state.full_until = state.full_until.max(Some(until));
+    }
+
+    /// Somebody changed something: the next request finds out whether the window still is full.
+    pub(super) fn look_again(&self) {
+        self.lock().full_until = None;
     }
 
     /// When the provider's window has room again, where it is full at `now`.
@@ -225,6 +236,12 @@ mod tests {
         pace.observe(&RateLimits { requests: window(1, 60), ..RateLimits::default() }, at(1));
         assert_eq!(pace.full_until(at(1)), Some(at(40)), "one that left earlier knows of no more room");
         assert_eq!(pace.full_until(at(40)), None);
+        pace.fill(at(90));
+        pace.fill(at(70));
+        pace.observe(&RateLimits::default(), at(50));
+        assert_eq!(pace.full_until(at(50)), Some(at(90)), "whoever was told a shorter time came earlier");
+        pace.look_again();
+        assert_eq!(pace.full_until(at(50)), None);
     }
 
     #[test]

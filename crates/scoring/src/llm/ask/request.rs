@@ -20,9 +20,9 @@ use crate::{Knowledge, NoVerdict, Scorer};
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Nobody who waits for an answer waits longer than this for one more try.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// How often the provider is asked for the same thing at most where it is not the provider who fails: the pauses for a full window, or while
-/// somebody else finds out how it does.
-const PATIENCE: u32 = 30;
+/// So long at most a request waits for its turn where it is not the provider who fails: while its window is full, whether that shows in its
+/// answers or it turns somebody away, or while somebody else finds out how it does.
+const PATIENCE: TimeDelta = TimeDelta::minutes(30);
 /// Whoever waits for somebody else to find out looks again after this.
 const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(1);
 
@@ -96,6 +96,8 @@ enum Tried {
     Answered(Answered),
     /// The answer was cut off.
     CutOff,
+    /// It was turned away: the provider's window is full until then.
+    Full(DateTime<Utc>, Lost),
     /// It may be tried again after this, or is lost for this reason.
     Failed(Retry, Lost),
 }
@@ -112,12 +114,19 @@ impl LlmScorer {
         let question = Question::new(&items, knowledge);
         let shape = shape(&question);
         let about = About { model, shape: &shape };
+        let gives_up = self.outside.now() + PATIENCE;
         let mut doubled = false;
         let mut tried = 0;
         loop {
             tried += 1;
-            let (pause, why) = match self.try_once(&question, about, doubled).await? {
+            let (pause, why) = match self.try_once(&question, about, doubled, gives_up).await? {
                 Tried::Answered(answered) => return Ok(answered),
+                // It waits with all others for its turn, which takes its time and none of its tries.
+                Tried::Full(until, _) if until < gives_up => {
+                    tried -= 1;
+                    continue;
+                }
+                Tried::Full(_, why) => return Err(why),
                 Tried::CutOff if doubled => {
                     return Err(Lost::too_long("the model's answer is longer than allowed"));
                 }
@@ -140,9 +149,10 @@ impl LlmScorer {
         question: &Question<'_>,
         about: About<'_>,
         doubled: bool,
+        gives_up: DateTime<Utc>,
     ) -> Result<Tried, Lost> {
         let (call, planned) = self.endpoint.call(self.kind(), question, about.model, doubled);
-        let (turn, hold) = self.turn_and_money(about, planned).await?;
+        let (turn, hold) = self.turn_and_money(about, planned, gives_up).await?;
         let (came, now) = self.exchange(call).await;
         // Before the turn is handed on: whoever gets it must not ask for what was just refused.
         self.learn_from(&came, about, &turn, now);
@@ -153,7 +163,10 @@ impl LlmScorer {
             Came::Unreadable(unreadable) => {
                 Tried::Failed(Retry::BackOff, Lost::unavailable(unreadable.to_string(), None))
             }
-            Came::Error(failure) => Tried::Failed(failure.retry, lost(&failure, now)),
+            Came::Error(failure) => match full_until(&failure, now) {
+                Some(until) => Tried::Full(until, lost(&failure, now)),
+                None => Tried::Failed(failure.retry, lost(&failure, now)),
+            },
             Came::Nothing(unreachable) => Tried::Failed(Retry::BackOff, unreached(&unreachable)),
         })
     }
@@ -172,9 +185,15 @@ impl LlmScorer {
     }
 
     /// Waits for both: a place among the requests under way, which others ask for too, and the money. While the one is waited for, the other is
-    /// not held: who has to wait for money gives its place back, and money is only set aside by who has a place.
-    async fn turn_and_money(&self, about: About<'_>, planned: Planned<'_>) -> Result<(MayGo, Hold), Lost> {
-        for _ in 0..PATIENCE {
+    /// not held: who has to wait for money gives its place back, and money is only set aside by who has a place. Nobody waits for a place that is
+    /// not there before they give up.
+    async fn turn_and_money(
+        &self,
+        about: About<'_>,
+        planned: Planned<'_>,
+        gives_up: DateTime<Utc>,
+    ) -> Result<(MayGo, Hold), Lost> {
+        loop {
             let mut line = self.purse.line(planned.scorer).await;
             let later = loop {
                 let turn = match self.turn(about).await? {
@@ -202,11 +221,12 @@ impl LlmScorer {
             };
             // Nobody stands in line meanwhile.
             drop(line);
+            if later > gives_up {
+                return Err(Lost::unavailable("the provider's rate limit leaves no room", Some(later)));
+            }
             let wait = (later - self.outside.now()).to_std().unwrap_or_default().min(LONGEST_PAUSE);
             self.outside.sleep(wait).await;
         }
-        let until = self.access.pace.full_until(self.outside.now());
-        Err(Lost::unavailable("the provider's rate limit leaves no room", until))
     }
 
     /// Waits for a place among the requests under way.
@@ -267,6 +287,9 @@ impl LlmScorer {
         };
         match failure.kind {
             FailureKind::RateLimited => {
+                if let Some(until) = full_until(failure, now) {
+                    pace.fill(until);
+                }
                 pace.slower(turn.turn.as_ref());
                 breaker.heard();
             }
@@ -300,6 +323,16 @@ fn said(reply: Reply, cost: u64, schema: String) -> Tried {
         Outcome::Nothing { stop } => {
             Tried::Failed(Retry::BackOff, Lost::Failed(format!("the model answered nothing ({stop})")))
         }
+    }
+}
+
+/// Until when the provider's window is full, where it turned somebody away for that at `now` and says so.
+fn full_until(failure: &Failure, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    match failure.retry {
+        Retry::After(pause) if failure.kind == FailureKind::RateLimited => {
+            TimeDelta::from_std(pause.max(FIRST_PAUSE)).ok().map(|pause| now + pause)
+        }
+        _ => None,
     }
 }
 
