@@ -242,10 +242,8 @@ impl Ticket<'_> {
             return Err(Outcome::of(Sent::Failed(why), &reply));
         }
         if ticket["status"] == "closed" {
-            return Err(Outcome::of(
-                Sent::Refused("the ticket is closed, and can not be changed any more".to_owned()),
-                &reply,
-            ));
+            // It says nothing of the account.
+            return Err(withheld("the ticket is closed, and can not be changed any more"));
         }
         let options = self.desk.message.options;
         let marks = marks(self.desk.message.event);

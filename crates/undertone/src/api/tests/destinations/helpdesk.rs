@@ -127,9 +127,20 @@ async fn a_closed_ticket_is_left_alone() {
         move |request| account.answer(request)
     });
     let made = out.destination("zendesk", &desk.address, json!({ "key": KEY })).await;
-    out.score(FURIOUS, "ana", "4711").await;
-    let told = out.deliveries(&made, "failed", 1).await;
-    assert!(told["last_error"].as_str().unwrap_or_default().contains("the ticket is closed"), "{told}");
+    for (number, customer) in [(1, "ana"), (2, "ben"), (3, "cy")] {
+        out.score(&format!("{FURIOUS} {number}"), customer, "4711").await;
+        let told = out.deliveries(&made, "failed", number).await;
+        assert!(told["last_error"].as_str().unwrap_or_default().contains("the ticket is closed"), "{told}");
+        assert_eq!(out.delivery(id(&told), |_| true).await["tries"][0]["outcome"], "withheld");
+    }
+    let now = out.ok("GET", "/api/v1/destinations/{id}", id(&made), None).await;
+    assert_eq!(
+        (&now["failures"], &now["failing_since"]),
+        (&json!(0), &Value::Null),
+        "of the account it says nothing"
+    );
+    let failing = out.ok("GET", "/api/v1/events?types=destination.failing", "", None).await;
+    assert_eq!(failing["events"], json!([]));
     assert!(desk.taken().iter().all(|one| one.method == "GET") && account.stands().1.is_empty());
 }
 
