@@ -81,7 +81,9 @@ pub async fn change(
     let secrets = opened(&app, &caller, &before).ok();
     let wished = draft.over(&before, secrets.as_ref(), app.store.now()).map_err(told)?;
     let new = wished.sealed(app.provider_keys.keyring(), caller.tenant_id())?;
-    let changed = app.store.change_destination(&caller.act(), (&id, version), &new).await?;
+    // What is left out is as it was read here, a key that was replaced meanwhile too.
+    let seen = (id.as_str(), version.or(Some(before.version)));
+    let changed = app.store.change_destination(&caller.act(), seen, &new).await?;
     let changed = changed.ok_or_else(|| ApiError::not_found("destination"))?;
     Ok(axum::Json(answer(&app, &caller, &changed)))
 }

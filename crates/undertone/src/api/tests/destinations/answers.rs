@@ -147,6 +147,28 @@ async fn who_is_gone_is_asked_no_more_and_people_are_told() {
     assert_eq!(gone.count(), 2);
 }
 
+/// Two change it at the same moment, and neither says what they saw.
+#[tokio::test]
+async fn nobody_puts_back_what_somebody_else_changed_meanwhile() {
+    const ONE: &str = "/api/v1/destinations/{id}";
+    let out = Out::open().await;
+    let receiver = Receiver::start(|_| Reply::text(200, ""));
+    let made = out.destination("webhook", &receiver.address, json!({})).await;
+    for round in 0..20 {
+        let name = format!("round {round}");
+        let pattern = if round % 2 == 0 { "alert.*" } else { "module.*" };
+        let events = json!([pattern]);
+        let (named, chosen) = tokio::join!(
+            out.call("PUT", ONE, id(&made), Some(json!({"name": name}))),
+            out.call("PUT", ONE, id(&made), Some(json!({"events": events}))),
+        );
+        let now = out.ok("GET", ONE, id(&made), None).await;
+        for (answer, is_there) in [(named, now["name"] == name), (chosen, now["events"] == events)] {
+            assert!(answer.status == 409 || answer.status == 200 && is_there, "{}: {now}", answer.text);
+        }
+    }
+}
+
 /// A database that says no for a moment, after the receiver has said yes to three messages at once.
 #[tokio::test]
 async fn what_was_taken_is_not_sent_again_because_the_database_was_busy() {
