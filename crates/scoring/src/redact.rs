@@ -95,6 +95,11 @@ pub struct Known {
     pub phones: Vec<String>,
 }
 
+/// The words of a name as they are compared: in small letters and without accents.
+pub fn name_words(name: &str) -> impl Iterator<Item = String> {
+    words::words(name).filter_map(move |span| span.of(name)).map(words::key)
+}
+
 /// What sort of thing was taken out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {

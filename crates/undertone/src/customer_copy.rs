@@ -18,6 +18,19 @@ use undertone_store::{Store, StoreError, Tenant};
 
 use others::Others;
 
+/// What people wrote about an interaction, and what quotes it: in which list, under which name. Ids, models and the program's own words name
+/// nobody.
+const WRITTEN: [(&str, &str); 8] = [
+    ("texts", "body"),
+    ("verdicts", "summary"),
+    ("verdicts", "text"),
+    ("corrections", "reason"),
+    ("reviews", "note"),
+    ("alerts", "note"),
+    ("alerts", "detail"),
+    ("sent_to", "name"),
+];
+
 /// Interactions or conversations read together.
 const PAGE: i64 = 100;
 
@@ -206,7 +219,12 @@ impl CustomerCopy {
         told["sent_to"] = json!(store.sent_about(tenant, &subjects).await?);
         told["alerts"] = json!(alerts);
         told["texts"] = json!(texts);
-        others.leave_out_of(&mut told);
+        for (list, field) in WRITTEN {
+            others.leave_out_of_field(field, &mut told[list]);
+        }
+        for field in ["channel_name", "detail"] {
+            others.leave_out_of(&mut told[field]);
+        }
         say_what_is_cut(&mut told);
         Ok(told)
     }

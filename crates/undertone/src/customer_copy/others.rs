@@ -2,8 +2,10 @@
 //! company, and whoever else takes part in their conversations. Whom else the customer wrote about in their own words stays: the words are
 //! theirs.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
-use undertone_scoring::redact::{Kind, Known, Redactor};
+use undertone_scoring::redact::{Kind, Known, Redactor, name_words};
 use undertone_store::people::Customer;
 use undertone_store::privacy::copy::others::Other;
 use undertone_store::privacy::digits_of_number;
@@ -17,6 +19,8 @@ const SOMEBODY: &str = "[somebody else]";
 /// The people to be left out.
 pub struct Others {
     redactor: Redactor,
+    /// Words of the customer's own name. Somebody else may have the same first name, or the same last one.
+    own: HashSet<String>,
     emails: Vec<String>,
     numbers: Vec<String>,
 }
@@ -42,12 +46,13 @@ impl Others {
         while let Some(last) = after {
             after = add(store.customers_beside(tenant, customer, &last, PAGE).await?);
         }
-        Ok(Self::new(&known))
+        Ok(Self::new(&known, customer.name.as_deref()))
     }
 
-    fn new(known: &Known) -> Self {
+    fn new(known: &Known, own: Option<&str>) -> Self {
         Self {
             redactor: Redactor::new(known),
+            own: own.into_iter().flat_map(name_words).collect(),
             emails: known.emails.iter().map(|email| email.to_lowercase()).collect(),
             numbers: known.phones.iter().filter_map(|phone| digits_of_number(phone)).collect(),
         }
@@ -67,6 +72,23 @@ impl Others {
         }
     }
 
+    /// Leaves them out of every text that stands under `field` in `json`, however deep.
+    pub fn leave_out_of_field(&mut self, field: &str, json: &mut Value) {
+        match json {
+            Value::Array(items) => items.iter_mut().for_each(|item| self.leave_out_of_field(field, item)),
+            Value::Object(fields) => {
+                for (name, value) in fields.iter_mut() {
+                    if name == field {
+                        self.leave_out_of(value);
+                    } else {
+                        self.leave_out_of_field(field, value);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// `text` without them; `None` where nobody of them is in it.
     fn without(&mut self, text: &str) -> Option<String> {
         let redacted = self.redactor.redact(text);
@@ -75,7 +97,9 @@ impl Others {
         for entity in redacted.entities() {
             let (start, end) = (entity.span.start, entity.span.end);
             let is_other = match entity.kind {
-                Kind::Name => true,
+                Kind::Name => text
+                    .get(start..end)
+                    .is_none_or(|found| !name_words(found).all(|word| self.own.contains(&word))),
                 Kind::Email => {
                     text.get(start..end).is_some_and(|found| self.emails.contains(&found.to_lowercase()))
                 }
@@ -118,7 +142,7 @@ mod tests {
             emails: vec!["berta@acme.example".to_owned()],
             phones: vec!["+49 170 5550999".to_owned()],
         };
-        let mut others = Others::new(&known);
+        let mut others = Others::new(&known, Some("Ana Lopez"));
         let mut told = serde_json::json!({"texts": [{"body":
             "Berta Baumann (Berta@Acme.example) promised it, on 0170 / 555 09 99. Reach me at ana@example.com, +49 170 5550123."}], "score": -60});
         others.leave_out_of(&mut told);
@@ -127,5 +151,21 @@ mod tests {
             "[somebody else] ([somebody else]) promised it, on [somebody else]. Reach me at ana@example.com, +49 170 5550123."
         );
         assert_eq!(told["score"], -60);
+    }
+
+    #[test]
+    fn a_name_that_the_customer_shares_with_somebody_stays_theirs() {
+        let known = Known { names: vec!["Ana Schmidt".to_owned()], ..Known::default() };
+        let mut told = serde_json::json!([{"id": "schmidt", "made": {"model": "ana"},
+            "text": "Ana Lopez here, Ana Schmidt promised it"}, {"text": "ANÁ again, not Schmidt"}]);
+        let mut others = Others::new(&known, Some("Ana López"));
+        others.leave_out_of_field("text", &mut told);
+        let wanted = serde_json::json!([{"id": "schmidt", "made": {"model": "ana"},
+            "text": "Ana Lopez here, [somebody else] promised it"}, {"text": "ANÁ again, not [somebody else]"}]);
+        assert_eq!(told, wanted);
+        // Of whom nothing is known has no name of their own.
+        let mut told = serde_json::json!("Ana here, Ana Schmidt promised it");
+        Others::new(&known, None).leave_out_of(&mut told);
+        assert_eq!(told, "[somebody else] here, [somebody else] promised it");
     }
 }
