@@ -93,8 +93,9 @@ fn row(store: &Store, tenant: TenantId, at: DateTime<Utc>, shares: &Shares, one:
 const ENTER: &str = "INSERT INTO review_item (tenant_id, id, interaction_id, verdict_id, text_revision, score, label, unsure, disagreed, \
     suspicious, overridden, called_positive, random, queued_at, wanted, given) VALUES ? ";
 
-/// Puts those of `recorded` into the queue that the tenant's shares draw. One that nobody labelled yet goes with the new verdict; one
-/// that somebody did stays as they saw it.
+/// Puts those of `recorded` into the queue that the tenant's shares draw. One that nobody labelled yet goes with the new verdict, and
+/// where the text is another it is another item: whoever holds the old one has read what is not asked about any more. One that somebody
+/// labelled stays as they saw it.
 pub(crate) async fn take(
     store: &Store,
     tx: &DatabaseTransaction,
@@ -121,8 +122,11 @@ pub(crate) async fn take(
         sql(ENTER)
             .rows(piece.iter().cloned())
             .then(
-                "ON CONFLICT (tenant_id, interaction_id) DO UPDATE SET verdict_id = excluded.verdict_id, \
-                 text_revision = excluded.text_revision, score = excluded.score, label = excluded.label, unsure = excluded.unsure, \
+                "ON CONFLICT (tenant_id, interaction_id) DO UPDATE SET \
+                 id = CASE WHEN review_item.text_revision = excluded.text_revision THEN review_item.id ELSE excluded.id END, \
+                 claimed_by = CASE WHEN review_item.text_revision = excluded.text_revision THEN review_item.claimed_by END, \
+                 claimed_until = CASE WHEN review_item.text_revision = excluded.text_revision THEN review_item.claimed_until END, \
+                 verdict_id = excluded.verdict_id, text_revision = excluded.text_revision, score = excluded.score, label = excluded.label, unsure = excluded.unsure, \
                  disagreed = excluded.disagreed, suspicious = excluded.suspicious, called_positive = excluded.called_positive, random = excluded.random \
                  WHERE review_item.done_at IS NULL AND review_item.given = 0",
             )

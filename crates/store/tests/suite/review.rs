@@ -109,13 +109,20 @@ pub(crate) async fn verdicts_are_drawn_into_the_queue(bench: &Bench) {
     let theirs = queue(bench, &tenant, "s").await;
     assert_eq!(texts(&theirs), ["-61", "71"]);
     conflicts(label(bench, &tenant, ("r", &theirs[0].id), Label::Neutral).await, "yourself");
-    // Scored again before anybody labelled it, it is compared with the new verdict; afterwards with the one it was.
+    // Revised before anybody labelled it, it is another item: whoever read the old text labels nothing with it.
+    let held = bench.store.claim_review(tenant.id, "r", 5).await.unwrap();
+    assert_eq!(texts(&held), ["71"]);
     let mut update = item("0", "c0", "80");
     update.arrival.update = true;
     bench.store.accept(tenant.id, &[update.clone()]).await.unwrap();
     bench.score_all(&tenant, |text| text.parse().unwrap()).await;
-    assert_eq!(texts(&queue(bench, &tenant, "r").await), ["80"]);
-    assert_eq!(label(bench, &tenant, ("r", &theirs[1].id), Label::Negative).await.unwrap(), Some(true));
+    assert_eq!(label(bench, &tenant, ("r", &held[0].id), Label::Negative).await.unwrap(), None);
+    let free = queue(bench, &tenant, "r").await;
+    assert_eq!((texts(&free), free[0].claimed_until), (vec!["80".to_owned()], None));
+    let held = bench.store.claim_review(tenant.id, "r", 5).await.unwrap();
+    assert_eq!(texts(&held), ["80"]);
+    assert_eq!(label(bench, &tenant, ("r", &held[0].id), Label::Negative).await.unwrap(), Some(true));
+    // One that somebody labelled is compared with the verdict it was.
     update = item("0", "c0", "90");
     update.arrival.update = true;
     bench.store.accept(tenant.id, &[update]).await.unwrap();
