@@ -45,7 +45,7 @@ events! {
     SentimentOverridden = "sentiment.overridden",
     /// People are told of a customer whose score is at or under the threshold.
     AlertRaised = "alert.raised",
-    /// People are told again, because a snooze ended while the score is still low, or because whoever looked after the alert was deactivated.
+    /// People are told again, because a snooze ended while the score is still low, or because whoever looked after the alert was deactivated or may not any more.
     AlertReminded = "alert.reminded",
     /// Somebody saw the alert.
     AlertAcknowledged = "alert.acknowledged",

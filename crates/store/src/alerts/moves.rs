@@ -198,9 +198,14 @@ fn is_theirs(alert: &list::Row, actor: &str, user: &str) -> bool {
     is_user(actor) || has_acknowledged
 }
 
-/// What somebody looked after who is deactivated wants somebody again: of what is not quiet people are told anew, and what nobody
-/// acknowledges is escalated.
-pub(crate) async fn leave(store: &Store, tx: &impl ConnectionTrait, act: &Act<'_>, user: &str) -> Result<()> {
+/// What somebody looked after who does so no more wants somebody again, and its log says why: of what is not quiet people are told anew, and
+/// what nobody acknowledges is escalated.
+pub(crate) async fn leave(
+    store: &Store,
+    tx: &impl ConnectionTrait,
+    act: &Act<'_>,
+    (user, why): (&str, &str),
+) -> Result<()> {
     let rows = sql(list::COLUMNS)
         .then("WHERE tenant_id = ? AND (state IN ('open', 'acknowledged', 'snoozed') AND assigned_to = ? \
              OR state IN ('acknowledged', 'snoozed') AND assigned_to IS NULL AND acknowledged_by = ?) ORDER BY id")
@@ -230,8 +235,7 @@ pub(crate) async fn leave(store: &Store, tx: &impl ConnectionTrait, act: &Act<'_
         .bind(&row.id)
         .run(tx)
         .await?;
-        let why = Some("whoever looked after it was deactivated");
-        step(store, tx, (act.tenant, &row.id), ("reopened", act.actor), why).await?;
+        step(store, tx, (act.tenant, &row.id), ("reopened", act.actor), Some(why)).await?;
         if !is_quiet {
             reopened.push(list::Row { state: state.as_str().to_owned(), assigned_to: None, ..row });
         }

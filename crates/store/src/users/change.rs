@@ -164,7 +164,8 @@ impl Store {
     }
 
     /// Changes somebody, if `version` is still theirs (`None`: whatever it is); answers them as they are then, or nothing where the
-    /// tenant has nobody with this id. Deactivating ends their sessions and links, and opens the alerts again that they looked after; another role gives their sessions new tokens.
+    /// tenant has nobody with this id. Deactivating ends their sessions and links, and opens the alerts again that they looked after, as does a role that may not; another role
+    /// gives their sessions new tokens.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] for another version, for an agent who is somebody else, and where nobody would be left who could undo
@@ -222,13 +223,15 @@ impl Store {
             sql("DELETE FROM user_link WHERE user_id = ?").bind(id).run(&tx).await?;
             sql("DELETE FROM login_step WHERE user_id = ?").bind(id).run(&tx).await?;
             second_factor::forget_unconfirmed(&tx, id).await?;
-            alerts::leave(self, &tx, act, id).await?;
         } else if before.user.role != after.user.role {
             sql("UPDATE session SET rotate_at = ? WHERE user_id = ?")
                 .bind(self.now())
                 .bind(id)
                 .run(&tx)
                 .await?;
+        }
+        if let Some(why) = leaves_alerts(&before.user, &after.user) {
+            alerts::leave(self, &tx, act, (id, why)).await?;
         }
         sql("UPDATE app_user SET version = version + 1 WHERE id = ?").bind(id).run(&tx).await?;
         let action = match change.active {
@@ -320,6 +323,18 @@ impl Store {
         audit::note(self, &tx, act, ("password_changed", &user.id), &json!({})).await?;
         tx.commit().await?;
         Ok(true)
+    }
+}
+
+/// Why the alerts that somebody looks after want somebody else from now on; `None`: they stay theirs.
+fn leaves_alerts(before: &User, after: &User) -> Option<&'static str> {
+    let may = |role: &str| role.parse::<Role>().is_ok_and(|role| role.may(Permission::Alerts));
+    if before.active && !after.active {
+        Some("whoever looked after it was deactivated")
+    } else if may(&before.role) && !may(&after.role) {
+        Some("whoever looked after it looks after alerts no more, in another role")
+    } else {
+        None
     }
 }
 

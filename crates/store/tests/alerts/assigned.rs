@@ -1,5 +1,6 @@
 //! What is given to somebody is not in their hands before they say so.
 
+use undertone_core::Role;
 use undertone_store::users::{Authority, Change};
 
 use super::*;
@@ -12,6 +13,7 @@ async fn suite(url: String) {
     what_one_takes_oneself_is_taken(&bench).await;
     nobody_is_given_what_they_may_not_look_after(&bench).await;
     what_was_given_to_whoever_leaves_wants_somebody_else(&bench).await;
+    what_was_given_to_whoever_looks_after_none_any_more_wants_somebody_else(&bench).await;
     no_incident_takes_in_what_is_given_to_somebody(&bench).await;
 }
 
@@ -90,6 +92,28 @@ async fn what_was_given_to_whoever_leaves_wants_somebody_else(bench: &Bench) {
     let now = bench.alerts(&tenant, None).await.remove(0);
     assert_eq!((now.state, now.assigned_to), (AlertState::Open, None));
     assert_eq!(bench.count(&tenant, "alert.reminded").await, 1, "the others hear of it");
+}
+
+async fn what_was_given_to_whoever_looks_after_none_any_more_wants_somebody_else(bench: &Bench) {
+    let (tenant, alert, user) = bench.with_somebody("given-and-demoted", "supervisor").await;
+    bench.give(&act(&tenant), &alert, &user).await;
+    let theirs = format!("user:{user}");
+    let theirs = Act::new(tenant.id, &theirs);
+    bench.store.move_alert(&theirs, (&alert.id, None), Move::Acknowledge).await.unwrap();
+    let becomes = async |role| {
+        let change = Change { role: Some(role), ..Change::default() };
+        let done = bench.store.change_user(&act(&tenant), Authority::Operator, (&user, None), &change).await;
+        done.unwrap().unwrap();
+        bench.alerts(&tenant, None).await.remove(0)
+    };
+    let stays = becomes(Role::Agent).await;
+    assert_eq!((stays.state, stays.assigned_to.as_deref()), (AlertState::Acknowledged, Some(user.as_str())));
+    let left = becomes(Role::Analyst).await;
+    assert_eq!((left.state, left.assigned_to, left.acknowledged_by), (AlertState::Open, None, None));
+    assert_eq!(bench.count(&tenant, "alert.reminded").await, 1, "the recipients hear of it");
+    let (_, steps) = bench.store.alert(tenant.id, &alert.id).await.unwrap().unwrap();
+    assert!(steps.last().unwrap().detail.as_ref().unwrap().contains("another role"), "{steps:?}");
+    assert_eq!(bench.escalated(&tenant, 60).await, 1, "nobody took it");
 }
 
 async fn no_incident_takes_in_what_is_given_to_somebody(bench: &Bench) {
