@@ -347,6 +347,7 @@ async fn corrections(url: String) {
     overrides::who_opted_out_is_left_alone(&bench).await;
     review::shares_that_several_change_are_all_kept(&bench).await;
     review::verdicts_are_drawn_into_the_queue(&bench).await;
+    review::who_said_something_of_a_verdict_does_not_label_it(&bench).await;
     review::what_is_unsure_or_contradicted_is_checked(&bench).await;
     review::what_is_suspicious_is_always_checked(&bench).await;
     review::raters_work_apart_until_it_is_settled(&bench).await;

@@ -74,17 +74,17 @@ pub struct Labelled {
     pub done: bool,
 }
 
-/// Items that a rater may label: open, with their text, nobody else's to work on, not labelled or corrected by them, of customers who may
-/// be read. The places are: tenant, now, rater, rater, `user:` and rater.
+/// Items that a rater may label: open, with their text, nobody else's to work on, not labelled by them, of customers who may be
+/// read, and of whose verdict they never said anything: whoever corrected it or agreed has seen it. The places are: tenant, now, rater, rater, `user:` and rater.
 const FREE: &str = "FROM review_item r \
     JOIN interaction i ON i.tenant_id = r.tenant_id AND i.id = r.interaction_id \
     JOIN interaction_text t ON t.tenant_id = r.tenant_id AND t.interaction_id = r.interaction_id AND t.revision = r.text_revision \
     LEFT JOIN customer c ON c.tenant_id = i.tenant_id AND c.id = i.customer_id \
-    LEFT JOIN interaction_sentiment s ON s.tenant_id = r.tenant_id AND s.interaction_id = r.interaction_id \
     WHERE r.tenant_id = ? AND r.done_at IS NULL AND c.opted_out_at IS NULL AND c.erased_at IS NULL \
     AND (r.claimed_until IS NULL OR r.claimed_until <= ? OR r.claimed_by = ?) \
     AND NOT EXISTS (SELECT 1 FROM review_label l WHERE l.tenant_id = r.tenant_id AND l.item_id = r.id AND l.rater = ?) \
-    AND COALESCE(s.human_override_by, '') <> ?";
+    AND NOT EXISTS (SELECT 1 FROM sentiment_override o WHERE o.tenant_id = r.tenant_id AND o.interaction_id = r.interaction_id \
+        AND o.made_by = ?)";
 
 /// What [`Handed`] is read from.
 const HANDED: &str = "SELECT r.id, r.interaction_id, i.kind, i.author_kind, i.channel, i.direction, i.occurred_at, t.body AS text, r.queued_at, \
@@ -188,8 +188,8 @@ impl Store {
     /// Keeps what a rater says of an item; `None` where there is no such item. The same label again changes nothing.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] where it is done, another has it in hand, the rater has said something else of it or corrected it themselves,
-    /// or its customer may not be read any more.
+    /// [`StoreError::Conflict`] where it is done, another has it in hand, the rater has labelled it otherwise or ever said something of its
+    /// verdict, or its customer may not be read any more.
     pub async fn label_review(
         &self,
         act: &Act<'_>,
@@ -276,7 +276,7 @@ impl Store {
         #[derive(FromQueryResult)]
         struct Facts {
             gone: bool,
-            corrected_by: Option<String>,
+            has_said: bool,
         }
         if item.done_at.is_some() {
             return conflict("enough raters have labelled it");
@@ -285,10 +285,11 @@ impl Store {
         if taken && item.claimed_by.as_deref() != Some(rater) {
             return conflict("somebody else has it in hand; take another");
         }
-        let facts = sql("SELECT (c.opted_out_at IS NOT NULL OR c.erased_at IS NOT NULL) AS gone, s.human_override_by AS corrected_by \
+        let facts = sql("SELECT (c.opted_out_at IS NOT NULL OR c.erased_at IS NOT NULL) AS gone, \
+             EXISTS (SELECT 1 FROM sentiment_override o WHERE o.tenant_id = i.tenant_id AND o.interaction_id = i.id AND o.made_by = ?) AS has_said \
              FROM interaction i LEFT JOIN customer c ON c.tenant_id = i.tenant_id AND c.id = i.customer_id \
-             LEFT JOIN interaction_sentiment s ON s.tenant_id = i.tenant_id AND s.interaction_id = i.id \
              WHERE i.tenant_id = ? AND i.id = ?")
+        .bind(actor_of(rater))
         .bind(tenant.0)
         .bind(&item.interaction_id)
         .one::<Facts>(tx)
@@ -297,9 +298,9 @@ impl Store {
             None | Some(Facts { gone: true, .. }) => {
                 conflict("its customer opted out of being scored, or was erased: it is not labelled any more")
             }
-            Some(Facts { corrected_by: Some(by), .. }) if by == actor_of(rater) => {
-                conflict("you corrected it yourself: somebody else is to label it")
-            }
+            Some(Facts { has_said: true, .. }) => conflict(
+                "you have corrected its verdict yourself, or agreed with it: somebody else is to label it",
+            ),
             Some(_) => Ok(()),
         }
     }

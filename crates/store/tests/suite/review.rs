@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use undertone_core::cascade::{Cascaded, FirstReading, WhyAsked};
+use undertone_core::correction::Correction;
 use undertone_core::review::{Reason, Share, Shares};
 use undertone_core::verdict::Suspicion;
 use undertone_store::lessons::LabelCount;
+use undertone_store::overrides::{Said, Seen};
 use undertone_store::review::{Handed, Label as Rating, Outcomes, Page};
 
 use super::*;
@@ -100,11 +102,9 @@ pub(crate) async fn verdicts_are_drawn_into_the_queue(bench: &Bench) {
     assert_eq!(texts(&queue(bench, &tenant, "r").await), ["71"]);
     // A correction is a reason of its own, for everybody but whoever made it.
     let act = Act::new(tenant.id, "user:r");
-    let said = undertone_store::overrides::Said::Set {
-        correction: undertone_core::correction::Correction::of(None, Some(Label::Positive)).unwrap().unwrap(),
-        reason: None,
-    };
-    bench.store.say(&act, &ids[1], said, undertone_store::overrides::Seen::Unknown).await.unwrap();
+    let said =
+        Said::Set { correction: Correction::of(None, Some(Label::Positive)).unwrap().unwrap(), reason: None };
+    bench.store.say(&act, &ids[1], said, Seen::Unknown).await.unwrap();
     assert_eq!(texts(&queue(bench, &tenant, "r").await), ["71"]);
     let theirs = queue(bench, &tenant, "s").await;
     assert_eq!(texts(&theirs), ["-61", "71"]);
@@ -144,6 +144,32 @@ pub(crate) async fn verdicts_are_drawn_into_the_queue(bench: &Bench) {
     let entered = bench.store.review_items(tenant.id, "r", Page { limit: 500, ..FIRST_PAGE }).await.unwrap();
     assert_eq!(entered.len(), drawn);
     assert!((60..140).contains(&drawn), "{drawn}");
+}
+
+/// Whatever they said of it, and whatever became of that since.
+pub(crate) async fn who_said_something_of_a_verdict_does_not_label_it(bench: &Bench) {
+    let (tenant, ids) = with(bench, "saidso", json!({"random": 100}), &["70", "-60", "5"]).await;
+    let say = async |who: &str, id: &str, said: Said<'_>| {
+        let version = bench.store.override_of(tenant.id, id).await.unwrap().unwrap().version;
+        let actor = format!("user:{who}");
+        let done = bench.store.say(&Act::new(tenant.id, &actor), id, said, Seen::Version(&version)).await;
+        assert!(done.unwrap().is_some());
+    };
+    let to =
+        |label| Said::Set { correction: Correction::of(None, Some(label)).unwrap().unwrap(), reason: None };
+    say("r", &ids[0], to(Label::Negative)).await;
+    say("s", &ids[0], to(Label::Neutral)).await;
+    say("r", &ids[1], to(Label::Positive)).await;
+    say("r", &ids[1], Said::Clear).await;
+    say("r", &ids[2], Said::Agree).await;
+    assert_eq!(queue(bench, &tenant, "r").await, []);
+    assert!(bench.store.claim_review(tenant.id, "r", 5).await.unwrap().is_empty());
+    assert_eq!(queue(bench, &tenant, "s").await.len(), 2);
+    let all = queue(bench, &tenant, "t").await;
+    assert_eq!(all.len(), 3);
+    for item in &all {
+        conflicts(label(bench, &tenant, ("r", &item.id), Label::Mixed).await, "yourself");
+    }
 }
 
 /// What the scorer was not sure of, and where the cascade's two scorers contradict each other: each for its own share, and told as such.
