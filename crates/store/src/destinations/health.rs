@@ -292,6 +292,11 @@ fn said(done: &FinishedDelivery) -> String {
 
 fn words(status: Option<i64>, ours: Option<&str>) -> String {
     match status {
+        Some(status @ 200..300) => {
+            format!(
+                "it answers {status}, but not as one that took the message; see the log of the destination"
+            )
+        }
         Some(status) => format!("it answers {status}"),
         None => ours.unwrap_or_default().to_owned(),
     }
@@ -305,5 +310,13 @@ mod tests {
     fn a_pause_grows_to_half_an_hour() {
         let seconds: Vec<i64> = [1, 2, 3, 9, 10, 1000].into_iter().map(|n| pause(n).num_seconds()).collect();
         assert_eq!(seconds, [5, 10, 20, 1280, 1800, 1800]);
+    }
+
+    #[test]
+    fn a_yes_alone_is_no_reason_to_fail() {
+        assert_eq!(words(Some(503), Some("Zendesk answers 503: …")), "it answers 503");
+        let told = words(Some(200), Some("Zendesk answers 200 without the ticket"));
+        assert!(told.starts_with("it answers 200, but not as one that took the message"), "{told}");
+        assert_eq!(words(None, Some("it does not answer in time")), "it does not answer in time");
     }
 }
