@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use sea_orm::FromQueryResult;
+use undertone_core::Interaction;
 
 use crate::queue::Claimed;
 use crate::statement::sql;
@@ -21,15 +22,27 @@ pub struct Traces {
 
 /// The people of some interactions, by our ids.
 #[derive(Debug, Clone, Default)]
-pub struct People(HashMap<String, Traces>);
+pub struct People {
+    traces: HashMap<String, Traces>,
+    /// Who answers in each conversation.
+    agents: HashMap<String, Vec<String>>,
+}
 
 impl People {
-    /// What is known of the customer and the agent of `claimed`.
+    /// What is known of the customer and the agent of `claimed`, and of the agents who answer in its conversation.
     pub fn of<'p>(&'p self, claimed: &'p Claimed) -> impl Iterator<Item = &'p Traces> {
-        let ids = [&claimed.interaction.customer, &claimed.interaction.agent];
-        ids.into_iter().flatten().filter_map(|id| self.0.get(id))
+        let Interaction { customer, agent, conversation, .. } = &claimed.interaction;
+        let others = conversation.as_ref().and_then(|id| self.agents.get(id)).into_iter().flatten();
+        let others = others.filter(move |id| agent.as_ref() != Some(*id));
+        [customer, agent].into_iter().flatten().chain(others).filter_map(|id| self.traces.get(id))
     }
 }
+
+/// So many of what came last into a conversation say who answers there: what is looked at does not grow with it.
+const LATEST: i64 = 50;
+/// Whom the latest of one conversation name; by its index.
+const NAMED: &str = "SELECT * FROM (SELECT conversation_id, agent_id FROM interaction WHERE tenant_id = ? AND conversation_id = ? \
+    ORDER BY id DESC LIMIT ?) AS latest";
 
 #[derive(FromQueryResult)]
 struct Row {
@@ -46,13 +59,17 @@ const KNOWN: &str = "SELECT id AS person, name, email, phone FROM customer WHERE
     UNION ALL SELECT id, name, email, CAST(NULL AS text) FROM agent WHERE tenant_id = ? AND id IN ?";
 
 impl Store {
-    /// What the records have of the customers and agents of `claimed`, their aliases included.
+    /// What the records have of the customers and agents of `claimed`, their aliases included. A customer's words name who answered them, and
+    /// seldom tell it: the agents are those of the conversation as well.
     pub async fn people_of(&self, tenant: TenantId, claimed: &[Claimed]) -> Result<People> {
         let customers = ids(claimed.iter().map(|one| one.interaction.customer.as_deref()));
-        let agents = ids(claimed.iter().map(|one| one.interaction.agent.as_deref()));
-        let mut people = People::default();
+        let conversations = ids(claimed.iter().map(|one| one.interaction.conversation.as_deref()));
+        let answering = self.answering(tenant, &conversations).await?;
+        let others = answering.values().flatten().map(|id| Some(id.as_str()));
+        let agents = ids(claimed.iter().map(|one| one.interaction.agent.as_deref()).chain(others));
+        let mut traces: HashMap<String, Traces> = HashMap::new();
         if customers.is_empty() && agents.is_empty() {
-            return Ok(people);
+            return Ok(People::default());
         }
         let rows: Vec<Row> = sql(KNOWN)
             .bind(tenant.0)
@@ -64,12 +81,40 @@ impl Store {
             .all(&self.reader)
             .await?;
         for Row { person, name, email, phone } in rows {
-            let traces = people.0.entry(person).or_default();
-            traces.names.extend(name);
-            traces.emails.extend(email);
-            traces.phones.extend(phone);
+            let known = traces.entry(person).or_default();
+            known.names.extend(name);
+            known.emails.extend(email);
+            known.phones.extend(phone);
         }
-        Ok(people)
+        Ok(People { traces, agents: answering })
+    }
+
+    /// The agents whom the latest of each conversation name.
+    async fn answering(
+        &self,
+        tenant: TenantId,
+        conversations: &[&str],
+    ) -> Result<HashMap<String, Vec<String>>> {
+        #[derive(FromQueryResult)]
+        struct Named {
+            conversation_id: String,
+            agent_id: String,
+        }
+        let mut answering: HashMap<String, Vec<String>> = HashMap::new();
+        if conversations.is_empty() {
+            return Ok(answering);
+        }
+        let mut query = sql("SELECT DISTINCT conversation_id, agent_id FROM (");
+        for (place, conversation) in conversations.iter().copied().enumerate() {
+            query = query.then(if place == 0 { "" } else { " UNION ALL " }).then(NAMED);
+            query = query.bind(tenant.0).bind(conversation).bind(LATEST);
+        }
+        let named = query.then(") AS named WHERE agent_id IS NOT NULL ORDER BY conversation_id, agent_id");
+        let named: Vec<Named> = named.all(&self.reader).await?;
+        for Named { conversation_id, agent_id } in named {
+            answering.entry(conversation_id).or_default().push(agent_id);
+        }
+        Ok(answering)
     }
 }
 

@@ -99,7 +99,21 @@ pub(crate) async fn people_are_known_by_all_their_names(bench: &Bench) {
     for tenant in [&tenant, &other] {
         let mut with_agent = item("1", "ana", "It broke again");
         with_agent.arrival.interaction.agent = Some("bo".to_owned());
-        let items = [with_agent, item("2", "cy", "It broke once"), item("3", "nobody", "It broke")];
+        // A conversation in which two answer; what is written last tells neither.
+        let of_thread = |id: &str, customer: &str, agent: Option<&str>| {
+            let mut item = item(id, customer, "Bo B. promised to call");
+            item.arrival.interaction.conversation = Some("thread".to_owned());
+            item.arrival.interaction.agent = agent.map(str::to_owned);
+            item
+        };
+        let items = [
+            with_agent,
+            item("2", "cy", "It broke once"),
+            item("3", "nobody", "It broke"),
+            of_thread("4", "cy", Some("bo")),
+            of_thread("5", "cy", Some("cleo")),
+            of_thread("6", "cy", None),
+        ];
         bench.store.accept(tenant.id, &items).await.unwrap();
         let told = |name: &str, email: &str, phone: &str| CustomerDetails {
             name: Some(format!("{name} {}", tenant.slug)),
@@ -118,6 +132,8 @@ pub(crate) async fn people_are_known_by_all_their_names(bench: &Bench) {
             ..AgentDetails::default()
         };
         bench.store.save_person(&act(tenant), "bo", &Person::Agent(agent)).await.unwrap();
+        let agent = AgentDetails { name: Some("Cleo D.".to_owned()), ..AgentDetails::default() };
+        bench.store.save_person(&act(tenant), "cleo", &Person::Agent(agent)).await.unwrap();
         for (kind, value) in [("email", "old@example.com"), ("phone", "3"), ("nickname", "Anka")] {
             let add = format!(
                 "INSERT INTO customer_alias (tenant_id, kind, value, customer_id) \
@@ -150,6 +166,10 @@ pub(crate) async fn people_are_known_by_all_their_names(bench: &Bench) {
     );
     assert_eq!(of(2), [texts(&["Cy known-people"]), texts(&["cy@example.com"]), texts(&["2"])]);
     assert_eq!(of(3), [texts(&[]), texts(&[]), texts(&[])]);
+    for n in 4..=6 {
+        let names = texts(&["Bo B.", "Cleo D.", "Cy known-people"]);
+        assert_eq!(of(n), [names, texts(&["bo@example.com", "cy@example.com"]), texts(&["2"])], "{n}");
+    }
     assert!(bench.store.people_of(other.id, &claimed).await.unwrap().of(&claimed[0]).next().is_none());
     assert!(bench.store.people_of(tenant.id, &[]).await.unwrap().of(&claimed[0]).next().is_none());
 }
