@@ -124,7 +124,9 @@ impl CustomerCopy {
             after.clone_from(&last.id);
             for conversation in page {
                 let mut told = json!(conversation);
-                others.leave_out_of(&mut told["subject"]);
+                for field in ["subject", "tags", "queue"] {
+                    others.leave_out_of(&mut told[field]);
+                }
                 if parts.send(Ok(Part::Conversation(told))).await.is_err() {
                     return Ok(());
                 }

@@ -247,7 +247,12 @@ pub fn interaction(interaction: &Value) -> String {
             (Value::Null, Value::Null) => "taken back".to_owned(),
             (score, label) => format!("{} {}", plain(label), plain(score)),
         };
-        let _ = writeln!(out, "- Corrected by a person at {}: {what}", plain(&correction["made_at"]));
+        let _ = writeln!(
+            out,
+            "- Corrected by a person at {}: {what} {}",
+            plain(&correction["made_at"]),
+            plain(&correction["reason"])
+        );
     }
     made_of(&mut out, interaction);
     happened(&mut out, "\n", interaction);
@@ -265,10 +270,12 @@ mod tests {
         let told = interaction(&json!({
             "occurred_at": "2026-11-20T12:00:00Z", "channel": "email", "external_id": "1",
             "texts": [{"body": "# Big\n<script>alert(1)</script> [x](javascript:1) ![y](z)\n\u{1b}[31mred"}],
-            "corrections": [{"score": null, "label": null, "made_at": "2026-11-21T12:00:00Z"}],
+            "corrections": [{"score": null, "label": null, "made_at": "2026-11-21T12:00:00Z"},
+                {"score": -60, "label": "negative", "reason": "They are *furious*", "made_at": "2026-11-22T12:00:00Z"}],
         }));
         assert!(told.contains("> \\# Big\n> \\<script\\>"), "{told}");
         assert!(told.contains("\\[x\\](javascript:1) \\!\\[y\\]") && !told.contains('\u{1b}'), "{told}");
         assert!(told.contains("taken back"), "{told}");
+        assert!(told.contains(": negative -60 They are \\*furious\\*\n"), "{told}");
     }
 }

@@ -125,13 +125,23 @@ async fn a_copy_has_everything_and_nobody_elses_name() {
     let act = undertone_store::Act::new(bench.mine.id, "test");
     let ana = bench.store().customer(bench.mine.id, "ana").await.unwrap().unwrap();
     bench.store().set_opted_out(&act, &ana.id, true).await.unwrap();
+    let named =
+        json!({"subject": "Ask Berta", "tags": ["Berta Baumann", "billing"], "queue": "berta@acme.example"});
+    let talk = bench.call("PUT", "/api/v1/conversations/talk-1", "ut_mine", Some(&named)).await;
+    assert_eq!(talk.status, 200, "{}", talk.text);
     let route = "/api/v1/customers/{id}/export";
     let copy = done(&bench, "GET", "/api/v1/customers/ana/export", route, None).await;
     assert_eq!(copy.status, 200);
     assert!(copy.header("content-disposition").starts_with("attachment; filename=\"customer-"));
     let told = copy.json();
     assert_eq!(told["customer"]["email"], format!("{WORD}@example.com"));
-    assert_eq!(told["conversations"].as_array().unwrap().len(), 2);
+    let talks = told["conversations"].as_array().unwrap();
+    assert_eq!(talks.len(), 2);
+    let talk = talks.iter().find(|talk| talk["external_id"] == "talk-1").unwrap();
+    assert_eq!(
+        (&talk["tags"], &talk["queue"]),
+        (&json!(["[somebody else]", "billing"]), &json!("[somebody else]"))
+    );
     let interactions = told["interactions"].as_array().unwrap();
     assert_eq!(interactions.len(), 2);
     let first = &interactions[1];
