@@ -238,8 +238,9 @@ pub(crate) async fn raise(
         }
     }
     let over = at - rules.cooldown();
-    let cooling = cooling(tx, tenant, over, holding.keys().map(|(_, key)| key)).await?;
+    // In this order: whoever takes a held one begins its cooldown.
     let held = held(tx, tenant, holding.keys()).await?;
+    let cooling = cooling(tx, tenant, over, holding.keys().map(|(_, key)| key)).await?;
     let won = win(tx, tenant, at, over, telling.keys().map(String::as_str)).await?;
     let telling = telling.into_iter().filter(|(key, _)| won.contains(key)).map(|(_, low)| (low, None));
     let is_new = |(incident, key): &(&str, String)| {

@@ -7,7 +7,7 @@ use undertone_core::Role;
 use undertone_core::access::Permission;
 use undertone_core::event::EventKind;
 
-use super::{Alert, AlertState, Rules, list};
+use super::{Alert, AlertState, Rules, list, win};
 use crate::audit::{self, Act};
 use crate::outbox::{self, Caused};
 use crate::statement::{for_update, sql};
@@ -36,6 +36,16 @@ impl Move<'_> {
             Self::Assign(_) => "assigned",
             Self::Snooze(_) => "snoozed",
             Self::Resolve(_) => "resolved",
+        }
+    }
+
+    /// To whom, until when, or why.
+    fn detail(self) -> Option<String> {
+        match self {
+            Self::Acknowledge => None,
+            Self::Assign(user) => Some(user.to_owned()),
+            Self::Snooze(until) => Some(until.to_rfc3339()),
+            Self::Resolve(note) => note.map(str::to_owned),
         }
     }
 
@@ -134,9 +144,11 @@ impl Store {
             }
         }
         let note = if let Move::Resolve(note) = what { note } else { None };
-        sql("UPDATE alert SET state = ?, acknowledged_at = ?, acknowledged_by = ?, assigned_to = ?, snoozed_until = ?, next_at = ?, ended_at = ?, \
+        change.tell(&tx, (act.tenant, at), &before).await?;
+        sql("UPDATE alert SET state = ?, told_at = ?, acknowledged_at = ?, acknowledged_by = ?, assigned_to = ?, snoozed_until = ?, next_at = ?, ended_at = ?, \
              ended_by = ?, note = COALESCE(?, note), escalated = ?, version = version + 1 WHERE tenant_id = ? AND id = ?")
         .bind(change.state.as_str())
+        .bind(change.told_at)
         .bind(change.acknowledged_at)
         .bind(change.acknowledged_by)
         .bind(change.assigned_to)
@@ -150,13 +162,7 @@ impl Store {
         .bind(id)
         .run(&tx)
         .await?;
-        let detail = match what {
-            Move::Assign(user) => Some(user.to_owned()),
-            Move::Snooze(until) => Some(until.to_rfc3339()),
-            Move::Resolve(note) => note.map(str::to_owned),
-            Move::Acknowledge => None,
-        };
-        step(self, &tx, (act.tenant, id), (what.word(), act.actor), detail.as_deref()).await?;
+        step(self, &tx, (act.tenant, id), (what.word(), act.actor), what.detail().as_deref()).await?;
         let after = list::one(&tx, act.tenant, id, "").await?.unwrap_or_else(|| before.clone());
         let payload = json!({"before": {"state": before.state}, "after": {"state": after.state, "assigned_to": after.assigned_to}});
         audit::note(self, &tx, act, (what.act(), id), &payload).await?;
@@ -249,6 +255,7 @@ pub(crate) async fn leave(
 /// What of an alert a move changes.
 struct Change {
     state: AlertState,
+    told_at: Option<DateTime<Utc>>,
     acknowledged_at: Option<DateTime<Utc>>,
     acknowledged_by: Option<String>,
     assigned_to: Option<String>,
@@ -262,6 +269,7 @@ impl Change {
     fn of(row: &list::Row) -> Self {
         Self {
             state: AlertState::Open,
+            told_at: row.told_at,
             acknowledged_at: row.acknowledged_at,
             acknowledged_by: row.acknowledged_by.clone(),
             assigned_to: row.assigned_to.clone(),
@@ -270,6 +278,22 @@ impl Change {
             ended_at: None,
             escalated: row.escalated,
         }
+    }
+
+    /// Whoever takes one that an incident holds knows of the customer: it is told from then on, and its cooldown begins.
+    async fn tell(
+        &mut self,
+        tx: &impl ConnectionTrait,
+        (tenant, at): (TenantId, DateTime<Utc>),
+        before: &list::Row,
+    ) -> Result<()> {
+        if before.state != "held" || self.state == AlertState::Resolved {
+            return Ok(());
+        }
+        self.told_at = Some(at);
+        let key = before.cooldown_key.as_deref().or(before.customer_id.as_deref());
+        win(tx, tenant, at, at, key.into_iter()).await?;
+        Ok(())
     }
 
     fn acknowledge(&mut self, at: DateTime<Utc>, by: &str) {

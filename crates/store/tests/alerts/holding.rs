@@ -13,6 +13,7 @@ async fn suite(url: String) {
     what_was_withdrawn_untold_begins_no_cooldown(&bench).await;
     nobody_is_told_twice_when_it_ends(&bench).await;
     what_becomes_somebodys_is_told_of_them_once(&bench).await;
+    what_a_person_takes_that_is_held_begins_its_cooldown(&bench).await;
     a_correction_finds_what_was_said_while_it_was_held(&bench).await;
     what_nobody_was_told_of_is_withdrawn_in_silence(&bench).await;
     a_snooze_of_somebody_who_took_it_ends_at_them(&bench).await;
@@ -142,6 +143,21 @@ async fn what_becomes_somebodys_is_told_of_them_once(bench: &Bench) {
     bench.store.close_incident(&act(&tenant), &incident).await.unwrap();
     let expected = [is("outage", AlertState::Open, true), is("outage", AlertState::Withdrawn, false)];
     assert_eq!(bench.of_ana(&tenant).await, expected, "they hear of her once");
+}
+
+async fn what_a_person_takes_that_is_held_begins_its_cooldown(bench: &Bench) {
+    let (tenant, incident) = bench.outage_of_ana("held-and-taken").await;
+    let hers = bench.alerts(&tenant, Some(AlertState::Held)).await.remove(0);
+    bench.advance(5);
+    bench.store.move_alert(&act(&tenant), (&hers.id, None), Move::Acknowledge).await.unwrap().unwrap();
+    bench.advance(10);
+    bench.score(&tenant, &[("ana", "outage", -85), ("ana", "billing", -84)]).await;
+    let taken = is("outage", AlertState::Acknowledged, true);
+    assert_eq!(bench.of_ana(&tenant).await, std::slice::from_ref(&taken), "somebody is at it");
+    let told = bench.count(&tenant, "alert.raised").await;
+    bench.store.close_incident(&act(&tenant), &incident).await.unwrap();
+    assert_eq!(bench.of_ana(&tenant).await, [taken]);
+    assert_eq!(bench.count(&tenant, "alert.raised").await, told + 1, "of the other whom it held");
 }
 
 async fn a_correction_finds_what_was_said_while_it_was_held(bench: &Bench) {
