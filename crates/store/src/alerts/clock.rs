@@ -52,7 +52,10 @@ impl Store {
                     (AlertState::Acknowledged, None, EventKind::AlertReminded, "reminded")
                 }
                 "snoozed" => (AlertState::Open, next_at, EventKind::AlertReminded, "reminded"),
-                "open" => (AlertState::Open, next_at, EventKind::AlertEscalated, "escalated"),
+                "open" if rules.settings.escalate_after_minutes > 0 => {
+                    (AlertState::Open, next_at, EventKind::AlertEscalated, "escalated")
+                }
+                // Nobody is told any more since it was set to never.
                 _ => {
                     sql("UPDATE alert SET next_at = NULL WHERE tenant_id = ? AND id = ?")
                         .bind(tenant.0)

@@ -10,6 +10,7 @@ on_both_databases!(sqlite, postgres, suite);
 async fn suite(url: String) {
     let bench = Bench::open(url).await;
     what_is_given_to_somebody_is_escalated_until_it_is_acknowledged(&bench).await;
+    never_holds_for_what_is_open_too(&bench).await;
     what_one_takes_oneself_is_taken(&bench).await;
     nobody_is_given_what_they_may_not_look_after(&bench).await;
     what_was_given_to_whoever_leaves_wants_somebody_else(&bench).await;
@@ -65,6 +66,23 @@ async fn what_is_given_to_somebody_is_escalated_until_it_is_acknowledged(bench: 
     assert_eq!(bench.escalated(&tenant, 600).await, 4);
     let once_more = bench.give(&act(&tenant), &alert, &user).await;
     assert_eq!(once_more.state, AlertState::Acknowledged, "they have it in hand, whoever says it again");
+}
+
+async fn never_holds_for_what_is_open_too(bench: &Bench) {
+    let (tenant, alert, _) = bench.with_somebody("never", "agent").await;
+    let set = async |minutes: i64| {
+        let wanted = json!({"escalate_after_minutes": minutes});
+        bench.store.change_settings(&act(&tenant), &wanted).await.unwrap();
+    };
+    set(0).await;
+    assert_eq!(bench.escalated(&tenant, 60).await, 0);
+    let now = bench.alerts(&tenant, None).await.remove(0);
+    assert_eq!((now.state, now.escalated, now.version), (AlertState::Open, 0, alert.version));
+    assert!(!bench.store.tenants_with_due_alerts().await.unwrap().contains(&tenant.id));
+    // Its clock was taken away; what is raised from now on has one.
+    set(60).await;
+    bench.score(&tenant, &[("ben", "billing", -80)]).await;
+    assert_eq!(bench.escalated(&tenant, 60).await, 1);
 }
 
 async fn what_one_takes_oneself_is_taken(bench: &Bench) {
