@@ -37,6 +37,14 @@ impl Store {
         Ok(true)
     }
 
+    /// What waits for an LLM is due now, whoever's it is: a process that starts may have other keys of the installation's than the one before.
+    pub async fn hasten_all(&self) -> Result<()> {
+        for tenant in self.tenants().await? {
+            self.hasten(tenant.id).await?;
+        }
+        Ok(())
+    }
+
     /// What waits for an LLM is due now.
     async fn hasten(&self, tenant: TenantId) -> Result<()> {
         let tx = self.begin().await?;

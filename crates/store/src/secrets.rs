@@ -222,9 +222,11 @@ impl Store {
             .bind(provider.as_str())
             .run(&tx)
             .await?;
+        hasten(&tx, act.tenant, self.now()).await?;
         let payload = json!({"before": before.told()});
         audit::note(self, &tx, act, ("provider_key_removed", provider.as_str()), &payload).await?;
         tx.commit().await?;
+        self.hasten_after_change(act.tenant).await;
         Ok(true)
     }
 

@@ -54,6 +54,19 @@ pub async fn what_is_put_off_while_its_reason_passes_is_due_at_once(bench: &Benc
         assert_eq!(store.due(tenant.id, 9).await.unwrap(), 1);
     }
 
+    // The key is removed, so that the installation's is asked with; or a process starts, to which another one may have been given.
+    for removes in [true, false] {
+        let held = bench.claim(&tenant, "w").await;
+        put_off(bench, &tenant, held, SkipReason::LlmUnavailable).await;
+        assert_eq!(store.due(tenant.id, 9).await.unwrap(), 0);
+        if removes {
+            assert!(store.remove_provider_key(&act(&tenant), Provider::Claude).await.unwrap());
+        } else {
+            store.hasten_all().await.unwrap();
+        }
+        assert_eq!(store.due(tenant.id, 9).await.unwrap(), 1, "{removes}");
+    }
+
     // Another tenant's change is none.
     let other = bench.tenant("basis2").await;
     let (seen, held) = (read().await, bench.claim(&tenant, "w").await);

@@ -166,6 +166,9 @@ impl Worker {
 
     /// Wakes the tenants that have something due, and moves days of tenants whose zone changed.
     async fn look_around(self, scores: bool, mut ending: watch::Receiver<bool>) {
+        if scores && let Err(error) = self.tools.store.hasten_all().await {
+            tracing::warn!(%error, "what waits for an LLM could not be made due: {error}");
+        }
         for looks in 0_u64.. {
             if !rest(&mut ending, LOOK_EVERY).await {
                 return;

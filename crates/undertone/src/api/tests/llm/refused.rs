@@ -43,6 +43,27 @@ pub(super) async fn a_refused_key_is_asked_with_once_however_much_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_removed_leaves_what_waits_to_the_installations() {
+    let bench = LlmBench::open(json!({"scorer": "claude", "when_unavailable": "wait"})).await;
+    let script = Script::new(Arc::new(|| MachineClock.now()));
+    let own = Server::start(Script { items: items::fenced(), ..script }).unwrap();
+    own.set(Fault::always(Failure::Error(Problem::spend_limit())));
+    let key = json!({"key": KEY, "base_url": own.url()});
+    let answer = bench.call("PUT", "/api/v1/provider-keys/claude", "ut_mine", Some(&key)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    bench.hand_in("ut_mine", complaints(3)).await;
+    let waits = |all: &[Listed]| all.iter().all(|one| one.reason.as_deref() == Some("llm_unavailable"));
+    bench.until("all wait for another month", waits).await;
+    assert!(bench.server.requests().is_empty());
+    let answer = bench.call("DELETE", "/api/v1/provider-keys/claude", "ut_mine", None).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    for one in bench.scored().await {
+        assert_eq!(bench.scorer_of(&one).await.0, "claude");
+    }
+    bench.assert_adds_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 pub(super) async fn tenants_that_share_a_key_share_what_is_known_of_it() {
     let bench = LlmBench::open(json!({"scorer": "claude", "when_unavailable": "wait"})).await;
     let theirs = json!({"scorer": "claude", "when_unavailable": "wait"});
