@@ -39,10 +39,23 @@ pub struct Kept {
 
 /// Where a label comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
+pub enum Source {
+    /// Handed in.
     HandedIn,
+    /// Settled by raters of the review, of an interaction that was drawn at random from all, whatever else brought it there.
+    Random,
+    /// Settled by raters of the review, of an interaction that is there for what its verdict said.
     Review,
+    /// Given in place of a verdict's.
     Correction,
+}
+
+impl Source {
+    /// The text has a label because of what a verdict said of it: such texts are no sample of all.
+    #[must_use]
+    pub fn is_chosen(self) -> bool {
+        matches!(self, Self::Review | Self::Correction)
+    }
 }
 
 /// How many texts a lesson would be learnt from that have this label, each counted once, where its label comes from.
@@ -103,6 +116,15 @@ struct Row {
     body: String,
     kind: String,
     label: String,
+}
+
+#[derive(FromQueryResult)]
+struct Reviewed {
+    body: String,
+    kind: String,
+    label: String,
+    /// It is in the sample of all.
+    random: bool,
 }
 
 #[derive(FromQueryResult)]
@@ -193,13 +215,13 @@ impl Store {
     }
 
     /// The same with where each label comes from.
-    async fn labelled(&self, tenant: TenantId) -> Result<Vec<(Source, LabelledText)>> {
+    pub async fn labelled(&self, tenant: TenantId) -> Result<Vec<(Source, LabelledText)>> {
         let given: Vec<Row> =
             sql("SELECT body, kind, label FROM labelled_text WHERE tenant_id = ? ORDER BY digest")
                 .bind(tenant.0)
                 .all(&self.reader)
                 .await?;
-        let reviewed: Vec<Row> = sql("SELECT t.body, i.kind, r.settled_label AS label FROM review_item r \
+        let reviewed: Vec<Reviewed> = sql("SELECT t.body, i.kind, r.settled_label AS label, r.random FROM review_item r \
              JOIN interaction i ON i.tenant_id = r.tenant_id AND i.id = r.interaction_id \
              JOIN interaction_text t ON t.tenant_id = r.tenant_id AND t.interaction_id = r.interaction_id AND t.revision = r.text_revision \
              LEFT JOIN customer c ON c.tenant_id = i.tenant_id AND c.id = i.customer_id \
@@ -220,18 +242,19 @@ impl Store {
         .bind(MOST_LABELS.cast_signed())
         .all(&self.reader)
         .await?;
-        let mut texts = Vec::with_capacity(given.len() + reviewed.len() + corrected.len());
+        let given = given.into_iter().map(|row| (Source::HandedIn, row));
+        let reviewed = reviewed.into_iter().map(|Reviewed { body, kind, label, random }| {
+            (if random { Source::Random } else { Source::Review }, Row { body, kind, label })
+        });
+        let corrected = corrected.into_iter().map(|row| (Source::Correction, row));
+        let mut texts = Vec::new();
         let mut seen = std::collections::HashSet::new();
-        let sources =
-            [(Source::HandedIn, given), (Source::Review, reviewed), (Source::Correction, corrected)];
-        for (source, rows) in sources {
-            for row in rows {
-                let kind = word("labelled_text", &row.kind)?;
-                let label = word("labelled_text", &row.label)?;
-                let text = LabelledText { text: row.body, kind, label };
-                if seen.insert(digest(&text)) {
-                    texts.push((source, text));
-                }
+        for (source, row) in given.chain(reviewed).chain(corrected) {
+            let kind = word("labelled_text", &row.kind)?;
+            let label = word("labelled_text", &row.label)?;
+            let text = LabelledText { text: row.body, kind, label };
+            if seen.insert(digest(&text)) {
+                texts.push((source, text));
             }
         }
         Ok(texts)
@@ -246,7 +269,7 @@ impl Store {
             for count in counts.iter_mut().filter(|count| count.label == text.label) {
                 match source {
                     Source::HandedIn => count.handed_in += 1,
-                    Source::Review => count.reviewed += 1,
+                    Source::Random | Source::Review => count.reviewed += 1,
                     Source::Correction => count.corrected += 1,
                 }
             }
@@ -370,6 +393,14 @@ impl Store {
         sql("SELECT version FROM lesson WHERE tenant_id = ? AND active")
             .bind(tenant.0)
             .value(&self.reader)
+            .await
+    }
+
+    /// The lesson in force, with what it was worth.
+    pub async fn lesson_entry_in_force(&self, tenant: TenantId) -> Result<Option<LessonEntry>> {
+        sql("SELECT version, model_version, trial, made_by, made_at, active FROM lesson WHERE tenant_id = ? AND active")
+            .bind(tenant.0)
+            .one(&self.reader)
             .await
     }
 

@@ -121,22 +121,43 @@ pub async fn learn(
 ) -> Result<Made, CalibrationError> {
     let version = store.next_lesson(act.tenant).await?;
     let examples: Vec<Example> = store
-        .labelled_texts(act.tenant)
+        .labelled(act.tenant)
         .await?
         .into_iter()
-        .map(|t| Example { text: t.text, kind: t.kind, label: t.label })
+        .map(|(source, t)| Example { text: t.text, kind: t.kind, label: t.label, chosen: source.is_chosen() })
         .collect();
     let model = reader.clone();
     let learned = tokio::task::spawn_blocking(move || model.learn(&examples, version))
         .await
         .map_err(|e| CalibrationError::Broke(format!("learning broke off: {e}")))??;
-    let active = learned.trial.is_better();
+    let held = store.lesson_entry_in_force(act.tenant).await?.map(|lesson| in_use(lesson, reader));
+    let stays =
+        held.filter(|_| learned.trial.is_better()).and_then(|held| why_it_stays(&held, &learned.trial));
+    let active = learned.trial.is_better() && stays.is_none();
     let body = serde_json::to_string(&learned.lesson).map_err(|e| CalibrationError::Broke(e.to_string()))?;
-    let verdict = learned.trial.verdict();
+    let verdict = stays.unwrap_or_else(|| learned.trial.verdict());
     let trial = json!({"verdict": verdict, "trial": learned.trial});
     let lesson = NewLesson { version, model_version: reader.model_version(), body: &body, trial, active };
     store.keep_lesson(act, &lesson).await?;
     Ok(Made { version, active, verdict, trial: learned.trial })
+}
+
+/// Why the lesson in force is not replaced by the one of this trial; `None`: it is. Each was tried on the texts of its time: the lesson in
+/// force was learnt from most of today's, so trying it on them would flatter it.
+fn why_it_stays(held: &LessonEntry, trial: &Trial) -> Option<String> {
+    if !held.active {
+        return None;
+    }
+    let of = |figure: &str| held.trial.pointer(&format!("/trial/after/{figure}/value"))?.as_f64();
+    let (f1, negatives) = (of("macro_f1")?, of("negative_recall")?);
+    let after = &trial.after;
+    (after.macro_f1.value < f1 || after.negative_recall.value < negatives).then(|| {
+        format!(
+            "better than the model as it came, but lesson {} in force did better when it was tried: macro-F1 {f1:.3} and negative recall \
+             {negatives:.3}, this one {:.3} and {:.3}",
+            held.version, after.macro_f1.value, after.negative_recall.value
+        )
+    })
 }
 
 /// Puts a lesson in force; answers whether there is such a lesson.
@@ -200,4 +221,46 @@ pub async fn lessons(
 fn in_use(mut lesson: LessonEntry, reader: &LocalScorer) -> LessonEntry {
     lesson.active &= lesson.model_version == reader.model_version();
     lesson
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Utc};
+    use undertone_core::accuracy::Figure;
+    use undertone_scoring::local::lesson::Worth;
+
+    use super::*;
+
+    fn trial(macro_f1: f64, negative_recall: f64) -> Trial {
+        let figure = |value| Figure { value, low: value, high: value };
+        let worth = |macro_f1, negative_recall| Worth {
+            macro_f1: figure(macro_f1),
+            negative_recall: figure(negative_recall),
+            negatives_called_positive: figure(0.04),
+            calibration_error: figure(0.02),
+        };
+        let before = worth(0.7, 0.8);
+        Trial { texts: 900, learnt_from_only: 0, unread: 0, before, after: worth(macro_f1, negative_recall) }
+    }
+
+    #[test]
+    fn a_lesson_in_force_gives_way_only_to_one_that_is_no_worse() {
+        let held = LessonEntry {
+            version: 3,
+            model_version: "2".to_owned(),
+            trial: json!({"verdict": "better", "trial": trial(0.8, 0.9)}),
+            made_by: "test".to_owned(),
+            made_at: DateTime::<Utc>::UNIX_EPOCH,
+            active: true,
+        };
+        assert_eq!(why_it_stays(&held, &trial(0.8, 0.9)), None);
+        assert_eq!(why_it_stays(&held, &trial(0.81, 0.95)), None);
+        for worse in [trial(0.79, 0.95), trial(0.82, 0.89)] {
+            assert!(worse.is_better(), "than the model as it came");
+            let told = why_it_stays(&held, &worse).unwrap();
+            assert!(told.contains("lesson 3 in force did better") && told.contains("0.800"), "{told}");
+        }
+        let of_another_model = LessonEntry { active: false, ..held };
+        assert_eq!(why_it_stays(&of_another_model, &trial(0.75, 0.85)), None);
+    }
 }

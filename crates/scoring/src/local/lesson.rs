@@ -10,6 +10,8 @@ use super::heads::{MessageReading, logistic, softmax};
 
 /// So many texts of each of positive, neutral and negative are needed. Fewer teach a model little that holds for the next text.
 pub const LEAST_PER_LABEL: usize = 300;
+/// So many of each it is tried on, whatever else it is learnt from. With fewer, one text would move a label's recall by more than a point.
+pub const LEAST_TRIED: usize = 100;
 /// A lesson is taken where macro-F1 rises by this.
 pub const LEAST_GAIN: f64 = 0.02;
 
@@ -31,6 +33,9 @@ pub struct Example {
     pub kind: Kind,
     /// What the person says.
     pub label: Label,
+    /// It has a label because of what a verdict said of it: corrected, or brought into the review by it. Among such texts the model is wrong
+    /// more often than among others, so a lesson is learnt from them and not tried on them.
+    pub chosen: bool,
 }
 
 /// A correction learnt from a tenant's labels.
@@ -110,19 +115,60 @@ impl Correction {
 
 /// Why nothing can be learnt yet.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", told(missing))]
 pub struct TooFew {
-    /// Labels of which there are too few readable texts, and how many are missing.
+    /// Labels of which there are too few readable texts to learn from, and how many are missing.
     pub missing: Vec<(Label, usize)>,
+    /// Labels of which there are too few readable texts to try a lesson on, and how many are missing.
+    pub missing_to_try: Vec<(Label, usize)>,
+    /// Texts that have a label and could not be read.
+    pub unread: usize,
 }
 
-fn told(missing: &[(Label, usize)]) -> String {
+impl TooFew {
+    /// What is missing of texts that a lesson is tried on, and of those it is only learnt from; `None`: nothing.
+    fn of(tried: &[(Input, Label)], others: &[(Input, Label)], unread: usize) -> Option<Self> {
+        let count = |inputs: &[(Input, Label)], label| inputs.iter().filter(|(_, l)| *l == label).count();
+        let (mut missing, mut missing_to_try) = (Vec::new(), Vec::new());
+        for label in [Label::Positive, Label::Neutral, Label::Negative] {
+            let to_try = count(tried, label);
+            missing.push((label, LEAST_PER_LABEL.saturating_sub(to_try + count(others, label))));
+            missing_to_try.push((label, LEAST_TRIED.saturating_sub(to_try)));
+        }
+        missing.retain(|(_, missing)| *missing > 0);
+        missing_to_try.retain(|(_, missing)| *missing > 0);
+        (!missing.is_empty() || !missing_to_try.is_empty()).then_some(Self {
+            missing,
+            missing_to_try,
+            unread,
+        })
+    }
+}
+
+impl std::fmt::Display for TooFew {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.missing.is_empty() {
+            write!(
+                f,
+                "there are too few labelled texts to try a lesson on: {}, {LEAST_TRIED} of each that were not labelled because of their \
+                 verdict (handed in, or drawn at random by the review)",
+                needed(&self.missing_to_try)
+            )?;
+        } else {
+            let needed = needed(&self.missing);
+            write!(f, "there are too few labelled texts to learn from: {needed}, {LEAST_PER_LABEL} of each")?;
+        }
+        match self.unread {
+            0 => Ok(()),
+            n => write!(f, "; {n} more could not be read, for their language or for having no words"),
+        }
+    }
+}
+
+/// How many more of each label.
+fn needed(missing: &[(Label, usize)]) -> String {
     let each: Vec<String> = missing.iter().map(|(label, n)| format!("{n} more {}", label.as_str())).collect();
-    format!(
-        "there are too few labelled texts to learn from: {} {} needed, {LEAST_PER_LABEL} of each",
-        each.join(", "),
-        if missing.iter().map(|(_, n)| n).sum::<usize>() == 1 { "is" } else { "are" }
-    )
+    let are = if missing.iter().map(|(_, n)| n).sum::<usize>() == 1 { "is" } else { "are" };
+    format!("{} {are} needed", each.join(", "))
 }
 
 /// A lesson, and what it is worth on texts it did not see.
@@ -137,9 +183,11 @@ pub struct Learned {
 /// The model beside the model with the lesson, on the tenant's own texts, each read by a lesson that was learnt without it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Trial {
-    /// Texts that could be read.
+    /// Texts it was tried on: those that have no label because of their verdict.
     pub texts: usize,
-    /// Texts that could not, for their language or for having no words.
+    /// Texts it was only learnt from.
+    pub learnt_from_only: usize,
+    /// Texts that could not be read, for their language or for having no words.
     pub unread: usize,
     /// As it came.
     pub before: Worth,
@@ -188,26 +236,20 @@ impl Trial {
     }
 }
 
-/// Learns from `inputs`, each with its label.
+/// Learns from all of `tried` and `others`, each with its label, and tries it on `tried` alone.
 pub(super) fn learn(
-    inputs: &[(Input, Label)],
+    tried: &[(Input, Label)],
+    others: &[(Input, Label)],
     unread: usize,
     calibration: Calibration,
     (version, model_version): (u32, &str),
 ) -> Result<Learned, TooFew> {
-    let missing: Vec<(Label, usize)> = [Label::Positive, Label::Neutral, Label::Negative]
-        .into_iter()
-        .map(|label| {
-            (label, LEAST_PER_LABEL.saturating_sub(inputs.iter().filter(|(_, l)| *l == label).count()))
-        })
-        .filter(|(_, missing)| *missing > 0)
-        .collect();
-    if !missing.is_empty() {
-        return Err(TooFew { missing });
+    if let Some(few) = TooFew::of(tried, others, unread) {
+        return Err(few);
     }
     // Every fold has its share of each label.
     let mut seen = [0; LABELS];
-    let folds: Vec<usize> = inputs
+    let folds: Vec<usize> = tried
         .iter()
         .map(|(_, label)| {
             let count = &mut seen[place(*label)];
@@ -215,41 +257,41 @@ pub(super) fn learn(
             *count % FOLDS
         })
         .collect();
-    let mut more = vec![[0.0; LABELS]; inputs.len()];
+    let mut more = vec![[0.0; LABELS]; tried.len()];
     for fold in 0..FOLDS {
-        let inside: Vec<&(Input, Label)> =
-            inputs.iter().zip(&folds).filter(|(_, f)| **f != fold).map(|(input, _)| input).collect();
-        let fitted = fit(&inside);
-        for (at, (input, _)) in inputs.iter().enumerate().filter(|(at, _)| folds[*at] == fold) {
+        let outside = tried.iter().zip(&folds).filter(|(_, f)| **f != fold).map(|(input, _)| input);
+        let fitted = fit(&outside.chain(others).collect::<Vec<_>>());
+        for (at, (input, _)) in tried.iter().enumerate().filter(|(at, _)| folds[*at] == fold) {
             more[at] = fitted.of(&input.values);
         }
     }
-    let truths: Vec<Truth> = inputs.iter().map(|(_, label)| Truth::of(*label)).collect();
+    let truths: Vec<Truth> = tried.iter().map(|(_, label)| Truth::of(*label)).collect();
     let worth = |answers: &[Option<Answer>]| measure(&truths, answers).and_then(|a| Worth::of(&a));
     let as_it_came: Vec<Option<Answer>> =
-        inputs.iter().map(|(input, _)| Some(answer(&input.reading([0.0; LABELS]), calibration))).collect();
+        tried.iter().map(|(input, _)| Some(answer(&input.reading([0.0; LABELS]), calibration))).collect();
     let read: Vec<(MessageReading, Label)> =
-        inputs.iter().zip(&more).map(|((input, label), more)| (input.reading(*more), *label)).collect();
+        tried.iter().zip(&more).map(|((input, label), more)| (input.reading(*more), *label)).collect();
     // Confidence too is tried on texts it was not fitted on.
-    let mut with_lesson = vec![None; inputs.len()];
+    let mut with_lesson = vec![None; tried.len()];
     for fold in 0..FOLDS {
-        let others = read.iter().zip(&folds).filter(|(_, f)| **f != fold).map(|(read, _)| read);
-        let fitted = calibrated(others);
-        for at in (0..inputs.len()).filter(|at| folds[*at] == fold) {
+        let outside = read.iter().zip(&folds).filter(|(_, f)| **f != fold).map(|(read, _)| read);
+        let fitted = calibrated(outside);
+        for at in (0..tried.len()).filter(|at| folds[*at] == fold) {
             with_lesson[at] = Some(answer(&read[at].0, fitted));
         }
     }
     // Each label's minimum is met, so there are negative texts and every figure can be told.
     let (Some(before), Some(after)) = (worth(&as_it_came), worth(&with_lesson)) else {
-        return Err(TooFew { missing });
+        return Err(TooFew { missing: Vec::new(), missing_to_try: Vec::new(), unread });
     };
     let lesson = Lesson {
         version,
         model_version: model_version.to_owned(),
-        correction: fit(&inputs.iter().collect::<Vec<_>>()),
+        correction: fit(&tried.iter().chain(others).collect::<Vec<_>>()),
         calibration: calibrated(read.iter()),
     };
-    Ok(Learned { lesson, trial: Trial { texts: inputs.len(), unread, before, after } })
+    let trial = Trial { texts: tried.len(), learnt_from_only: others.len(), unread, before, after };
+    Ok(Learned { lesson, trial })
 }
 
 impl Worth {
@@ -428,24 +470,56 @@ mod tests {
     fn what_is_missing_is_told_label_by_label() {
         let mut some = inputs(LEAST_PER_LABEL);
         some.truncate(3 * LEAST_PER_LABEL - 2);
-        let error = learn(&some, 0, PLAIN, (1, "m")).unwrap_err();
+        let error = learn(&some, &[], 0, PLAIN, (1, "m")).unwrap_err();
         assert_eq!(error.missing, [(Label::Neutral, 1), (Label::Negative, 1)]);
         assert_eq!(
             error.to_string(),
             "there are too few labelled texts to learn from: 1 more neutral, 1 more negative are needed, 300 of each"
         );
+        let error = learn(&some, &[], 20, PLAIN, (1, "m")).unwrap_err();
+        assert!(
+            error.to_string().ends_with(
+                "300 of each; 20 more could not be read, for their language or for having no words"
+            ),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn what_a_verdict_brought_up_is_learnt_from_and_not_tried_on() {
+        let some = inputs(LEAST_PER_LABEL);
+        // The model is wrong about each of them, and they contradict all else.
+        let corrections: Vec<(Input, Label)> = inputs(67)
+            .into_iter()
+            .map(|(input, label)| {
+                (input, if label == Label::Negative { Label::Positive } else { Label::Negative })
+            })
+            .collect();
+        let alone = learn(&some, &[], 0, PLAIN, (1, "m")).unwrap();
+        let both = learn(&some, &corrections, 0, PLAIN, (1, "m")).unwrap();
+        assert_eq!(both.trial.before, alone.trial.before);
+        assert_eq!((both.trial.texts, both.trial.learnt_from_only), (900, 201));
+        assert_ne!(both.lesson, alone.lesson, "they teach");
+
+        let error = learn(&some[..298], &some[298..], 0, PLAIN, (1, "m")).unwrap_err();
+        assert_eq!(
+            (error.missing.len(), error.missing_to_try.as_slice()),
+            (0, &[(Label::Neutral, 1), (Label::Negative, 1)][..])
+        );
+        assert!(error.to_string().contains("too few labelled texts to try a lesson on: 1 more neutral, 1 more negative are needed, 100 of each"), "{error}");
+        assert!(learn(&some[..300], &some[300..], 0, PLAIN, (1, "m")).is_ok());
     }
 
     #[test]
     fn what_shows_in_the_inputs_is_learnt_and_measured_on_texts_it_did_not_see() {
         let some = inputs(LEAST_PER_LABEL);
-        let learned = learn(&some, 3, PLAIN, (4, "m")).unwrap();
+        let learned = learn(&some, &[], 3, PLAIN, (4, "m")).unwrap();
         assert!(learned.trial.before.macro_f1.value < 0.2, "{:?}", learned.trial);
         assert!(learned.trial.after.macro_f1.value > 0.95, "{:?}", learned.trial);
         assert!(learned.trial.is_better() && learned.trial.verdict().starts_with("better"));
         assert!(learned.trial.after.calibration_error.value < 0.06);
         assert_eq!((learned.trial.texts, learned.trial.unread, learned.lesson.version), (900, 3, 4));
-        let again = learn(&some, 3, PLAIN, (4, "m")).unwrap();
+        let again = learn(&some, &[], 3, PLAIN, (4, "m")).unwrap();
         assert_eq!(again.lesson, learned.lesson, "the same labels teach the same");
         let json = serde_json::to_string(&learned.lesson).unwrap();
         assert_eq!(serde_json::from_str::<Lesson>(&json).unwrap(), learned.lesson);
@@ -458,7 +532,7 @@ mod tests {
         for (i, (input, _)) in some.iter_mut().enumerate() {
             input.values[0] = if i == 2 { 0.7 } else { 0.0 };
         }
-        let lesson = learn(&some, 0, PLAIN, (1, "m")).unwrap().lesson;
+        let lesson = learn(&some, &[], 0, PLAIN, (1, "m")).unwrap().lesson;
         let mut text = some[1].0.values.clone();
         let before = lesson.correction(&text);
         text[0] = 4.0;
@@ -473,7 +547,7 @@ mod tests {
             input.scores = [0.0, 0.0, 0.0, 5.0];
             input.valences[3] = if *label == Label::Negative { -0.35 } else { 0.35 };
         }
-        let trial = learn(&some, 0, PLAIN, (1, "m")).unwrap().trial;
+        let trial = learn(&some, &[], 0, PLAIN, (1, "m")).unwrap().trial;
         assert!((trial.before.negative_recall.value - 1.0).abs() < 1e-9, "{trial:?}");
     }
 
@@ -503,7 +577,7 @@ mod tests {
             input.values[5] = (i % 7) as f32;
             input.scores = std::array::from_fn(|at| if at == place(*label) { 2.0 } else { 0.0 });
         }
-        let trial = learn(&some, 0, PLAIN, (1, "m")).unwrap().trial;
+        let trial = learn(&some, &[], 0, PLAIN, (1, "m")).unwrap().trial;
         assert!(!trial.is_better() && trial.verdict().starts_with("not better enough"), "{trial:?}");
     }
 }

@@ -262,12 +262,13 @@ impl Reader {
     /// Learns from what a tenant's people say of `examples`; what can not be read is left out.
     pub(crate) fn learn(&self, examples: &[Example], version: u32) -> Result<Learned, TooFew> {
         let lane = Lane::new();
-        let inputs: Vec<(Input, Label)> = examples
-            .iter()
-            .filter_map(|example| Some((self.lesson_input(example, &lane)?, example.label)))
-            .collect();
-        let unread = examples.len() - inputs.len();
-        lesson::learn(&inputs, unread, self.manifest.calibration, (version, &self.manifest.version))
+        let inputs = |chosen: bool| -> Vec<(Input, Label)> {
+            let some = examples.iter().filter(|example| example.chosen == chosen);
+            some.filter_map(|example| Some((self.lesson_input(example, &lane)?, example.label))).collect()
+        };
+        let (tried, others) = (inputs(false), inputs(true));
+        let unread = examples.len() - tried.len() - others.len();
+        lesson::learn(&tried, &others, unread, self.manifest.calibration, (version, &self.manifest.version))
     }
 
     fn lesson_input(&self, example: &Example, lane: &Lane) -> Option<Input> {

@@ -37,6 +37,8 @@ pub(crate) async fn labels_and_lessons_are_each_tenants_own(bench: &Bench) {
     assert!(matches!(twice, StoreError::Conflict(_)), "{twice}");
     store.keep_lesson(&act(&mine), &lesson(2, false)).await.unwrap();
     assert_eq!(store.lesson_in_force(mine.id).await.unwrap(), Some(1));
+    assert_eq!(store.lesson_entry_in_force(mine.id).await.unwrap().map(|entry| entry.version), Some(1));
+    assert_eq!(store.lesson_entry_in_force(theirs.id).await.unwrap(), None);
     assert_eq!(store.lesson_in_force(theirs.id).await.unwrap(), None);
     assert!(store.use_lesson(&act(&mine), Some(2)).await.unwrap());
     let listed: Vec<(i64, bool)> =

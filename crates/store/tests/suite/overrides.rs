@@ -83,6 +83,8 @@ pub(crate) async fn corrections_move_every_counter_and_stay(bench: &Bench) {
         [("30", Label::Neutral), ("-60", Label::Positive)],
         "what was before them, not what is now"
     );
+    let sources = bench.store.labelled(tenant.id).await.unwrap();
+    assert!(sources.iter().all(|(source, _)| source.is_chosen()), "a verdict was wrong about them");
     bench.assert_verified(&tenant).await;
 
     // Cleared, the scorer's verdict counts again, and nothing is forgotten.

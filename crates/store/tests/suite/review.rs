@@ -6,7 +6,7 @@ use undertone_core::cascade::{Cascaded, FirstReading, WhyAsked};
 use undertone_core::correction::Correction;
 use undertone_core::review::{Reason, Share, Shares};
 use undertone_core::verdict::Suspicion;
-use undertone_store::lessons::LabelCount;
+use undertone_store::lessons::{LabelCount, Source};
 use undertone_store::overrides::{Said, Seen};
 use undertone_store::review::{Handed, Label as Rating, Outcomes, Page};
 
@@ -122,6 +122,8 @@ pub(crate) async fn verdicts_are_drawn_into_the_queue(bench: &Bench) {
     let held = bench.store.claim_review(tenant.id, "r", 5).await.unwrap();
     assert_eq!(texts(&held), ["80"]);
     assert_eq!(label(bench, &tenant, ("r", &held[0].id), Label::Negative).await.unwrap(), Some(true));
+    let learnt = bench.store.labelled(tenant.id).await.unwrap();
+    assert_eq!(learnt[0].0, Source::Review, "it is there for what its verdict said");
     // One that somebody labelled is compared with the verdict it was.
     update = item("0", "c0", "90");
     update.arrival.update = true;
@@ -297,6 +299,7 @@ pub(crate) async fn raters_work_apart_until_it_is_settled(bench: &Bench) {
     // What was settled is a label to learn from, and agreement is counted from it.
     let learnt = bench.store.labelled_texts(tenant.id).await.unwrap();
     assert_eq!(learnt.iter().map(|t| t.label).collect::<Vec<_>>(), [Label::Negative]);
+    assert_eq!(bench.store.labelled(tenant.id).await.unwrap()[0].0, Source::Random);
     let counts = bench.store.label_counts(tenant.id).await.unwrap();
     let negative = counts.iter().find(|count| count.label == Label::Negative).unwrap();
     assert_eq!((negative.reviewed, negative.texts(), negative.handed_in), (1, 1, 0));

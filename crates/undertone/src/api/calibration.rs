@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
 use serde_json::{Value, json};
 use undertone_core::Permission;
-use undertone_scoring::local::lesson::LEAST_PER_LABEL;
+use undertone_scoring::local::lesson::{LEAST_PER_LABEL, LEAST_TRIED};
 
 use super::caller::Caller;
 use super::problem::{ApiError, CONFLICT, INTERNAL, TOO_LARGE, UNSUPPORTED};
@@ -15,22 +15,42 @@ use crate::error::CliError;
 use crate::visibility::{self, Eyes};
 
 /// How many labels there are, how many are missing, and every lesson. The labels are told to who may teach. Corrections and reviewed verdicts are
-/// among them, and one more of them is what somebody said of one text: they are counted for who sees each verdict, and for nobody else.
+/// among them, and one more of them is what somebody said of one text: they are counted for who sees each verdict, and for nobody else, neither
+/// here nor in what a lesson was tried on.
 pub async fn show(State(app): State<App>, caller: Caller) -> Result<axum::Json<Value>, ApiError> {
     let standing = calibrate::standing(&app.store, &app.reader, caller.tenant_id()).await?;
     let mut told = json!(standing);
-    if !caller.may(Permission::Calibrate) {
+    let teaches = caller.may(Permission::Calibrate);
+    if !teaches {
         told["labels"] = Value::Null;
-    } else if let Some(reason) = Eyes::of(&app.store, &caller).await?.reserve() {
+    }
+    if let Some(reason) = Eyes::of(&app.store, &caller).await?.reserve() {
         let labels = told["labels"].as_object_mut().into_iter().flatten();
         for count in labels.filter_map(|(_, count)| count.as_object_mut()) {
             for hidden in ["texts", "reviewed", "corrected", "missing"] {
                 count.insert(hidden.to_owned(), Value::Null);
             }
         }
-        told["hidden"] = visibility::why(reason);
+        let mut hides = teaches;
+        let lessons = told["lessons"].as_array_mut().into_iter().flatten();
+        for trial in lessons.filter_map(|lesson| lesson.pointer_mut("/trial/trial")) {
+            hide_texts(trial);
+            hides = true;
+        }
+        if hides {
+            told["hidden"] = visibility::why(reason);
+        }
     }
     Ok(axum::Json(told))
+}
+
+/// Takes out of a trial how many texts there were.
+fn hide_texts(trial: &mut Value) {
+    for name in ["texts", "learnt_from_only", "unread"] {
+        if let Some(count) = trial.get_mut(name) {
+            *count = Value::Null;
+        }
+    }
 }
 
 /// Takes in a file of labelled texts: `text/csv`, or JSON Lines. Rows that can not be used are told, the others kept.
@@ -77,13 +97,20 @@ pub async fn learn(State(app): State<App>, caller: Caller) -> Result<axum::Json<
         made
     });
     match learning.await.unwrap_or_else(|e| Err(CalibrationError::Broke(e.to_string()))) {
-        Ok(made) => Ok(axum::Json(json!(made))),
+        Ok(made) => {
+            let mut told = json!(made);
+            if !sees_counts {
+                hide_texts(&mut told["trial"]);
+            }
+            Ok(axum::Json(told))
+        }
         Err(CalibrationError::TooFew(told)) if sees_counts => {
             Err(ApiError::invalid_field("", told.to_string()))
         }
         Err(CalibrationError::TooFew(_)) => {
             let told = format!(
-                "there are too few labelled texts to learn from: {LEAST_PER_LABEL} of each label are needed; hand in more"
+                "there are too few labelled texts to learn from: {LEAST_PER_LABEL} of each label are needed, {LEAST_TRIED} of them handed in \
+                 or drawn at random by the review; hand in more"
             );
             Err(ApiError::invalid_field("", told))
         }

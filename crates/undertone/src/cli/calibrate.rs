@@ -28,7 +28,7 @@ Examples:
   undertone calibrate acme --use 2             put lesson 2 in force
   undertone calibrate acme --revert            the model as it came
 
-A file of labels is CSV, TSV or JSON Lines with a text and a label (positive, neutral, negative, mixed); a kind (message, note, transcript) may stand beside them. 300 texts of each of positive, neutral and negative are needed. A lesson is tried on texts it was not learnt from, and comes into force where macro-F1 rises by 0.02 or more and no more negative texts are missed. It concerns what is scored from then on.
+A file of labels is CSV, TSV or JSON Lines with a text and a label (positive, neutral, negative, mixed); a kind (message, note, transcript) may stand beside them. 300 texts of each of positive, neutral and negative are needed. A lesson is tried on texts it was not learnt from and that were not labelled because of their verdict (handed in, or drawn at random by the review: 100 of each), and comes into force where macro-F1 rises by 0.02 or more, no more negative texts are missed, and the lesson in force did no better when it was tried. It concerns what is scored from then on.
 
 Exit status: 0 done; 1 rows could not be used, or there are too few labels; 2 wrong usage.")]
 pub struct CalibrateArguments {
@@ -148,12 +148,15 @@ fn told(made: &Made) -> String {
         let cell = |f: Figure| format!("{:.3} ({:.3}–{:.3})", f.value, f.low, f.high);
         format!("  {name:<28}{:<24}{}\n", cell(figure(&made.trial.before)), cell(figure(&made.trial.after)))
     };
-    let unread = match made.trial.unread {
+    let more = |count: usize, told: &str| match count {
         0 => String::new(),
-        n => format!(", {n} more could not be read"),
+        n => format!(", {n} more {told}"),
     };
+    let chosen =
+        more(made.trial.learnt_from_only, "with a label because of their verdict were only learnt from");
+    let unread = more(made.trial.unread, "could not be read");
     format!(
-        "\nLesson {}, tried on {} texts, each read by a lesson that was learnt without it{unread}\n\n  {:<28}{:<24}{}\n{}{}{}{}\n{} Lesson {} {}.\n",
+        "\nLesson {}, tried on {} texts, each read by a lesson that was learnt without it{chosen}{unread}\n\n  {:<28}{:<24}{}\n{}{}{}{}\n{} Lesson {} {}.\n",
         made.version,
         made.trial.texts,
         "",

@@ -1,6 +1,8 @@
 //! Labels in, lessons out, as a caller sees it.
 
 use serde_json::{Value, json};
+use undertone_store::Act;
+use undertone_store::lessons::NewLesson;
 use undertone_testkit::corpus::messages;
 
 use super::Bench;
@@ -53,6 +55,7 @@ async fn too_few_labels_are_told_and_bad_rows_beside_good_ones_too() {
 #[tokio::test]
 async fn a_lesson_that_helps_comes_into_force_and_can_be_taken_back() {
     let bench = Bench::open().await;
+    bench.set(json!({"visibility": "aggregate_only"})).await;
     let taken = bench.post("/api/v1/calibration/labels", "application/x-ndjson", labels(310)).await;
     assert_eq!((taken.status, &taken.json()["added"]), (200, &json!(1240)), "{}", taken.text);
     let made = bench.post("/api/v1/calibration", "application/json", "").await;
@@ -61,6 +64,12 @@ async fn a_lesson_that_helps_comes_into_force_and_can_be_taken_back() {
     assert_eq!((&made["version"], &made["active"]), (&json!(1), &json!(true)), "{made}");
     let f1 = |when: &str| made["trial"][when]["macro_f1"]["value"].as_f64().unwrap();
     assert!(f1("after") >= f1("before") + 0.02, "{made}");
+    // How many texts it saw is told to who sees each verdict.
+    assert_eq!((&made["trial"]["texts"], &made["trial"]["learnt_from_only"]), (&json!(null), &json!(null)));
+    assert_eq!(bench.get("/api/v1/calibration").await["lessons"][0]["trial"]["trial"]["texts"], json!(null));
+    bench.set(json!({"visibility": "full_transparency"})).await;
+    let told = bench.get("/api/v1/calibration").await["lessons"][0]["trial"]["trial"].clone();
+    assert_eq!((&told["texts"], &told["learnt_from_only"]), (&json!(1240), &json!(0)), "{told}");
 
     let mixed =
         "Love the new oven, absolutely gorgeous bread, but your delivery driver was rude and an hour late.";
@@ -97,10 +106,29 @@ async fn a_lesson_that_helps_comes_into_force_and_can_be_taken_back() {
         let path = format!("/api/v1/calibration/lessons/{unknown}/activate");
         assert_eq!(bench.post(&path, "application/json", "").await.status, 404);
     }
+    // The next one, from the same texts with a third of the labels wrong, does not replace it.
+    let mut noisy = String::new();
+    for (at, line) in labels(310).lines().enumerate() {
+        let mut row: Value = serde_json::from_str(line).unwrap();
+        if at % 3 == 0 {
+            let other = match row["label"].as_str().unwrap() {
+                "positive" => "neutral",
+                "neutral" => "negative",
+                _ => "positive",
+            };
+            row["label"] = json!(other);
+        }
+        noisy += &format!("{row}\n");
+    }
+    let taken = bench.post("/api/v1/calibration/labels", "application/x-ndjson", noisy).await.json();
+    assert!(taken["changed"].as_u64().unwrap() > 400, "{taken}");
+    let second = bench.post("/api/v1/calibration", "application/json", "").await.json();
+    assert_eq!((&second["version"], &second["active"]), (&json!(2), &json!(false)), "{second}");
+    assert!(score("ut_mine").await.1.ends_with(" lesson 1"), "lesson 1 stays");
     let removed = bench.call("DELETE", "/api/v1/calibration/labels", "ut_mine", None).await.json();
     assert_eq!(removed, json!({"removed": 1240}));
     let audit: Vec<Value> = bench.get("/api/v1/calibration").await["lessons"].as_array().unwrap().clone();
-    assert_eq!(audit.len(), 1, "the lesson stays");
+    assert_eq!(audit.len(), 2, "the lessons stay");
 }
 
 #[tokio::test]
@@ -133,6 +161,15 @@ async fn a_tenants_phrases_hold_at_once_and_are_named() {
 async fn what_people_said_of_verdicts_is_counted_for_who_sees_them() {
     let bench = Bench::open().await;
     let id = bench.score(&super::furious("ana")).await;
+    let lesson = NewLesson {
+        version: 1,
+        model_version: "another",
+        body: "{}",
+        trial: json!({"verdict": "better", "trial": {"texts": 901, "learnt_from_only": 7, "unread": 3}}),
+        active: false,
+    };
+    let act = Act::new(bench.mine.id, "test");
+    bench.app.store.keep_lesson(&act, &lesson).await.unwrap();
     let counts = async || bench.get("/api/v1/calibration").await;
     let hiding = ["post_conversation", "aggregate_only", "threshold_rules"];
     let mut before = Vec::new();
@@ -143,12 +180,15 @@ async fn what_people_said_of_verdicts_is_counted_for_who_sees_them() {
             json!({"texts": null, "handed_in": 0, "reviewed": null, "corrected": null, "missing": null});
         assert_eq!(told["labels"]["negative"], negative, "{policy}");
         assert!(told["hidden"]["reason"].is_string(), "{told}");
+        let trial = json!({"texts": null, "learnt_from_only": null, "unread": null});
+        assert_eq!(told["lessons"][0]["trial"]["trial"], trial, "{policy}");
         before.push(told);
     }
     bench.set(json!({"visibility": "full_transparency"})).await;
     super::events::correct(&bench, &id, "neutral").await;
     let told = counts().await;
     assert_eq!((&told["labels"]["neutral"]["corrected"], told.get("hidden")), (&json!(1), None));
+    assert_eq!(told["lessons"][0]["trial"]["trial"]["texts"], json!(901));
     for (policy, before) in hiding.iter().zip(before) {
         bench.set(json!({"visibility": policy})).await;
         assert_eq!(counts().await, before, "{policy}");
