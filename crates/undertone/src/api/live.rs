@@ -66,7 +66,12 @@ pub fn answer<F: Follow>(
     follower: F,
     ending: watch::Receiver<bool>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    Sse::new(stream(follower, ending)).keep_alive(KeepAlive::new().interval(LIVES_EVERY))
+    Sse::new(stream(follower, ending)).keep_alive(lives())
+}
+
+/// A sign of life every twenty seconds.
+pub fn lives() -> KeepAlive {
+    KeepAlive::new().interval(LIVES_EVERY)
 }
 
 struct Open<F> {

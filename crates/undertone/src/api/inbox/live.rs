@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, Sse};
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use serde_json::json;
 use tokio::sync::watch;
 use undertone_store::notices::Part;
@@ -20,7 +20,8 @@ use crate::app::App;
 /// Notices read in one go.
 const AT_ONCE: u16 = 50;
 
-/// Notices as they come. A browser that comes back names the last one it heard of.
+/// Notices as they come. A browser that comes back names the last one it heard of. The place is told first, as an id alone: whoever heard of
+/// none comes back to where they began. It looks like another each time: the same twice would tell that nothing happened to anybody.
 pub async fn follow(
     State(app): State<App>,
     caller: Caller,
@@ -34,7 +35,9 @@ pub async fn follow(
         None => app.store.inbox_place(caller.tenant_id()).await?,
     };
     let (news, ending) = (app.stream.follow(caller.tenant_id()), app.ending.clone());
-    Ok(live::answer(Open { app, caller, seen, news, unread: None }, ending))
+    let first = futures::stream::iter([Ok(Event::default().id(ids.places.cursor(seen)))]);
+    let open = Open { app, caller, seen, news, unread: None };
+    Ok(Sse::new(first.chain(live::stream(open, ending))).keep_alive(live::lives()))
 }
 
 /// An inbox that is followed.

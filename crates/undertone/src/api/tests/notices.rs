@@ -224,9 +224,18 @@ async fn the_stream_takes_up_where_it_broke_off() {
     assert!(!text.contains("event: notice") && text.contains("\"unread\":1"), "{text}");
     let text = heard("0", "event: unread").await;
     assert!(text.contains("event: notice") && text.contains("alert.raised"), "{text}");
-    let place = text.lines().find_map(|line| line.strip_prefix("id: ")).unwrap();
+    let place = text.lines().rev().find_map(|line| line.strip_prefix("id: ")).unwrap();
     let text = heard(place, "event: unread").await;
     assert!(!text.contains("event: notice"), "{text}");
+    // Who heard of none comes back to where they began, which looks like another each time.
+    let text = heard("", "event: unread").await;
+    assert!(!text.contains("event: notice"), "{text}");
+    let began = text.lines().find_map(|line| line.strip_prefix("id: ")).unwrap().to_owned();
+    assert!(!heard("", "event: unread").await.contains(&began));
+    bench.annoy("bo").await;
+    bench.tell().await;
+    let text = heard(&began, "event: unread").await;
+    assert!(text.contains("event: notice") && text.contains("\"bo\""), "{text}");
 }
 
 /// The count of what is unread can not be had for a while, because of a notice that can not be read.
@@ -245,6 +254,7 @@ async fn what_was_ready_when_the_database_failed_is_told_afterwards() {
         let part = tokio::time::timeout(std::time::Duration::from_millis(wait), stream.next()).await;
         part.ok().map(|part| String::from_utf8_lossy(&part.unwrap().unwrap()).into_owned())
     };
+    assert!(heard(5000).await.unwrap().starts_with("id: "));
     assert!(heard(5000).await.unwrap().contains("\"unread\":1"));
     let raw = sea_orm::Database::connect(bench.url()).await.unwrap();
     let set = async |statement: &str| {
