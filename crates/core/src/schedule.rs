@@ -171,7 +171,8 @@ impl Schedule {
     }
 
     /// The moment at which `working` minutes of working time have passed since `from`. Hours are those that pass: a night that is an hour
-    /// longer is. Where nobody works for over a year, time passes as if always somebody did.
+    /// longer is. Where nobody works for over a year, time passes as if always somebody did; where they work so seldom that it takes longer than
+    /// that, it ends with the last stretch before.
     #[must_use]
     pub fn after(&self, tenants: Tz, from: DateTime<Utc>, working: u32) -> DateTime<Utc> {
         let mut left = Duration::minutes(working.into());
@@ -196,7 +197,7 @@ impl Schedule {
                 counted = end;
             }
         }
-        from + Duration::minutes(working.into())
+        if counted > from { counted } else { from + left }
     }
 
     /// Somebody works at this moment.
@@ -308,6 +309,19 @@ mod tests {
         assert!(office().is_open(Berlin, at("2026-11-30T09:00:00Z")));
         assert!(!office().is_open(Berlin, at("2026-11-30T11:30:00Z")), "lunch");
         assert!(!office().is_open(Berlin, at("2026-12-25T09:00:00Z")), "a holiday");
+    }
+
+    #[test]
+    fn who_works_two_hours_a_week_is_given_a_year_and_no_weekend_less() {
+        let saturdays: Schedule = serde_json::from_value(json!({"saturday": [["10:00", "12:00"]]})).unwrap();
+        let from = at("2026-11-30T09:00:00Z");
+        assert_eq!(saturdays.after(UTC, from, 240), at("2026-12-12T12:00:00Z"));
+        // Sixty weeks of work; 400 days have 57 Saturdays.
+        assert_eq!(saturdays.after(UTC, from, 7200), at("2028-01-01T12:00:00Z"));
+        let holidays: Vec<NaiveDate> = from.date_naive().iter_days().take(400).collect();
+        let never = json!({"saturday": [["10:00", "12:00"]], "holidays": holidays});
+        let never: Schedule = serde_json::from_value(never).unwrap();
+        assert_eq!(never.after(UTC, from, 60), from + Duration::minutes(60));
     }
 
     #[test]
