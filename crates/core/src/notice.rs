@@ -56,7 +56,7 @@ impl FromStr for Language {
 }
 
 /// Whom texts are put to besides the embedded model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Processor {
     /// Nobody: texts are read where they are.
@@ -70,13 +70,23 @@ pub enum Processor {
 }
 
 impl Processor {
-    fn of(settings: &Settings) -> Self {
-        match settings.scorer {
+    fn of(scorer: ScorerKind) -> Self {
+        match scorer {
             ScorerKind::Local => Self::Nobody,
             ScorerKind::Claude => Self::Anthropic,
             ScorerKind::Openai => Self::Provider,
             ScorerKind::Cascade => Self::WhereUnsure,
         }
+    }
+
+    /// Whom runs with these scorers put texts to, beside whom the settings name.
+    fn beside(settings: &Settings, runs: &[ScorerKind]) -> Vec<Self> {
+        let named = Self::of(settings.scorer);
+        let mut beside: Vec<Self> = runs.iter().map(|scorer| Self::of(*scorer)).collect();
+        beside.retain(|other| *other != Self::Nobody && *other != named);
+        beside.sort();
+        beside.dedup();
+        beside
     }
 }
 
@@ -106,6 +116,8 @@ pub struct Facts {
     pub audit_days: u32,
     /// Whom texts are put to.
     pub processor: Processor,
+    /// Whom runs over what was there already put texts to besides.
+    pub also: Vec<Processor>,
     /// Workflows of the tenant hear of scores.
     pub to_workflows: bool,
     /// Connected systems of the tenant hear of scores.
@@ -121,22 +133,55 @@ type Says = fn(&str, &Settings) -> String;
 
 /// The words of a language.
 struct Words {
-    notice: Says,
+    /// The same, and whether runs pass texts on besides.
+    notice: fn(&str, &Settings, bool) -> String,
     /// Id, title and text of each section.
     sections: [(&'static str, &'static str, Says); 8],
+    passed: Passed,
+}
+
+/// With what the section about who reads texts goes on.
+struct Passed {
+    /// They are passed to nobody.
+    nobody: &'static str,
+    /// A run put some to Anthropic.
+    anthropic: &'static str,
+    /// A run put some to a provider.
+    provider: &'static str,
+    /// What is taken out of what is passed on.
+    redacted: &'static str,
+}
+
+impl Passed {
+    fn add(&self, text: &mut String, named: ScorerKind, also: &[Processor]) {
+        let mut add = |sentence: &str| {
+            text.push(' ');
+            text.push_str(sentence);
+        };
+        if also.contains(&Processor::Anthropic) {
+            add(self.anthropic);
+        }
+        if also.iter().any(|other| matches!(other, Processor::Provider | Processor::WhereUnsure)) {
+            add(self.provider);
+        }
+        let stays = named == ScorerKind::Local && also.is_empty();
+        add(if stays { self.nobody } else { self.redacted });
+    }
 }
 
 impl Facts {
-    /// What a tenant of this name tells in `language`.
+    /// What a tenant of this name tells in `language`. `runs` are the scorers that runs over what was there already asked for, within the days
+    /// that texts stay.
     #[must_use]
-    pub fn of(tenant: &str, settings: &Settings, language: Language) -> Self {
-        let words = match language {
-            Language::English => &english::WORDS,
-            Language::German => &german::WORDS,
-            Language::Spanish => &spanish::WORDS,
-        };
-        let section = |(id, title, text): &(&'static str, &'static str, fn(&str, &Settings) -> String)| {
-            Section { id, title, text: text(tenant, settings) }
+    pub fn of(tenant: &str, settings: &Settings, runs: &[ScorerKind], language: Language) -> Self {
+        let words = words(language);
+        let also = Processor::beside(settings, runs);
+        let section = |(id, title, says): &(&'static str, &'static str, Says)| {
+            let mut text = says(tenant, settings);
+            if *id == "processor" {
+                words.passed.add(&mut text, settings.scorer, &also);
+            }
+            Section { id, title, text }
         };
         Self {
             language,
@@ -144,12 +189,21 @@ impl Facts {
             scores_days: settings.retention_scores_days,
             alerts_days: alerts_days(settings),
             audit_days: settings.retention_audit_days,
-            processor: Processor::of(settings),
+            processor: Processor::of(settings.scorer),
             to_workflows: settings.emit_workflow_events,
             to_systems: settings.dispatch_webhooks,
-            notice: (words.notice)(tenant, settings),
+            notice: (words.notice)(tenant, settings, !also.is_empty()),
             sections: words.sections.iter().map(section).collect(),
+            also,
         }
+    }
+}
+
+fn words(language: Language) -> &'static Words {
+    match language {
+        Language::English => &english::WORDS,
+        Language::German => &german::WORDS,
+        Language::Spanish => &spanish::WORDS,
     }
 }
 
@@ -173,7 +227,35 @@ mod tests {
     fn told(language: Language, change: impl FnOnce(&mut Settings)) -> Facts {
         let mut settings = Settings::default();
         change(&mut settings);
-        Facts::of("Acme & Söhne", &settings, language)
+        Facts::of("Acme & Söhne", &settings, &[], language)
+    }
+
+    #[test]
+    fn whom_runs_put_texts_to_is_told_beside_the_settings() {
+        for language in Language::ALL {
+            let of = |scorer: ScorerKind, runs: &[ScorerKind]| {
+                let settings = Settings { scorer, ..Settings::default() };
+                let facts = Facts::of("Acme", &settings, runs, language);
+                let told = facts.sections.into_iter().find(|section| section.id == "processor").unwrap().text;
+                (facts.also, told, facts.notice)
+            };
+            let (none, alone, notice) = of(ScorerKind::Local, &[ScorerKind::Local]);
+            assert!(none.is_empty() && !alone.contains("Anthropic"), "{alone}");
+            let (also, told, also_notice) = of(ScorerKind::Local, &[ScorerKind::Claude, ScorerKind::Local]);
+            assert_eq!(also, [Processor::Anthropic]);
+            assert!(told.contains("Anthropic") && told.len() > alone.len(), "{told}");
+            assert!(
+                !told.contains(words(language).passed.nobody)
+                    && told.contains(words(language).passed.redacted)
+            );
+            assert_ne!(also_notice, notice);
+            // What the settings name is told once.
+            let named = of(ScorerKind::Claude, &[ScorerKind::Claude]);
+            assert_eq!(named, of(ScorerKind::Claude, &[]));
+            let (also, told, _) = of(ScorerKind::Cascade, &[ScorerKind::Openai, ScorerKind::Claude]);
+            assert_eq!(also, [Processor::Anthropic, Processor::Provider]);
+            assert!(told.contains("Anthropic"), "{told}");
+        }
     }
 
     #[test]

@@ -156,7 +156,8 @@ impl CustomerCopy {
             None => None,
         };
         let sums = store.customer_sentiment(tenant, &customer.id).await?;
-        let facts = Facts::of(&self.tenant.name, &self.settings, Language::English);
+        let runs = store.scorers_of_runs(tenant, self.settings.retention_text_days).await?;
+        let facts = Facts::of(&self.tenant.name, &self.settings, &runs, Language::English);
         let mut attributes = json!(customer.attributes);
         others.leave_out_of(&mut attributes);
         let mut told = json!({

@@ -1,12 +1,16 @@
 //! English.
 
-use super::{Words, alerts_days, channels};
+use super::{Passed, Words, alerts_days, channels};
 use crate::verdict::ScorerKind;
 use crate::visibility::Policy;
 
 pub(super) const WORDS: Words = Words {
-    notice: |tenant, settings| {
+    notice: |tenant, settings, also| {
         let who = match settings.scorer {
+            ScorerKind::Local | ScorerKind::Cascade if also => {
+                "This happens on systems of ours; your text may also be passed to a provider of a language model, without the contact details \
+                 that are recognised in it."
+            }
             ScorerKind::Local => "This happens on systems of ours; your text is not passed on for it.",
             ScorerKind::Claude | ScorerKind::Openai => {
                 "For this your text is passed to a provider of a language model, without the contact details that are recognised in it."
@@ -38,23 +42,15 @@ pub(super) const WORDS: Words = Words {
                 .to_owned()
         }),
         ("processor", "Who reads it.", |_, settings| {
-            let redacted = "Before that, e-mail addresses, telephone numbers, card and account numbers, passwords, and your name as far as it is \
-                            known are taken out.";
             match settings.scorer {
-                ScorerKind::Local => {
-                    "A program on our own systems. Texts are not passed to anybody else to be read."
-                        .to_owned()
+                ScorerKind::Local => "A program on our own systems.",
+                ScorerKind::Claude => "Claude, a language model of Anthropic, on our behalf.",
+                ScorerKind::Openai => "A language model of a provider who works on our behalf.",
+                ScorerKind::Cascade => {
+                    "A program on our own systems; where it is unsure, a language model of a provider who works on our behalf."
                 }
-                ScorerKind::Claude => {
-                    format!("Claude, a language model of Anthropic, on our behalf. {redacted}")
-                }
-                ScorerKind::Openai => {
-                    format!("A language model of a provider who works on our behalf. {redacted}")
-                }
-                ScorerKind::Cascade => format!(
-                    "A program on our own systems; where it is unsure, a language model of a provider who works on our behalf. {redacted}"
-                ),
             }
+            .to_owned()
         }),
         ("seen_by", "Who sees it.", |tenant, settings| {
             let scores = match settings.visibility.policy {
@@ -106,4 +102,11 @@ pub(super) const WORDS: Words = Words {
             )
         }),
     ],
+    passed: Passed {
+        nobody: "Texts are not passed to anybody else to be read.",
+        anthropic: "Texts that were there already were also read by Claude, a language model of Anthropic, on our behalf.",
+        provider: "Texts that were there already were also read by a language model of a provider who works on our behalf.",
+        redacted: "Before that, e-mail addresses, telephone numbers, card and account numbers, passwords, and your name as far as it is \
+                   known are taken out.",
+    },
 };

@@ -1,12 +1,16 @@
 //! German.
 
-use super::{Words, alerts_days, channels};
+use super::{Passed, Words, alerts_days, channels};
 use crate::verdict::ScorerKind;
 use crate::visibility::Policy;
 
 pub(super) const WORDS: Words = Words {
-    notice: |tenant, settings| {
+    notice: |tenant, settings, also| {
         let who = match settings.scorer {
+            ScorerKind::Local | ScorerKind::Cascade if also => {
+                "Das geschieht auf unseren eigenen Systemen; Ihr Text kann auch an den Anbieter eines Sprachmodells gehen, ohne die \
+                 Kontaktdaten, die darin erkannt werden."
+            }
             ScorerKind::Local => {
                 "Das geschieht auf unseren eigenen Systemen; Ihr Text wird dafür nicht weitergegeben."
             }
@@ -41,21 +45,16 @@ pub(super) const WORDS: Words = Words {
                 .to_owned()
         }),
         ("processor", "Wer es liest.", |_, settings| {
-            let redacted = "Vorher werden E-Mail-Adressen, Telefon-, Karten- und Kontonummern, Passwörter und Ihr Name, soweit er bekannt ist, \
-                            herausgenommen.";
             match settings.scorer {
-                ScorerKind::Local => {
-                    "Ein Programm auf unseren eigenen Systemen. Texte werden zum Lesen an niemanden weitergegeben.".to_owned()
-                }
-                ScorerKind::Claude => format!("Claude, ein Sprachmodell von Anthropic, in unserem Auftrag. {redacted}"),
-                ScorerKind::Openai => {
-                    format!("Ein Sprachmodell eines Anbieters, der in unserem Auftrag arbeitet. {redacted}")
-                }
-                ScorerKind::Cascade => format!(
+                ScorerKind::Local => "Ein Programm auf unseren eigenen Systemen.",
+                ScorerKind::Claude => "Claude, ein Sprachmodell von Anthropic, in unserem Auftrag.",
+                ScorerKind::Openai => "Ein Sprachmodell eines Anbieters, der in unserem Auftrag arbeitet.",
+                ScorerKind::Cascade => {
                     "Ein Programm auf unseren eigenen Systemen; wo es unsicher ist, ein Sprachmodell eines Anbieters, der in unserem Auftrag \
-                     arbeitet. {redacted}"
-                ),
+                     arbeitet."
+                }
             }
+            .to_owned()
         }),
         ("seen_by", "Wer es sieht.", |tenant, settings| {
             let scores = match settings.visibility.policy {
@@ -112,4 +111,11 @@ pub(super) const WORDS: Words = Words {
             )
         }),
     ],
+    passed: Passed {
+        nobody: "Texte werden zum Lesen an niemanden weitergegeben.",
+        anthropic: "Texte, die schon da waren, hat auch Claude, ein Sprachmodell von Anthropic, in unserem Auftrag gelesen.",
+        provider: "Texte, die schon da waren, hat auch ein Sprachmodell eines Anbieters gelesen, der in unserem Auftrag arbeitet.",
+        redacted: "Vorher werden E-Mail-Adressen, Telefon-, Karten- und Kontonummern, Passwörter und Ihr Name, soweit er bekannt ist, \
+                   herausgenommen.",
+    },
 };

@@ -1,12 +1,16 @@
 //! Spanish.
 
-use super::{Words, alerts_days, channels};
+use super::{Passed, Words, alerts_days, channels};
 use crate::verdict::ScorerKind;
 use crate::visibility::Policy;
 
 pub(super) const WORDS: Words = Words {
-    notice: |tenant, settings| {
+    notice: |tenant, settings, also| {
         let who = match settings.scorer {
+            ScorerKind::Local | ScorerKind::Cascade if also => {
+                "Esto ocurre en nuestros propios sistemas; su texto también puede enviarse al proveedor de un modelo de lenguaje, sin los datos \
+                 de contacto que se reconocen en él."
+            }
             ScorerKind::Local => {
                 "Esto ocurre en nuestros propios sistemas; su texto no se entrega a nadie para ello."
             }
@@ -41,23 +45,16 @@ pub(super) const WORDS: Words = Words {
                 .to_owned()
         }),
         ("processor", "Quién lo lee.", |_, settings| {
-            let redacted = "Antes se quitan direcciones de correo, números de teléfono, tarjeta y cuenta, contraseñas y su nombre en la medida en que \
-                            se conoce.";
             match settings.scorer {
-                ScorerKind::Local => {
-                    "Un programa en nuestros propios sistemas. Los textos no se entregan a nadie más para que los lea.".to_owned()
-                }
-                ScorerKind::Claude => {
-                    format!("Claude, un modelo de lenguaje de Anthropic, por encargo nuestro. {redacted}")
-                }
-                ScorerKind::Openai => {
-                    format!("Un modelo de lenguaje de un proveedor que trabaja por encargo nuestro. {redacted}")
-                }
-                ScorerKind::Cascade => format!(
+                ScorerKind::Local => "Un programa en nuestros propios sistemas.",
+                ScorerKind::Claude => "Claude, un modelo de lenguaje de Anthropic, por encargo nuestro.",
+                ScorerKind::Openai => "Un modelo de lenguaje de un proveedor que trabaja por encargo nuestro.",
+                ScorerKind::Cascade => {
                     "Un programa en nuestros propios sistemas; cuando no está seguro, un modelo de lenguaje de un proveedor que trabaja por encargo \
-                     nuestro. {redacted}"
-                ),
+                     nuestro."
+                }
             }
+            .to_owned()
         }),
         ("seen_by", "Quién lo ve.", |tenant, settings| {
             let scores = match settings.visibility.policy {
@@ -111,4 +108,11 @@ pub(super) const WORDS: Words = Words {
             )
         }),
     ],
+    passed: Passed {
+        nobody: "Los textos no se entregan a nadie más para que los lea.",
+        anthropic: "Textos que ya estaban los leyó también Claude, un modelo de lenguaje de Anthropic, por encargo nuestro.",
+        provider: "Textos que ya estaban los leyó también un modelo de lenguaje de un proveedor que trabaja por encargo nuestro.",
+        redacted: "Antes se quitan direcciones de correo, números de teléfono, tarjeta y cuenta, contraseñas y su nombre en la medida en que \
+                   se conoce.",
+    },
 };

@@ -1,13 +1,15 @@
 //! A run as it is kept.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::FromQueryResult;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use undertone_core::backfill::{Asked, Mode};
+use undertone_core::verdict::ScorerKind;
 
 use crate::rows::word;
-use crate::{Result, StoreError};
+use crate::statement::sql;
+use crate::{Result, Store, StoreError, TenantId};
 
 /// The columns of the table, for what can not be read.
 const TABLE: &str = "backfill_run";
@@ -164,6 +166,23 @@ impl TryFrom<Row> for Run {
             report: row.report,
             driven_at: row.driven_at,
         })
+    }
+}
+
+impl Store {
+    /// The scorers that runs of the last `days` days asked for, of whatever kind and however they ended. One that left it to the settings is
+    /// not among them.
+    pub async fn scorers_of_runs(&self, tenant: TenantId, days: u32) -> Result<Vec<ScorerKind>> {
+        // What goes through batches is Claude's. SQLite tells `true` as 1.
+        let words: Vec<Option<String>> = sql(
+            "SELECT DISTINCT CASE WHEN CAST(asked ->> 'via_batches' AS text) IN ('1', 'true') THEN 'claude' \
+             ELSE asked ->> 'scorer' END FROM backfill_run WHERE tenant_id = ? AND started_at >= ?",
+        )
+        .bind(tenant.0)
+        .bind(self.now() - TimeDelta::days(i64::from(days)))
+        .column(&self.reader)
+        .await?;
+        words.iter().flatten().map(|scorer| word(TABLE, scorer)).collect()
     }
 }
 

@@ -404,7 +404,7 @@ pub(crate) async fn one_is_scored_again_by_itself(bench: &Bench) {
     low(&run).await;
     assert_eq!(bench.store.sentiment(tenant.id, &ids[0]).await.unwrap().unwrap().score, -90);
     assert_eq!(told().await, before, "nobody asked to be told");
-    let loud = Asked { notify: true, ..single };
+    let loud = Asked { notify: true, scorer: Some(ScorerKind::Openai), ..single };
     let loud = bench.store.start_rescore(&act(&tenant), &ids[0], &loud).await.unwrap().unwrap();
     low(&loud).await;
     assert_eq!(told().await, (before.0 + 3, before.1 + 1), "scored, negative, and an alert");
@@ -413,4 +413,13 @@ pub(crate) async fn one_is_scored_again_by_itself(bench: &Bench) {
     assert_eq!(bench.store.backfills(tenant.id, true, Some(&run.id), 10).await.unwrap().len(), 1);
     assert_eq!(bench.store.backfills(tenant.id, true, None, 10).await.unwrap()[0].id, loud.id);
     bench.store.cancel_backfill(&act(&tenant), &big.id).await.unwrap();
+    // What customers are told has the scorers that were asked for, not those of the settings.
+    let asked_for =
+        async |tenant: &Tenant, days: u32| bench.store.scorers_of_runs(tenant.id, days).await.unwrap();
+    assert_eq!(
+        (asked_for(&tenant, 90).await, asked_for(&other, 90).await),
+        (vec![ScorerKind::Openai], vec![])
+    );
+    bench.advance(1);
+    assert_eq!(asked_for(&tenant, 0).await, []);
 }

@@ -256,12 +256,13 @@ impl NoticeQuery {
     }
 }
 
-/// What customers are told, from the settings in force.
+/// What customers are told, from the settings in force and the runs over what was there already.
 pub async fn notice(
     State(app): State<App>,
     caller: Caller,
     Query(query): Query<NoticeQuery>,
 ) -> Result<axum::Json<Facts>, ApiError> {
     let settings = app.store.module(caller.tenant_id()).await?.settings;
-    Ok(axum::Json(Facts::of(&caller.tenant.name, &settings, query.language()?)))
+    let runs = app.store.scorers_of_runs(caller.tenant_id(), settings.retention_text_days).await?;
+    Ok(axum::Json(Facts::of(&caller.tenant.name, &settings, &runs, query.language()?)))
 }

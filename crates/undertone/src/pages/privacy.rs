@@ -18,6 +18,7 @@ pub async fn show(
 ) -> Result<Html<String>, ApiError> {
     let Person { email, csrf, .. } = caller.session()?;
     let settings = app.store.module(caller.tenant_id()).await?.settings;
-    let facts = Facts::of(&caller.tenant.name, &settings, query.language()?);
+    let runs = app.store.scorers_of_runs(caller.tenant_id(), settings.retention_text_days).await?;
+    let facts = Facts::of(&caller.tenant.name, &settings, &runs, query.language()?);
     Ok(Html(undertone_ui::policy(&caller.tenant.name, (email, csrf), &facts)))
 }

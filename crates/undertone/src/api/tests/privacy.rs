@@ -3,6 +3,8 @@
 use axum::body::Body;
 use axum::http::{Request, header};
 use serde_json::{Value, json};
+use undertone_core::backfill::Asked;
+use undertone_core::verdict::ScorerKind;
 
 use super::document::assert_documented;
 use super::{Answer, Bench};
@@ -184,6 +186,16 @@ async fn clocks_and_notices_follow_the_settings() {
     };
     let (text, policy) = (page("").await, "/api/v1/privacy");
     assert!(text.contains("deleted 90 days after") && !text.contains("Anthropic"), "{text}");
+    // A run may put texts to others than the settings name.
+    let act = undertone_store::Act::new(bench.mine.id, "test");
+    let asked = Asked { scorer: Some(ScorerKind::Claude), ..Asked::default() };
+    bench.store().start_backfill(&act, &asked, &json!({})).await.unwrap();
+    let facts = done(&bench, "GET", policy, policy, None).await.json();
+    assert_eq!((&facts["processor"], &facts["also"]), (&json!("nobody"), &json!(["anthropic"])));
+    let copy = bench.get("/api/v1/customers/ana/export").await;
+    for told in [page("").await, copy["about_this_data"]["sections"].to_string()] {
+        assert!(told.contains("Anthropic") && !told.contains("not passed to anybody else"), "{told}");
+    }
     bench.set(json!({"retention_text_days": 45, "scorer": "claude"})).await;
     assert_eq!(done(&bench, "GET", retention, retention, None).await.json()["text_days"], 45);
     let text = page("?language=de").await;
