@@ -40,10 +40,11 @@ pub struct Waiting {
     pub until: Option<DateTime<Utc>>,
 }
 
+/// An interaction that was looked at, and whether the run is about it.
 #[derive(FromQueryResult)]
 struct Looked {
-    looked: i64,
-    last: Option<String>,
+    id: String,
+    wanted: bool,
 }
 
 /// What a run is about, in the words of a statement.
@@ -157,30 +158,18 @@ impl Store {
             .value::<String>(&tx)
             .await?
             .unwrap_or_default();
-        let look = looked_at(
-            sql("SELECT COUNT(*) AS looked, MIN(id) AS last FROM ("),
-            tenant.id,
-            &held.asked,
-            &cursor,
-        );
-        let Looked { looked, last } =
-            look.then(") AS looked").one::<Looked>(&tx).await?.unwrap_or(Looked { looked: 0, last: None });
+        // One look for all: what is decided meanwhile would make the next another one, and the cursor one of neither.
         let wanted = Wanted::of(&held.asked, tenant.zone);
-        let found = looked_at(sql("SELECT id FROM ("), tenant.id, &held.asked, &cursor)
-            .then(") AS looked WHERE true");
-        let found = wanted.choose(wanted.narrow(found), settings);
-        // One that somebody has scored again by itself at this moment is not scored twice.
-        let ids: Vec<String> = found
-            .then(" AND NOT EXISTS (SELECT 1 FROM backfill_run r JOIN backfill_item o ON o.tenant_id = r.tenant_id AND o.run_id = r.id \
-                   WHERE r.tenant_id = ? AND r.to_do AND o.interaction_id = looked.id AND o.outcome IS NULL) ORDER BY id DESC LIMIT ?")
-            .bind(tenant.id.0)
-            .bind(size)
-            .column(&tx)
-            .await?;
-        self.make_items(&tx, tenant.id, run, &ids).await?;
+        let query = wanted.choose(wanted.narrow(sql("SELECT id, CASE WHEN true")), settings);
+        let query = query.then(" THEN true ELSE false END AS wanted FROM (");
+        let query = looked_at(query, tenant.id, &held.asked, &cursor).then(") AS looked ORDER BY id DESC");
+        let looked: Vec<Looked> = query.all(&tx).await?;
+        let ids = looked.iter().filter(|one| one.wanted).map(|one| one.id.clone());
+        let ids: Vec<String> = ids.take(usize::try_from(size).unwrap_or_default()).collect();
+        let opened = self.make_items(&tx, tenant.id, run, &ids).await?;
         let filled = ids.len().cast_signed() as i64 == size;
-        let passed = if filled { ids.last().cloned() } else { last };
-        let exhausted = filled && size == left || !filled && looked < LOOK_AT;
+        let passed = if filled { ids.last().cloned() } else { looked.last().map(|one| one.id.clone()) };
+        let exhausted = opened == left || !filled && (looked.len().cast_signed() as i64) < LOOK_AT;
         sql("UPDATE backfill_run SET cursor = ?, exhausted = ? WHERE tenant_id = ? AND id = ?")
             .bind(passed.unwrap_or(cursor))
             .bind(exhausted)
@@ -189,38 +178,43 @@ impl Store {
             .run(&tx)
             .await?;
         tx.commit().await?;
-        Ok(Some(Slice { opened: ids.len(), exhausted }))
+        Ok(Some(Slice { opened: usize::try_from(opened).unwrap_or_default(), exhausted }))
     }
 
-    /// Makes items of these interactions.
+    /// Makes items of these interactions, and answers of how many. One that somebody has scored again by itself at this moment is not scored
+    /// twice, nor one that was an item of the run.
     pub(super) async fn make_items(
         &self,
         tx: &DatabaseTransaction,
         tenant: TenantId,
         run: &str,
         ids: &[String],
-    ) -> Result<()> {
+    ) -> Result<i64> {
         let at = self.now();
         let mut opened = 0;
         for piece in pieces(ids) {
             opened += sql("INSERT INTO backfill_item (tenant_id, run_id, interaction_id, revision, attempts, next_attempt_at, alone, \
                  old_verdict_id, old_score, old_label) SELECT i.tenant_id, CAST(? AS text), i.id, i.revision, 0, ?, false, s.verdict_id, s.score, \
                  s.label FROM interaction i LEFT JOIN interaction_sentiment s ON s.tenant_id = i.tenant_id AND s.interaction_id = i.id \
-                 WHERE i.tenant_id = ? AND i.id IN ?")
+                 WHERE i.tenant_id = ? AND i.id IN ? AND NOT EXISTS (SELECT 1 FROM backfill_run r JOIN backfill_item o \
+                 ON o.tenant_id = r.tenant_id AND o.run_id = r.id WHERE r.tenant_id = ? AND r.to_do AND o.interaction_id = i.id \
+                 AND o.outcome IS NULL) ON CONFLICT DO NOTHING")
             .bind(run)
             .bind(at)
             .bind(tenant.0)
             .list(piece.iter().map(String::as_str))
+            .bind(tenant.0)
             .run(tx)
-            .await?;
+            .await?
+            .cast_signed();
         }
         sql("UPDATE backfill_run SET opened = opened + ? WHERE tenant_id = ? AND id = ?")
-            .bind(opened.cast_signed())
+            .bind(opened)
             .bind(tenant.0)
             .bind(run)
             .run(tx)
             .await?;
-        Ok(())
+        Ok(opened)
     }
 
     /// Whether an interaction is an item of a run that has something to do.

@@ -5,7 +5,7 @@ mod batches;
 
 use undertone_core::Settings;
 use undertone_core::backfill::{Asked, Mode};
-use undertone_store::backfill::{Run, RunState};
+use undertone_store::backfill::{Run, RunState, Slice};
 
 use super::*;
 pub(crate) use batches::batches_are_known_before_they_are_sent;
@@ -278,6 +278,15 @@ pub(crate) async fn a_run_goes_on_where_it_was(bench: &Bench) {
     let told = known(bench, &tenant, &run).await;
     assert_eq!((told.opened, told.scored, told.decided()), (30, 30, 30));
     bench.assert_verified(&tenant).await;
+    // Even a slice that reaches back into what the run has had takes none of it twice.
+    let raw = sea_orm::Database::connect(bench.url.clone()).await.unwrap();
+    let back =
+        format!("UPDATE backfill_run SET cursor = '~', exhausted = false, opened = 0 WHERE id = '{}'", run.id);
+    sea_orm::ConnectionTrait::execute_unprepared(&raw, &back).await.unwrap();
+    raw.close().await.unwrap();
+    let again = bench.store.open_slice(&tenant, &run.id, "other", &Settings::default(), 20).await;
+    assert_eq!(again.unwrap(), Some(Slice { opened: 0, exhausted: false }));
+    assert_eq!(known(bench, &tenant, &run).await.opened, 0);
     bench.store.cancel_backfill(&act(&tenant), &run.id).await.unwrap();
     assert_eq!(bench.store.let_go_of_backfills("other").await.unwrap(), 1);
     let ended =
