@@ -10,7 +10,7 @@ use undertone_store::alerts::{Alert, AlertState, MOST_NOTE, Move, Wanted};
 use super::body::{Json, OptionalJson, Query, cut};
 use super::caller::Caller;
 use super::interactions::{cursor_of, place};
-use super::problem::ApiError;
+use super::problem::{ApiError, INVALID_QUERY};
 use crate::app::App;
 use crate::tell;
 use crate::visibility::{self, Eyes};
@@ -41,6 +41,15 @@ pub async fn list(
     Query(which): Query<Which>,
 ) -> Result<axum::Json<Value>, ApiError> {
     let most = which.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
+    for (name, id) in [
+        ("customer_id", &which.customer_id),
+        ("incident_id", &which.incident_id),
+        ("assigned_to", &which.assigned_to),
+    ] {
+        if id.as_ref().is_some_and(|id| id.contains('\0')) {
+            return Err(ApiError::new(INVALID_QUERY, format!("{name} is an id, which has no NUL")));
+        }
+    }
     let assigned_to = match which.assigned_to.as_deref() {
         Some("me") => Some(caller.person()?),
         other => other,
@@ -169,6 +178,7 @@ pub async fn assign(
     let user = said
         .user
         .as_deref()
+        .filter(|user| !user.contains('\0'))
         .ok_or_else(|| ApiError::invalid_field("user", "name the user who is responsible, by id"))?;
     let axum::Json(alert) = act(&app, &caller, &id, said.version, Move::Assign(user)).await?;
     let is_me = caller.person().is_ok_and(|me| me == user);
@@ -201,8 +211,9 @@ pub async fn resolve(
     Path(id): Path<String>,
     OptionalJson(said): OptionalJson<Said>,
 ) -> Result<axum::Json<Alert>, ApiError> {
-    if said.note.as_ref().is_some_and(|note| note.chars().count() > MOST_NOTE) {
-        return Err(ApiError::invalid_field("note", format!("it has {MOST_NOTE} characters at most")));
+    if said.note.as_ref().is_some_and(|note| note.chars().count() > MOST_NOTE || note.contains('\0')) {
+        let told = format!("it has at most {MOST_NOTE} characters and no NUL");
+        return Err(ApiError::invalid_field("note", told));
     }
     act(&app, &caller, &id, said.version, Move::Resolve(said.note.as_deref())).await
 }

@@ -36,6 +36,10 @@ async fn an_alert_goes_its_way_and_nobody_changes_it_unseen() {
         let none_of_ours = bench.call("GET", &format!("/api/v1/{list}?cursor=x"), "ut_mine", None).await;
         assert_eq!(none_of_ours.status, 400, "{}", none_of_ours.text);
     }
+    for name in ["customer_id", "incident_id", "assigned_to"] {
+        let nul = bench.call("GET", &format!("/api/v1/alerts?{name}=a%00"), "ut_mine", None).await;
+        assert_eq!(nul.status, 400, "{}", nul.text);
+    }
     let alert = list["alerts"][0].clone();
     let id = alert["id"].as_str().unwrap();
     assert!(alert["state"] == "open" && alert["score"].as_i64().unwrap() <= -50, "{alert}");
@@ -58,7 +62,12 @@ async fn an_alert_goes_its_way_and_nobody_changes_it_unseen() {
     assert_eq!((&given["assigned_to"], &given["warnings"]), (&json!(user), &json!([])));
     let quiet = call(&move_to("snooze"), id, json!({"until": "2999-01-01T00:00:00Z"}), 200).await;
     assert_eq!(quiet["state"], "snoozed");
-    call(&move_to("resolve"), id, json!({"note": "x".repeat(1001)}), 422).await;
+    for note in ["x".repeat(1001), "a\0".to_owned()] {
+        let refused = call(&move_to("resolve"), id, json!({"note": note}), 422).await;
+        assert_eq!(refused["errors"][0]["field"], "note");
+    }
+    let nul = call(&move_to("assign"), id, json!({"user": format!("{user}\0")}), 422).await;
+    assert_eq!(nul["errors"][0]["field"], "user");
     let done = call(&move_to("resolve"), id, json!({"note": "called her"}), 200).await;
     assert_eq!((&done["state"], &done["note"]), (&json!("resolved"), &json!("called her")));
     for word in ["acknowledge", "resolve"] {
