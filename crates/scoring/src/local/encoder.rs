@@ -1,7 +1,7 @@
 //! The encoder: word pieces of one window in, a vector for each piece out.
 //!
 //! A BERT of width 384 whose matrices are int8, one scale per output. Its activations are rounded to int8 with one scale per piece, so what
-//! a piece becomes never depends on how large its neighbours' numbers are. Decision 0013 says why this is our own code.
+//! a piece becomes never depends on how large its neighbours' numbers are. Decision 0001 says why this is our own code.
 
 #![allow(clippy::inline_always, reason = "inlined, it is compiled for the instructions of `Isa::run`")]
 

@@ -49,7 +49,11 @@ impl Weights {
         if weight.dtype() != Dtype::I8 || weight.shape() != [outputs, inputs] {
             return Err(broken(format!("{name} is {:?} {:?}", weight.dtype(), weight.shape())));
         }
-        let weight = weight.data().iter().map(|b| b.cast_signed()).collect();
+        let weight: Vec<i8> = weight.data().iter().map(|b| b.cast_signed()).collect();
+        // AVX2 turns a sign around, and there is no 128.
+        if weight.contains(&i8::MIN) {
+            return Err(broken(format!("{name} holds -128; a matrix goes from -127 to 127")));
+        }
         let scale = floats(&file, &format!("{name}.scale"), outputs)?;
         Ok((weight, scale, floats(&file, &format!("{name}.bias"), outputs)?))
     }
@@ -102,4 +106,27 @@ fn floats(file: &SafeTensors<'_>, name: &str, count: usize) -> Result<Vec<f32>, 
 
 fn broken(detail: String) -> ArtifactError {
     ArtifactError::Malformed { file: "encoder.safetensors".to_owned(), detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(matrix: [u8; 4]) -> Weights {
+        let header = r#"{"m":{"dtype":"I8","shape":[1,4],"data_offsets":[0,4]},"m.scale":{"dtype":"F32","shape":[1],"data_offsets":[4,8]},"m.bias":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}"#;
+        let header = format!("{header:<width$}", width = header.len().next_multiple_of(8));
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes.extend(matrix);
+        bytes.extend([0; 8]);
+        let norm = Norm { scale: Vec::new(), shift: Vec::new() };
+        Weights { bytes: Cow::Owned(bytes), words: 0..0, scales: Vec::new(), places: Vec::new(), norm }
+    }
+
+    #[test]
+    fn a_number_without_a_counterpart_is_refused() {
+        assert_eq!(with([129, 0, 127, 1]).linear("m", 1, 4).unwrap().0, [-127, 0, 127, 1]);
+        let told = with([128, 0, 127, 1]).linear("m", 1, 4).unwrap_err().to_string();
+        assert!(told.contains("m holds -128"), "{told}");
+    }
 }
