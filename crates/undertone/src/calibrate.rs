@@ -72,12 +72,18 @@ pub struct Standing {
 }
 
 /// Reads a file of labels (CSV, TSV or JSON Lines, as `undertone eval` does) and keeps them.
-pub async fn take(store: &Store, act: &Act<'_>, name: &str, bytes: Vec<u8>) -> Result<Taken, CliError> {
+pub async fn take(
+    store: &Store,
+    act: &Act<'_>,
+    name: &str,
+    bytes: Vec<u8>,
+    columns: Columns,
+) -> Result<Taken, CliError> {
     // Telling rows apart keeps a core busy for a while.
     let name = name.to_owned();
     let parse = move || {
         let source: Box<dyn Read + Send> = Box::new(Cursor::new(bytes));
-        labelled::read_from(source, &name, &Columns::default())
+        labelled::read_from(source, &name, &columns)
     };
     let mut read = tokio::task::spawn_blocking(parse)
         .await

@@ -234,6 +234,16 @@ fn calibrate_keeps_labels_says_what_is_missing_and_learns_from_enough() {
         "{told}"
     );
     assert!(wrong.contains("1 rows could not be used") && wrong.contains("line 4"), "{wrong}");
+    std::fs::write(&file, "words,mood\nWhere is my order?,neutral\n").unwrap();
+    let refused = bench.refused(&["calibrate", "acme", &path, "--text", "words"]);
+    assert!(refused.contains("Another column is named with --label COLUMN"), "{refused}");
+    let output = bench.run(&["calibrate", "acme", &path, "--text", "words", "--label", "mood"]);
+    let told = text(&output.stdout);
+    assert!(told.contains("0 labels added, 0 changed, 1 known already"), "{told}");
+    let foreign = "text,label\nIch warte seit drei Wochen auf eine Antwort von Ihnen.,negative\n";
+    std::fs::write(&file, foreign).unwrap();
+    let told = text(&bench.run(&["calibrate", "acme", &path]).stdout);
+    assert!(told.contains("299 more negative are needed, 300 of each; 1 more could not be read"), "{told}");
 
     // Enough of them, by somebody who calls negative what we call mixed.
     let mut rows = "text,label,kind\n".to_owned();

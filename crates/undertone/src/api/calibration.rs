@@ -12,6 +12,8 @@ use super::problem::{ApiError, CONFLICT, INTERNAL, TOO_LARGE, UNSUPPORTED};
 use crate::app::App;
 use crate::calibrate::{self, CalibrationError, MOST_BYTES};
 use crate::error::CliError;
+use crate::eval::labelled::Columns;
+use crate::input::columns::NAME_IT;
 use crate::visibility::{self, Eyes};
 
 /// How many labels there are, how many are missing, and every lesson. The labels are told to who may teach. Corrections and reviewed verdicts are
@@ -72,11 +74,19 @@ pub async fn take(
     let bytes = axum::body::to_bytes(body, MOST_BYTES)
         .await
         .map_err(|_| ApiError::new(TOO_LARGE, format!("a file of labels has {MOST_BYTES} bytes at most")))?;
-    match calibrate::take(&app.store, &caller.act(), name, bytes.into()).await {
-        Ok(taken) => Ok(axum::Json(json!(taken))),
+    match calibrate::take(&app.store, &caller.act(), name, bytes.into(), Columns::default()).await {
+        Ok(mut taken) => {
+            taken.errors.iter_mut().for_each(|told| *told = without_flags(told));
+            Ok(axum::Json(json!(taken)))
+        }
         Err(CliError::Store(error)) => Err(error.into()),
-        Err(other) => Err(ApiError::invalid_field("", other.to_string())),
+        Err(other) => Err(ApiError::invalid_field("", without_flags(&other.to_string()))),
     }
+}
+
+/// What is wrong with a file, for who has no flags to name its columns.
+fn without_flags(told: &str) -> String {
+    told.replace(NAME_IT, "call it text")
 }
 
 /// Removes every label that was handed in. Lessons stay.

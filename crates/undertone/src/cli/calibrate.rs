@@ -16,6 +16,7 @@ use super::service::opened;
 use crate::calibrate::{self, CalibrationError, MOST_BYTES, Made, Standing};
 use crate::config::{Config, ConfigArguments};
 use crate::error::{CliError, Outcome};
+use crate::eval::labelled::{Columns, with_flags};
 use crate::output::clean;
 
 /// Teach the embedded model what a tenant's own people say of their customers' messages.
@@ -23,6 +24,7 @@ use crate::output::clean;
 #[command(after_long_help = "\
 Examples:
   undertone calibrate acme labels.csv          keep these labels, learn, and use the lesson if it helps
+  undertone calibrate acme march.csv --label mood  the label stands in the column mood
   undertone calibrate acme                     learn again from labels, review and corrections
   undertone calibrate acme --status            labels, what is missing, and every lesson
   undertone calibrate acme --use 2             put lesson 2 in force
@@ -37,6 +39,14 @@ pub struct CalibrateArguments {
 
     /// Files of labels to keep first
     files: Vec<PathBuf>,
+
+    /// Column that holds the text
+    #[arg(long, value_name = "COLUMN", requires = "files")]
+    text: Option<String>,
+
+    /// Column that holds the label
+    #[arg(long, value_name = "COLUMN", requires = "files")]
+    label: Option<String>,
 
     /// Only tell how things stand
     #[arg(long, conflicts_with = "files")]
@@ -88,7 +98,7 @@ pub fn run(arguments: &CalibrateArguments) -> Result<Outcome, CliError> {
         }
         let mut outcome = Outcome::Done;
         if !arguments.status {
-            outcome = take_files(&store, &act, &arguments.files).await?;
+            outcome = take_files(&store, &act, arguments).await?;
             match calibrate::learn(&store, &reader, &act).await {
                 Ok(made) => out.write_all(told(&made).as_bytes())?,
                 Err(CalibrationError::TooFew(few)) => {
@@ -105,9 +115,14 @@ pub fn run(arguments: &CalibrateArguments) -> Result<Outcome, CliError> {
     })
 }
 
-async fn take_files(store: &Store, act: &Act<'_>, files: &[PathBuf]) -> Result<Outcome, CliError> {
+async fn take_files(
+    store: &Store,
+    act: &Act<'_>,
+    arguments: &CalibrateArguments,
+) -> Result<Outcome, CliError> {
+    let columns = Columns { text: arguments.text.clone(), label: arguments.label.clone(), by: Vec::new() };
     let mut outcome = Outcome::Done;
-    for file in files {
+    for file in &arguments.files {
         let shown = file.display();
         let size = std::fs::metadata(file)
             .map_err(|e| CliError::Failed(format!("{shown} can not be opened: {e}")))?
@@ -120,7 +135,9 @@ async fn take_files(store: &Store, act: &Act<'_>, files: &[PathBuf]) -> Result<O
         }
         let bytes =
             std::fs::read(file).map_err(|e| CliError::Failed(format!("{shown} can not be read: {e}")))?;
-        let taken = calibrate::take(store, act, &file.to_string_lossy(), bytes).await?;
+        let taken = calibrate::take(store, act, &file.to_string_lossy(), bytes, columns.clone())
+            .await
+            .map_err(with_flags)?;
         let kept = taken.kept;
         let mut out = anstream::stdout();
         writeln!(

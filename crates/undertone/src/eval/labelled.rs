@@ -36,7 +36,7 @@ impl Labelled {
 }
 
 /// What to read where.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Columns {
     /// Holds the text.
     pub text: Option<String>,
@@ -64,7 +64,17 @@ pub struct Read {
 pub fn read(path: &Path, columns: &Columns) -> Result<Read, CliError> {
     let file = std::fs::File::open(path)
         .map_err(|e| CliError::Failed(format!("{} can not be opened: {e}", path.display())))?;
-    read_from(Box::new(file), &path.to_string_lossy(), columns)
+    read_from(Box::new(file), &path.to_string_lossy(), columns).map_err(with_flags)
+}
+
+/// An error about a file, for who can name its columns at the command line.
+pub fn with_flags(error: CliError) -> CliError {
+    match error {
+        CliError::Failed(told) if told.contains("no label") => {
+            CliError::Failed(format!("{told}. Another column is named with --label COLUMN"))
+        }
+        other => other,
+    }
 }
 
 /// Lines told that can not be used; all are counted.
@@ -122,7 +132,7 @@ fn labelled(
         (Some(word), _) => word_of(word)?,
         (None, Some(most)) => most,
         (None, None) if raters.len() > 1 => return Err("its raters do not agree".to_owned()),
-        (None, None) => return Err("no label; name its column with --label COLUMN".to_owned()),
+        (None, None) => return Err(no_label(label)),
     };
     let valence = get("valence").map(number).transpose()?;
     // Our own corpus tells the kind of a text by its tags.
@@ -146,6 +156,14 @@ fn labelled(
         known: people::known(kept, interaction.customer.as_deref()),
         interaction,
     })
+}
+
+/// Where a label is looked for. It is told to who has flags and to who has none.
+fn no_label(column: Option<&str>) -> String {
+    column.map_or_else(
+        || format!("no label; it is looked for in a column {}", LABELS.join(", ")),
+        |name| format!("no label in a column {name}"),
+    )
 }
 
 fn raters(kept: &[(String, String)]) -> Result<Vec<Label>, String> {

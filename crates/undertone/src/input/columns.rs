@@ -294,18 +294,19 @@ pub fn looks_like_tickets(names: &[String]) -> bool {
     names.iter().filter(|n| TICKET.contains(&plain(n).as_str())).count() >= 2
 }
 
+/// What to do where no column is known to hold the text, for who has flags.
+pub const NAME_IT: &str = "name it with --text COLUMN";
+
 /// What is wrong with a header that names no text, and what to do.
 pub fn no_text(names: &[String], file: &str) -> String {
     let columns = names.join(", ");
     if looks_like_tickets(names) {
         return format!(
             "{file} has one row per ticket and no message text (columns: {columns}). Feelings stand in what customers wrote, so export the \
-             comments or messages of the tickets instead; if one of these columns does hold them, name it with --text COLUMN"
+             comments or messages of the tickets instead; if one of these columns does hold them, {NAME_IT}"
         );
     }
-    format!(
-        "{file} has no column that is known to hold customers' words (columns: {columns}); name it with --text COLUMN"
-    )
+    format!("{file} has no column that is known to hold customers' words (columns: {columns}); {NAME_IT}")
 }
 
 /// ISO 8601, `YYYY-MM-DD HH:MM:SS` (taken as UTC), a date, or Unix seconds or milliseconds.

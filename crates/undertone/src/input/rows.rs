@@ -5,7 +5,7 @@ use std::io::{BufRead, Read};
 use serde_json::Value;
 use undertone_core::Interaction;
 
-use super::columns::{self, Columns, plain};
+use super::columns::{self, Columns, NAME_IT, plain};
 use super::{Input, Options, Row, decode};
 use crate::error::CliError;
 
@@ -278,9 +278,7 @@ fn single(value: Value) -> Option<String> {
 fn in_object(values: &[(String, String)], columns: &Columns) -> Result<Interaction, String> {
     columns
         .interaction(|name| values.iter().find(|(key, _)| key == name).map(|(_, text)| text.as_str()))
-        .ok_or_else(|| {
-            "no text: the object has none of text, message, body, comment; name it with --text KEY".to_owned()
-        })
+        .ok_or_else(|| format!("no text: the object has none of text, message, body, comment; {NAME_IT}"))
 }
 
 /// A message a line.

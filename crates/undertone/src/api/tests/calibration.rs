@@ -48,6 +48,10 @@ async fn too_few_labels_are_told_and_bad_rows_beside_good_ones_too() {
 
     let nothing = bench.post("/api/v1/calibration/labels", "text/csv", "a,b\n1,2\n").await;
     assert_eq!(nothing.status, 422, "{}", nothing.text);
+    assert!(nothing.text.contains("call it text") && !nothing.text.contains("--"), "{}", nothing.text);
+    let other =
+        bench.post("/api/v1/calibration/labels", "text/csv", "text,mood\nlate again,negative\n").await;
+    assert!(other.text.contains("label, sentiment") && !other.text.contains("--"), "{}", other.text);
     let picture = bench.post("/api/v1/calibration/labels", "image/png", "x").await;
     assert_eq!(picture.status, 415);
 }
