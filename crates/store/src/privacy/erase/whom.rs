@@ -80,14 +80,13 @@ pub(super) async fn named(
             .bind(*id)
             .bind(*id),
         Whom::Email(email) => {
-            // As both databases do it.
-            let email = email.trim().to_ascii_lowercase();
-            sql("SELECT id FROM customer WHERE tenant_id = ? AND email IS NOT NULL AND lower(email) = ? AND erased_at IS NULL \
-                 UNION SELECT customer_id FROM customer_alias WHERE tenant_id = ? AND kind = 'email' AND value = ? ORDER BY 1")
+            let spelled = in_small_letters(email.trim());
+            sql("SELECT id FROM customer WHERE tenant_id = ? AND email IS NOT NULL AND lower(email) IN ? AND erased_at IS NULL \
+                 UNION SELECT customer_id FROM customer_alias WHERE tenant_id = ? AND kind = 'email' AND value IN ? ORDER BY 1")
                 .bind(tenant.0)
-                .bind(email.clone())
+                .list(spelled.iter().map(String::as_str))
                 .bind(tenant.0)
-                .bind(email)
+                .list(spelled.iter().map(String::as_str))
         }
         Whom::Phone(phone) => {
             let spelled = aliases::spellings(phone);
@@ -107,6 +106,12 @@ pub(super) async fn named(
         Whom::Id(id) if found.is_empty() => Ok(aliases::whose(tx, tenant, id).await?.into_iter().collect()),
         _ => Ok(found),
     }
+}
+
+/// An address in small letters, as either database and aliases may have it: PostgreSQL lowers every letter, SQLite those of ASCII alone, and
+/// then an É that was written large stays so.
+fn in_small_letters(email: &str) -> [String; 3] {
+    [email.to_ascii_lowercase(), email.to_lowercase(), email.to_uppercase().to_ascii_lowercase()]
 }
 
 #[cfg(test)]
