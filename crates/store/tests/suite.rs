@@ -289,6 +289,7 @@ async fn privacy_of(url: String) {
     privacy::an_erased_customer_is_gone_everywhere(&bench).await;
     privacy::what_is_under_way_is_not_kept(&bench).await;
     privacy::who_is_meant_and_who_is_held(&bench).await;
+    privacy::an_address_is_found_however_its_letters_are_written(&bench).await;
     aliases::an_alias_belongs_to_one(&bench).await;
     aliases::items_tell_aliases_one_after_the_other(&bench).await;
     aliases::what_is_not_taken_in_tells_no_aliases(&bench).await;

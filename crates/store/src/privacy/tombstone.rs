@@ -29,6 +29,15 @@ pub struct Tombstone {
     pub digests: Vec<String>,
 }
 
+/// What became of those whom tombstones name and who were there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// The erasures that were begun.
+    pub erased: Vec<Erasure>,
+    /// Who is under legal hold and stays, by our ids.
+    pub held: Vec<String>,
+}
+
 /// What tombstones are keyed with.
 pub(crate) struct Key(Vec<u8>);
 
@@ -134,9 +143,9 @@ impl Store {
         Ok(rows.into_iter().map(told).collect())
     }
 
-    /// Erases whom `tombstones` name and who are there: by our id, or by what they are known by if they were there before that erasure. Answers
-    /// the erasures that were begun.
-    pub async fn replay(&self, act: &Act<'_>, tombstones: &[Tombstone]) -> Result<Vec<Erasure>> {
+    /// Erases whom `tombstones` name and who are there: by our id, or by what they are known by if they were there before that erasure. Who
+    /// is under legal hold stays, and does not keep the others from being erased.
+    pub async fn replay(&self, act: &Act<'_>, tombstones: &[Tombstone]) -> Result<Replayed> {
         let by_id: HashMap<&str, &Tombstone> =
             tombstones.iter().map(|t| (t.customer_id.as_str(), t)).collect();
         let mut by_digest: HashMap<&str, DateTime<Utc>> = HashMap::new();
@@ -146,7 +155,7 @@ impl Store {
                 *latest = tombstone.erased_at.max(*latest);
             }
         }
-        let mut erased = Vec::new();
+        let mut replayed = Replayed::default();
         let mut after = String::new();
         loop {
             let tx = self.begin().await?;
@@ -158,14 +167,19 @@ impl Store {
                     || key.digests_of_before(&identifiers).iter().any(|digest| {
                         by_digest.get(digest.as_str()).is_some_and(|erased_at| created_at <= *erased_at)
                     });
-                if meant {
-                    erased.extend(self.begin_erasure(&tx, act, &id, How::Replay).await?);
+                if !meant {
+                    continue;
+                }
+                match self.begin_erasure(&tx, act, &id, How::Replay).await {
+                    Ok(begun) => replayed.erased.extend(begun),
+                    Err(StoreError::Conflict(_)) => replayed.held.push(id),
+                    Err(error) => return Err(error),
                 }
             }
             tx.commit().await?;
             after = last;
         }
-        Ok(erased)
+        Ok(replayed)
     }
 }
 

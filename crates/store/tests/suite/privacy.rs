@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};
+use undertone_core::arrival::Alias;
 use undertone_core::backfill::{Asked, Mode};
 use undertone_store::privacy::REACHED;
 use undertone_store::privacy::erase::{Erasure, Whom};
-use undertone_store::privacy::tombstone::Tombstone;
+use undertone_store::privacy::tombstone::{Replayed, Tombstone};
 
 use super::*;
 
@@ -407,6 +408,29 @@ pub async fn who_is_meant_and_who_is_held(bench: &Bench) {
     }
 }
 
+/// The databases have other small letters beyond ASCII.
+pub async fn an_address_is_found_however_its_letters_are_written(bench: &Bench) {
+    let tenant = bench.tenant("spelling").await;
+    let spelled = ["JOSÉ@example.com", "José@Example.com", "josé@example.com"];
+    for asked in spelled {
+        for (n, stored) in spelled.into_iter().enumerate() {
+            let alias = Alias { kind: "email".to_owned(), value: stored.to_owned() };
+            // The last two are the same alias.
+            let aliases = (n < 2).then(|| vec![alias]);
+            let own = CustomerDetails { email: Some(stored.to_owned()), ..CustomerDetails::default() };
+            let by_alias = CustomerDetails { aliases, ..CustomerDetails::default() };
+            for (id, details) in [(format!("own-{n}"), own), (format!("alias-{n}"), by_alias)] {
+                bench.store.save_person(&act(&tenant), &id, &Person::Customer(details, None)).await.unwrap();
+            }
+        }
+        let erased = bench.store.erase(&act(&tenant), &Whom::Email(asked)).await.unwrap();
+        assert_eq!(erased.len(), 5, "{asked}: {erased:?}");
+        for erasure in erased {
+            to_the_end(bench, &tenant, &erasure).await;
+        }
+    }
+}
+
 pub async fn a_restored_backup_is_erased_again(bench: &Bench) {
     let tenant = bench.tenant("restoring").await;
     bench.store.accept(tenant.id, &[planted("1", "ana", -50, "wombat9")]).await.unwrap();
@@ -442,16 +466,25 @@ pub async fn a_restored_backup_is_erased_again(bench: &Bench) {
     // Of the backup's time there was no erasure.
     run_sql(bench, &format!("DELETE FROM erasure WHERE tenant_id = {}", tenant.id.0)).await;
     bench.advance(3600);
+    // Who is under legal hold keeps nobody else.
+    bench.store.place_hold(&act(&tenant), "id-of-another-import", "a suit").await.unwrap().unwrap();
     let replayed = bench.store.replay(&act(&tenant), &kept).await.unwrap();
-    let who: BTreeSet<&str> = replayed.iter().map(|erasure| erasure.customer_id.as_str()).collect();
+    let who = |erased: &[Erasure]| -> BTreeSet<String> {
+        erased.iter().map(|erasure| erasure.customer_id.clone()).collect()
+    };
     assert_eq!(
-        who,
-        BTreeSet::from([before.id.as_str(), "id-of-another-import", "id-with-their-number"]),
+        who(&replayed.erased),
+        BTreeSet::from([before.id.clone(), "id-with-their-number".to_owned()]),
         "who came later is somebody new"
     );
-    assert!(replayed.iter().all(|erasure| erasure.asked_by == "replay"));
-    assert_eq!(bench.store.replay(&act(&tenant), &kept).await.unwrap(), []);
-    for erasure in replayed {
+    assert_eq!(replayed.held, ["id-of-another-import"]);
+    assert!(bench.store.lift_hold(&act(&tenant), "id-of-another-import").await.unwrap());
+    let rest = bench.store.replay(&act(&tenant), &kept).await.unwrap();
+    assert_eq!(who(&rest.erased), BTreeSet::from(["id-of-another-import".to_owned()]));
+    let erased = [replayed.erased, rest.erased].concat();
+    assert!(erased.iter().all(|erasure| erasure.asked_by == "replay"));
+    assert_eq!(bench.store.replay(&act(&tenant), &kept).await.unwrap(), Replayed::default());
+    for erasure in erased {
         to_the_end(bench, &tenant, &erasure).await;
     }
 }

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use futures::StreamExt;
 use undertone_store::privacy::erase::{Erasure, Whom};
 use undertone_store::privacy::retention::Clocks;
-use undertone_store::privacy::tombstone::Tombstone;
+use undertone_store::privacy::tombstone::{Replayed, Tombstone};
 use undertone_store::{Act, Store, Tenant};
 
 use super::admin::{ACTOR, tenant as find_tenant};
@@ -292,9 +292,16 @@ async fn replay(config: &Config, slug: &str, file: &std::path::Path) -> Result<O
             |e| CliError::Failed(format!("line {} of {} is no tombstone: {e}", number + 1, file.display()));
         tombstones.push(serde_json::from_str(&line).map_err(told)?);
     }
-    let begun = store.replay(&Act::new(tenant.id, ACTOR), &tombstones).await?;
-    if begun.is_empty() {
+    let Replayed { erased, held } = store.replay(&Act::new(tenant.id, ACTOR), &tombstones).await?;
+    if erased.is_empty() && held.is_empty() {
         return told(&format!("nobody of {} erased customers is there", tombstones.len()));
     }
-    finish(&store, &tenant, begun).await
+    for id in &held {
+        writeln!(
+            anstream::stderr(),
+            "error: customer {id} is there and under legal hold; lift the hold (undertone customer release {slug} {id}) and replay again"
+        )?;
+    }
+    let done = finish(&store, &tenant, erased).await?;
+    Ok(if held.is_empty() { done } else { Outcome::SomeFailed })
 }
