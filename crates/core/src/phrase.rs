@@ -1,5 +1,6 @@
 //! A tenant's own phrases: words that mean more, or something else, where this tenant works. "Not performing as expected" is grave in
-//! finance, "sick" is praise among gamers. What a phrase says holds at once, whatever model reads.
+//! finance, "sick" is praise among gamers. What a phrase says holds at once. To the embedded
+//! model's verdicts it is applied here; an LLM is told of it in its prompt and weighs it itself.
 
 use serde::{Deserialize, Serialize};
 use unicode_segmentation::UnicodeSegmentation;
