@@ -55,6 +55,23 @@ fn the_test_part_is_read_better_than_the_floors_and_than_vader() {
 }
 
 #[test]
+fn the_readme_tells_the_figures_of_the_manifest() {
+    let manifest = Artifact::embedded().unwrap().manifest;
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")).unwrap();
+    let figure = |name: &str| manifest.figures[name];
+    let told = [
+        format!("undertone-reader {},", manifest.version),
+        format!("| label, macro-F1 over 4 labels | {:.3} |", figure("test label macro-F1")),
+        format!("| negatives found | {:.3} |", figure("test negative recall")),
+        format!("| negatives called positive | {:.3} |", figure("test negatives called positive")),
+        format!("against {:.2})", figure("TweetEval macro recall")),
+    ];
+    for needed in told {
+        assert!(readme.contains(&needed), "README.md says otherwise than “{needed}”");
+    }
+}
+
+#[test]
 fn the_model_card_names_what_it_must() {
     let artifact = Artifact::embedded().unwrap();
     for needed in ["Apache-2.0", "all-MiniLM-L6-v2", "What it does not do", "Trained on", "VADER"] {
