@@ -205,6 +205,7 @@ async fn suite(bench: &Bench) {
     an_overrun_is_counted_and_shown(bench).await;
     thresholds_are_told_once(bench).await;
     a_stop_is_told_once(bench).await;
+    a_cap_that_is_lowered_and_put_back_is_told_of(bench).await;
     days_follow_the_clocks_of_the_zone(bench).await;
     the_report_adds_up(bench).await;
     old_calls_go_and_figures_stay(bench).await;
@@ -485,7 +486,7 @@ async fn thresholds_are_told_once(bench: &Bench) {
             "cap": 1_000, "refused": null, "at": "2026-11-20T12:00:00Z"
         })
     );
-    // A cap that is raised is another one, of which people want to be told too; who still has the old one repeats nothing.
+    // A cap that is raised is another one, of which people want to be told too; nothing is repeated of a lower one.
     let raised = Caps { day_tokens: 1_600, ..caps };
     spend(&raised, 1).await;
     assert_eq!(bench.told(&tenant).await.len(), 3, "1,001 of 1,600");
@@ -493,8 +494,9 @@ async fn thresholds_are_told_once(bench: &Bench) {
     assert_eq!(bench.told(&tenant).await[3..], ["day tokens 65"]);
     spend(&Caps { day_tokens: 1_200, ..caps }, 100).await;
     assert_eq!(bench.told(&tenant).await[4..], ["day tokens 85", "day tokens 100"]);
+    // Put back, it is raised once more.
     spend(&raised, 99).await;
-    assert_eq!(bench.told(&tenant).await.len(), 6);
+    assert_eq!(bench.told(&tenant).await[6..], ["day tokens 65"]);
     // The money of the month: 2,598 millionths of 4,000, and two tokens more are 65 percent.
     spend(&Caps { day_tokens: 0, ..caps }, 1).await;
     assert_eq!(bench.told(&tenant).await.last().unwrap(), "month cost_micros 65");
@@ -504,7 +506,7 @@ async fn thresholds_are_told_once(bench: &Bench) {
     bench.granted(&tenant, &caps, &call(650)).await;
     bench.advance(TimeDelta::minutes(10));
     bench.store().expire_calls(tenant.id, &caps).await.unwrap();
-    assert_eq!(bench.told(&tenant).await[7..], ["day tokens 65", "month cost_micros 85"]);
+    assert_eq!(bench.told(&tenant).await[8..], ["day tokens 65", "month cost_micros 85"]);
     // Where no system is to be told, administrators are: the event is there for their notices, and once.
     bench.store().place_events(tenant.id, 100).await.unwrap();
     let read = bench.store().untold(tenant.id).await.unwrap();
@@ -512,7 +514,7 @@ async fn thresholds_are_told_once(bench: &Bench) {
     let silent = Caps { to_workflow: false, month_micros: 0, ..caps };
     spend(&silent, 200).await;
     spend(&Caps { to_workflow: true, ..silent }, 150).await;
-    assert_eq!(bench.told(&tenant).await[9..], ["day tokens 85", "day tokens 100"]);
+    assert_eq!(bench.told(&tenant).await[10..], ["day tokens 85", "day tokens 100"]);
     bench.store().place_events(tenant.id, 100).await.unwrap();
     let untold = bench.store().untold(tenant.id).await.unwrap().events;
     let percents: Vec<&Value> = untold.iter().map(|event| &event.payload["percent"]).collect();
@@ -522,6 +524,20 @@ async fn thresholds_are_told_once(bench: &Bench) {
     let percents: Vec<&Value> = streamed.iter().map(|event| &event.payload["percent"]).collect();
     assert_eq!(percents, [100], "the stream tells what its switch lets through");
     bench.set("2026-11-20T12:00:00Z");
+}
+
+async fn a_cap_that_is_lowered_and_put_back_is_told_of(bench: &Bench) {
+    let tenant = bench.tenant("put-back", Tz::UTC).await;
+    let (high, low) =
+        (Caps { to_webhooks: true, ..a_day(2_000) }, Caps { to_webhooks: true, ..a_day(1_000) });
+    let spent = bench.granted(&tenant, &high, &call(1_300)).await;
+    bench.settle(&tenant, &high, &spent, 1_300).await;
+    for (caps, wanted) in [(&low, 1), (&low, 1), (&high, 701), (&high, 701)] {
+        assert!(matches!(bench.refused(&tenant, caps, &call(wanted)).await.frees, Frees::At(_)));
+    }
+    assert_eq!(bench.told(&tenant).await, ["day tokens 65", "day tokens 100", "day tokens 100"]);
+    let caps: Vec<Value> = bench.events(&tenant).await.iter().map(|(_, told)| told["cap"].clone()).collect();
+    assert_eq!(caps, [2_000, 1_000, 2_000]);
 }
 
 async fn a_stop_is_told_once(bench: &Bench) {

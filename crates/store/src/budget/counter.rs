@@ -88,7 +88,7 @@ pub(super) struct Told {
 pub(super) struct Marks {
     /// Each a bit, in the order of [`undertone_core::usage::THRESHOLDS`].
     pub(super) bits: i64,
-    /// The highest cap of which they were told.
+    /// The cap of which the last of them was told.
     pub(super) cap: i64,
 }
 

@@ -1,5 +1,5 @@
 //! What is told when a budget runs low: `budget.threshold`, each percentage once for each day and month, in the transaction of its cause. A
-//! cap that is raised during the day or month is told of anew.
+//! cap that is raised during the day or month is told of anew, also one that was lowered before, where something was told of the lower one.
 
 use chrono::{DateTime, Utc};
 use sea_orm::DatabaseTransaction;
@@ -39,6 +39,9 @@ fn untold(used: u64, cap: u64, told: Marks) -> (Vec<u8>, Marks) {
             marks.bits |= bit;
             percents.push(percent);
         }
+    }
+    if !percents.is_empty() {
+        marks.cap = signed(cap);
     }
     (percents, marks)
 }
@@ -116,7 +119,6 @@ impl Store {
             .bind(FULL)
             .bind(FULL)
             .bind(cap)
-            .bind(cap)
             .bind(tenant.0)
             .bind(period)
             .bind(counter.begins)
@@ -167,11 +169,9 @@ impl Store {
 }
 
 const MARK_TOKENS: &str = "UPDATE ai_budget SET told_tokens = CASE WHEN told_tokens_cap < ? THEN ? ELSE told_tokens + ? END, \
-    told_tokens_cap = CASE WHEN told_tokens_cap < ? THEN ? ELSE told_tokens_cap END \
-    WHERE tenant_id = ? AND period = ? AND begins = ? AND (told_tokens < ? OR told_tokens_cap < ?)";
+    told_tokens_cap = ? WHERE tenant_id = ? AND period = ? AND begins = ? AND (told_tokens < ? OR told_tokens_cap < ?)";
 const MARK_MICROS: &str = "UPDATE ai_budget SET told_micros = CASE WHEN told_micros_cap < ? THEN ? ELSE told_micros + ? END, \
-    told_micros_cap = CASE WHEN told_micros_cap < ? THEN ? ELSE told_micros_cap END \
-    WHERE tenant_id = ? AND period = ? AND begins = ? AND (told_micros < ? OR told_micros_cap < ?)";
+    told_micros_cap = ? WHERE tenant_id = ? AND period = ? AND begins = ? AND (told_micros < ? OR told_micros_cap < ?)";
 
 #[cfg(test)]
 mod tests {
@@ -190,16 +190,16 @@ mod tests {
     }
 
     #[test]
-    fn a_cap_that_is_raised_is_told_of_anew_and_one_that_is_lowered_is_not() {
+    fn a_cap_that_is_raised_is_told_of_anew_and_one_that_is_lowered_only_of_what_it_reaches() {
         let all = Marks { bits: 7, cap: 100 };
         assert_eq!(untold(100, 200, all).0, Vec::<u8>::new());
         assert_eq!(untold(130, 200, all), (vec![65], Marks { bits: 1, cap: 200 }));
         assert_eq!(untold(100, 110, all), (vec![65, 85], Marks { bits: 3, cap: 110 }));
         assert_eq!(untold(130, 50, all), (vec![], all));
-        // Somebody who still has the lower cap changes nothing of what was told of the higher one.
-        assert_eq!(
-            untold(130, 100, Marks { bits: 1, cap: 200 }),
-            (vec![85, 100], Marks { bits: 7, cap: 200 })
-        );
+        // One that was lowered, and is put back.
+        let of = |bits, cap| Marks { bits, cap };
+        assert_eq!(untold(130, 100, of(1, 200)), (vec![85, 100], of(7, 100)));
+        assert_eq!(untold(170, 200, of(7, 100)), (vec![65, 85], of(3, 200)));
+        assert_eq!(untold(200, 200, of(3, 200)), (vec![100], of(7, 200)));
     }
 }
