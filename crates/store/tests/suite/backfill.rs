@@ -280,8 +280,10 @@ pub(crate) async fn a_run_goes_on_where_it_was(bench: &Bench) {
     bench.assert_verified(&tenant).await;
     // Even a slice that reaches back into what the run has had takes none of it twice.
     let raw = sea_orm::Database::connect(bench.url.clone()).await.unwrap();
-    let back =
-        format!("UPDATE backfill_run SET cursor = '~', exhausted = false, opened = 0 WHERE id = '{}'", run.id);
+    let back = format!(
+        "UPDATE backfill_run SET cursor = '~', exhausted = false, opened = 0 WHERE id = '{}'",
+        run.id
+    );
     sea_orm::ConnectionTrait::execute_unprepared(&raw, &back).await.unwrap();
     raw.close().await.unwrap();
     let again = bench.store.open_slice(&tenant, &run.id, "other", &Settings::default(), 20).await;
