@@ -41,6 +41,8 @@ pub enum Failure {
     NotJson,
     /// The text is JSON that follows another schema.
     WrongShape,
+    /// The answer does not say what it took. It is billed.
+    NoUsage,
     /// The answer does what the texts demand, as a naive model would; see [`crate::obey`].
     Obey,
     /// The answer is changed by this function before it becomes text.

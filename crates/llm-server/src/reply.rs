@@ -90,6 +90,14 @@ pub(crate) fn compose(script: &Script, ask: &Ask, failure: Option<&Failure>) -> 
     Ok(Reply { text, tool: None, stop: Stop::MaxTokens, thinking, output })
 }
 
+/// The body of an answer as it is sent.
+pub(crate) fn told(mut body: Value, failure: Option<&Failure>) -> Value {
+    if matches!(failure, Some(Failure::NoUsage)) {
+        body["usage"] = Value::Null;
+    }
+    body
+}
+
 /// What the script answers, changed as `failure` demands.
 fn answered(script: &Script, ask: &Ask, failure: Option<&Failure>) -> Checked<Value> {
     let closures = AssertUnwindSafe(|| {

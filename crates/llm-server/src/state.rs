@@ -15,7 +15,7 @@ use crate::fault::{Calls, Plan};
 use crate::fields::Checked;
 use crate::ledger::{Billed, Dialect, Ledger, Usage};
 use crate::rates::Rates;
-use crate::reply::{About, Reply, compose};
+use crate::reply::{About, Reply, compose, told};
 use crate::script::Script;
 
 /// A request as it came in.
@@ -187,7 +187,7 @@ impl State {
     ) -> Checked<Value> {
         let reply = compose(script, ask, failure)?;
         let divided = self.divide(ask, payer.at);
-        Ok(self.bill(ask, &reply, divided, payer).1)
+        Ok(told(self.bill(ask, &reply, divided, payer).1, failure))
     }
 }
 

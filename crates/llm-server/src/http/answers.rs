@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{Call, Made, deliver};
 use crate::ask::messages::Purpose;
 use crate::ask::{Ask, chat, messages};
-use crate::reply::compose;
+use crate::reply::{compose, told};
 use crate::state::{Payer, Shared};
 use crate::{Calls, Problem};
 
@@ -50,6 +50,7 @@ async fn answer(shared: Arc<Shared>, call: Call, ask: Ask) -> Result<Response, P
         state.rates(&call.key, &shared.script).wrote(reply.output, at);
         let payer = Payer { request_id: &call.request_id, custom_id: None, key: &call.key, at };
         let (id, body) = state.bill(&ask, &reply, divided, &payer);
+        let body = told(body, failure.as_ref());
         Ok(Made { response: Json(body).into_response(), billed: Some(id) })
     })
     .await

@@ -227,7 +227,9 @@ fn answers_that_are_no_use() {
         })),
     );
     assert_eq!(edited.words(), r#"{"score":4000,"label":"negative"}"#);
-    assert_eq!(bench.server.ledger().delivered().count(), 6);
+    let bare = after(&bench, Failure::NoUsage);
+    assert_eq!((&bare.body["usage"], bare.words()), (&Value::Null, r#"{"score":-35,"label":"negative"}"#));
+    assert_eq!(bench.server.ledger().delivered().count(), 7);
 }
 
 #[test]

@@ -361,6 +361,8 @@ impl Driver {
             let bill = Bill { usage, micros: cost, saved };
             store.settle_call(tenant.id, &Caps::of(&module.settings), &request.call_id, &bill).await?;
         }
+        // Where it does not say what it took, that is not known, however good the answer is.
+        let result = if reply.usage.is_some() { RequestResult::Succeeded } else { RequestResult::Lost };
         let items = store.request_items(tenant.id, &run.id, &request.id).await?;
         let settings = run.asked.over(&module.settings);
         let claimed: Vec<Claimed> = items.iter().map(|item| item.claimed.clone()).collect();
@@ -382,7 +384,7 @@ impl Driver {
             // Nothing was wrong with the answer: together they cost a fraction of what each would by itself.
             let detail = "a text, whom it names, or a setting has changed since it was asked about";
             let together = Again { reason: Some("retrying"), detail: Some(detail), ..Again::default() };
-            return Ok((RequestResult::Succeeded, together));
+            return Ok((result, together));
         }
         let made = Made {
             model: &row.model,
@@ -391,7 +393,7 @@ impl Driver {
         };
         let finished = self.finished((items, &people), &reply, &texts, &knowledge, made);
         self.record(tenant.id, &run.id, finished).await?;
-        Ok((RequestResult::Succeeded, again("the answer to several texts did not serve this one")))
+        Ok((result, again("the answer to several texts did not serve this one")))
     }
 
     /// What is recorded of the items that stand. Those that are to be asked about alone are left out.

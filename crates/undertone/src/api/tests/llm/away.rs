@@ -119,8 +119,8 @@ pub(super) async fn a_change_while_the_llm_is_asked_is_not_missed() {
     let bench = LlmBench::open(settings).await;
     // Of two texts that are asked about together, one is told to wait for an hour, and the answer about the other takes a while.
     let faults = || {
-        let hour = vec![("retry-after", "3600".to_owned())];
-        bench.server.set(Fault::next(1, Failure::Error(Problem { headers: hour, ..Problem::overloaded() })));
+        let hour = Problem::overloaded().with_header("retry-after", "3600");
+        bench.server.set(Fault::next(1, Failure::Error(hour)));
         bench.server.add(Fault::next(1, Failure::Hold));
         bench.server.requests().len() + 2
     };

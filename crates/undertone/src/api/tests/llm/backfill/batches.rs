@@ -250,6 +250,20 @@ async fn who_cancels_a_run_is_not_kept_waiting_by_a_batch_out_of_reach() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_say_what_it_took_counts_at_its_most() {
+    let llm = open(json!({"daily_token_cap": 0})).await;
+    llm.hand_in("ut_mine", complaints(16)).await;
+    llm.scored().await;
+    // Eight go at once, and eight in a batch.
+    llm.server.set(Fault::always(Failure::NoUsage).on(Calls::BatchItems));
+    let id = llm.start(json!({"mode": "refresh", "via_batches": true})).await;
+    let run = llm.ended(&id).await;
+    assert_eq!((&run["state"], &run["scored"]), (&json!("done"), &json!(16)), "its verdicts are good");
+    assert_eq!(run["batch_requests"], json!({"lost": 1}));
+    assert!(llm.assumed().await > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_takes_no_more_than_there_is_money_for() {
     let llm = open(json!({"daily_token_cap": 0})).await;
     llm.hand_in("ut_mine", complaints(24)).await;
