@@ -127,7 +127,8 @@ pub struct TooFew {
 impl TooFew {
     /// What is missing of texts that a lesson is tried on, and of those it is only learnt from; `None`: nothing.
     fn of(tried: &[(Input, Label)], others: &[(Input, Label)], unread: usize) -> Option<Self> {
-        let count = |inputs: &[(Input, Label)], label| inputs.iter().filter(|(_, l)| *l == label).count();
+        let count =
+            |inputs: &[(Input, Label)], label: Label| inputs.iter().filter(|(_, l)| *l == label).count();
         let (mut missing, mut missing_to_try) = (Vec::new(), Vec::new());
         for label in [Label::Positive, Label::Neutral, Label::Negative] {
             let to_try = count(tried, label);
