@@ -45,9 +45,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post, put};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -306,6 +306,7 @@ pub fn router(app: &App) -> Router {
     router
         .with_state(app.clone())
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(without_nul))
         .layer(middleware::from_fn_with_state(app.clone(), limits::by_address))
         .layer(CatchPanicLayer::new())
         .layer(middleware::from_fn(problem::render))
@@ -313,6 +314,14 @@ pub fn router(app: &App) -> Router {
         .layer(CompressionLayer::new().compress_when(pages_are_compressed))
         .layer(middleware::from_fn(measure))
         .layer(tower_http::timeout::RequestBodyTimeoutLayer::new(Duration::from_mins(1)))
+}
+
+/// No id has a NUL, and PostgreSQL takes none: there is nothing at an address with one.
+async fn without_nul(request: axum::extract::Request, next: Next) -> Response {
+    if request.uri().path().contains("%00") {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    next.run(request).await
 }
 
 /// What every answer says to browsers: nothing from elsewhere, no frames, no guessing.

@@ -12,7 +12,7 @@ use undertone_store::backfill::Run;
 
 use super::body::{Json, Query, limited};
 use super::caller::Caller;
-use super::problem::{ApiError, FieldError};
+use super::problem::{ApiError, FieldError, INVALID_QUERY};
 use crate::app::App;
 use crate::backfill::{self, Means};
 use crate::visibility::Eyes;
@@ -123,6 +123,9 @@ pub async fn list(
     Query(page): Query<Page>,
 ) -> Result<axum::Json<Value>, ApiError> {
     let limit = limited(page.limit, RUNS.0, RUNS.1)?;
+    if page.before.as_ref().is_some_and(|id| id.len() > 64 || id.contains('\0')) {
+        return Err(ApiError::new(INVALID_QUERY, "before is the id of a run"));
+    }
     let single = page.single.unwrap_or_default();
     let runs = app.store.backfills(caller.tenant_id(), single, page.before.as_deref(), limit).await?;
     let eyes = Eyes::of(&app.store, &caller).await?;

@@ -181,6 +181,7 @@ async fn what_can_not_be_asked_is_told_by_name() {
         ("ai-calls?before=%00", "next_before"),
         (&format!("ai-calls?before={}", "x".repeat(65)), "next_before"),
         ("ai-calls?after=x", "after"),
+        ("backfills?before=%00", "before is the id of a run"),
     ] {
         let answer = bench.call("GET", &format!("/api/v1/{query}"), "ut_mine", None).await;
         assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("invalid_query")), "{query}");

@@ -191,6 +191,10 @@ async fn what_is_wrong_with_a_request_is_told() {
             .call(route.method, &format!("{path}?days=%00&hours=x&limit=-1&state=%FF"), "ut_mine", None)
             .await;
         assert!(junk.status < 500, "{} {path}: {}", route.method, junk.text);
+        if route.path.contains('{') {
+            let nul = bench.call(route.method, &address(route, "a%00"), "ut_mine", None).await;
+            assert_eq!(nul.status, 404, "{} {}: {}", route.method, route.path, nul.text);
+        }
     }
     let answer = bench.call("POST", "/api/v1/score", "ut_mine", Some(&json!({"txt": 1}))).await;
     let problem = answer.json();
