@@ -16,7 +16,7 @@ from .features import vectors
 
 LAYERS = 4
 WINDOW = 128
-VERSION = "2.4.0"
+VERSION = "2.5.0"
 SEED = 20261121
 # First so many texts of the public sets, in parts after each of which training can go on; then our own messages again and again, with
 # some of the public ones beside them.
@@ -140,13 +140,13 @@ def fine_tune(messages, strangers, turns, base, out, cache):
     known = key(None, public, PUBLIC_FIRST, PUBLIC_PARTS)
     if public:
         finetune.train(model, first, WINDOW, SEED, RATE, cache / f"public-{known}.pt")
-    known = key(known, own + turns, PUBLIC_BESIDE, ROUNDS)
+    known = key(known, own + turns + list(hasty.values()), PUBLIC_BESIDE, ROUNDS, mix.MISTYPED)
     finetune.train(model, then, WINDOW, SEED, RATE, cache / f"own-{known}.pt")
     courteous = {row.extra["id"]: row for row in mix.own(seen, out, mix.dressed)}
     some = lambda rng, rows: rng.sample(rows, int(len(rows) * SHARE))
     dress = lambda rng, rows: [courteous.get(r.extra["id"], r) if rng.random() < mix.DRESSED else r for r in rows]
     last = [lambda rng: pick(rng, LAST_BESIDE) + some(rng, turns) + dress(rng, typed(rng, some(rng, own) + late))] * LAST_PARTS
-    known = key(known, list(courteous.values()), LAST_PARTS, SHARE, LAST_BESIDE, LAST_RATE)
+    known = key(known, list(courteous.values()), LAST_PARTS, SHARE, LAST_BESIDE, LAST_RATE, mix.DRESSED)
     finetune.train(model, last, WINDOW, SEED + 1, LAST_RATE, cache / f"last-{known}.pt", steady=True)
     return model.cpu().eval()
 

@@ -51,7 +51,9 @@ def vectors(rows, folder, layers, cache):
     key = hashlib.sha256(lines + sources + (folder / "encoder.safetensors").read_bytes() + f"{layers}".encode()).hexdigest()[:24]
     path = cache / f"{key}.bin"
     if not path.exists():
-        path.write_bytes(run(lines, str(folder), str(layers)))
+        part = path.with_suffix(".part")
+        part.write_bytes(run(lines, str(folder), str(layers)))
+        part.replace(path)
     return list(parse(path.read_bytes(), len(rows), WIDTH))
 
 

@@ -74,7 +74,8 @@ def test_part(folder):
 
 
 def calibration_error(confidence, right, bins=10):
-    """Expected calibration error over bins of equal size."""
+    """Expected calibration error over bins of equal size. Answers of one confidence are one: each counts as right as all of them are."""
+    right = np.array([right[confidence == one].mean() for one in confidence])
     parts = np.array_split(np.argsort(confidence), bins)
     return sum(len(p) * abs(confidence[p].mean() - right[p].mean()) for p in parts) / len(right)
 

@@ -199,6 +199,8 @@ def train(model, phases, window, seed, rate, checkpoint, size=32, report=None, s
         optimiser.load_state_dict(kept["optimiser"])
         schedule.load_state_dict(kept["schedule"])
         torch.set_rng_state(kept["random"])
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(kept["random there"], device)
         first, total = kept["phase"], kept.get("total", total)
     for number in range(first, len(plan)):
         model.train()
@@ -214,8 +216,12 @@ def train(model, phases, window, seed, rate, checkpoint, size=32, report=None, s
         print(f"  phase {number + 1} of {len(plan)}: {len(plan[number])} steps, loss {running / len(plan[number]):.3f}, "
               f"{time.monotonic() - started:.0f} s", flush=True)
         total = {name: total[name] + weight for name, weight in copy().items()}
+        part = checkpoint.with_suffix(".part")
         torch.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict(),
-                    "random": torch.get_rng_state(), "phase": number + 1, "total": total}, checkpoint)
+                    "random": torch.get_rng_state(), "random there": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+                    "phase": number + 1, "total": total}, part)
+        # A run that is broken off here leaves the one before whole.
+        part.replace(checkpoint)
         if report:
             report(number)
     if steady:
