@@ -40,6 +40,8 @@ impl People {
 
 /// So many of what came last into a conversation say who answers there: what is looked at does not grow with it.
 const LATEST: i64 = 50;
+/// So many conversations in one statement: SQLite takes five hundred at most.
+const AT_ONCE: usize = 50;
 /// Whom the latest of one conversation name; by its index.
 const NAMED: &str = "SELECT * FROM (SELECT conversation_id, agent_id FROM interaction WHERE tenant_id = ? AND conversation_id = ? \
     ORDER BY id DESC LIMIT ?) AS latest";
@@ -101,18 +103,17 @@ impl Store {
             agent_id: String,
         }
         let mut answering: HashMap<String, Vec<String>> = HashMap::new();
-        if conversations.is_empty() {
-            return Ok(answering);
-        }
-        let mut query = sql("SELECT DISTINCT conversation_id, agent_id FROM (");
-        for (place, conversation) in conversations.iter().copied().enumerate() {
-            query = query.then(if place == 0 { "" } else { " UNION ALL " }).then(NAMED);
-            query = query.bind(tenant.0).bind(conversation).bind(LATEST);
-        }
-        let named = query.then(") AS named WHERE agent_id IS NOT NULL ORDER BY conversation_id, agent_id");
-        let named: Vec<Named> = named.all(&self.reader).await?;
-        for Named { conversation_id, agent_id } in named {
-            answering.entry(conversation_id).or_default().push(agent_id);
+        for some in conversations.chunks(AT_ONCE) {
+            let mut query = sql("SELECT DISTINCT conversation_id, agent_id FROM (");
+            for (place, conversation) in some.iter().copied().enumerate() {
+                query = query.then(if place == 0 { "" } else { " UNION ALL " }).then(NAMED);
+                query = query.bind(tenant.0).bind(conversation).bind(LATEST);
+            }
+            let named =
+                query.then(") AS named WHERE agent_id IS NOT NULL ORDER BY conversation_id, agent_id");
+            for Named { conversation_id, agent_id } in named.all::<Named>(&self.reader).await? {
+                answering.entry(conversation_id).or_default().push(agent_id);
+            }
         }
         Ok(answering)
     }

@@ -172,4 +172,9 @@ pub(crate) async fn people_are_known_by_all_their_names(bench: &Bench) {
     }
     assert!(bench.store.people_of(other.id, &claimed).await.unwrap().of(&claimed[0]).next().is_none());
     assert!(bench.store.people_of(tenant.id, &[]).await.unwrap().of(&claimed[0]).next().is_none());
+    let mut many = vec![claimed[0].clone(); 600];
+    for (number, one) in many.iter_mut().enumerate() {
+        one.interaction.conversation = Some(format!("c{number}"));
+    }
+    assert!(bench.store.people_of(tenant.id, &many).await.unwrap().of(&claimed[0]).next().is_some());
 }
