@@ -23,7 +23,7 @@ SEED = 20261121
 PUBLIC_FIRST, PUBLIC_PARTS, PUBLIC_BESIDE, ROUNDS, RATE = 60_000, 3, 12_000, 4, 2e-4
 # At last so many parts at a steady rate, each with this share of our messages and so many public texts; the encoder is the mean of where
 # they begin and end.
-LAST_PARTS, SHARE, LAST_BESIDE, LAST_RATE = 3, 1 / 3, 2_000, 1e-4
+LAST_PARTS, SHARE, LAST_BESIDE, LAST_RATE = 6, 1 / 3, 2_000, 1e-4
 # These files were written for where the encoder still erred after the rounds: each of the last parts sees all of them, the rounds none.
 LATE = ("dry-voices", "false-friends", "matters-and-moods", "ordinary-post", "plain-praise", "plain-words", "short-and-turning", "thanks-meant",
         "turning-points", "which-matter")

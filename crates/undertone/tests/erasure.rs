@@ -139,7 +139,7 @@ fn let_them_go_everywhere(api: &Api<'_>, receiver: &Receiver) {
     api.send(
         "POST",
         "/api/v1/interactions",
-        &item("2", format!("Still no {word}, this is a disgrace. Write to {email}.")),
+        &item("2", format!("The {word} is a disgrace. Write to {email}.")),
     );
     // Of what is said of her some names her by the conversation alone.
     for (id, kind) in [("reply", "message"), ("note", "note")] {

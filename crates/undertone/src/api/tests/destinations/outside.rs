@@ -11,7 +11,7 @@ use crate::mail::{self, Post};
 
 /// Texts whose strongest phrase quotes one of [`CANARIES`], or a part of it: which, the model decides, and so there are several.
 const TEXTS: [&str; 7] = [
-    "Annika Quandt is furious",
+    "I am furious. Annika Quandt",
     "You stole from my card 4111 1111 1111 1111, thieves",
     "I hate that annika.quandt@example.com is ignored",
     "Refund Annika Quandt at once, furious about annika.quandt@example.com ignored, card 4111 1111 1111 1111 charged twice, disgrace",
@@ -27,7 +27,10 @@ fn assert_clean(what: &str, text: &str) {
     for canary in CANARIES.iter().filter(|canary| !canary.starts_with("Annika")) {
         assert!(!text.contains(canary), "{what} says {canary}: {text}");
     }
-    assert!(!text.contains("Annika Quandt by") && !text.contains("awful Annika"), "{what}: {text}");
+    // In quotation marks, also as letters carry them.
+    for quoted in ["“Annika", "=9CAnnika", "Annika Quandt by", "awful Annika"] {
+        assert!(!text.contains(quoted), "{what} says {quoted}: {text}");
+    }
 }
 
 /// Everything that is written there.
