@@ -199,7 +199,8 @@ def train(model, phases, window, seed, rate, checkpoint, size=32, report=None, s
         optimiser.load_state_dict(kept["optimiser"])
         schedule.load_state_dict(kept["schedule"])
         torch.set_rng_state(kept["random"])
-        if device.type == "cuda":
+        # One that was begun elsewhere goes on all the same, to another end.
+        if device.type == "cuda" and kept.get("random there") is not None:
             torch.cuda.set_rng_state(kept["random there"], device)
         first, total = kept["phase"], kept.get("total", total)
     for number in range(first, len(plan)):

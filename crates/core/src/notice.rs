@@ -170,8 +170,8 @@ impl Passed {
 }
 
 impl Facts {
-    /// What a tenant of this name tells in `language`. `runs` are the scorers that runs over what was there already asked for, within the days
-    /// that texts stay.
+    /// What a tenant of this name tells in `language`. `runs` are the scorers asked for by runs over what was there already that go on, or
+    /// ended within the days that texts stay.
     #[must_use]
     pub fn of(tenant: &str, settings: &Settings, runs: &[ScorerKind], language: Language) -> Self {
         let words = words(language);

@@ -476,7 +476,7 @@ impl Outside for Side {
 
 #[test]
 fn who_is_turned_away_waits_with_all_others_until_there_is_room() {
-    for pause in [7, 300] {
+    for pause in [7, 45] {
         let bench = Bench::claude();
         let side = Arc::new(Side { world: bench.world.clone(), sent: Mutex::default() });
         let manner = Manner { together: 1, at_once: 4, tries: 2 };
@@ -503,16 +503,18 @@ fn who_is_turned_away_waits_with_all_others_until_there_is_room() {
         assert!(ask(1)[0].is_ok(), "{pause}");
     }
     // For longer than anybody waits: all are told until when, and nobody asks before.
-    let bench = Bench::claude();
-    bench.server.set(Fault::next(1, Failure::Error(Problem::rate_limited(Duration::from_hours(2)))));
-    let until = bench.world.now() + TimeDelta::hours(2);
-    for told in bench.score(&["late"; 12]) {
-        assert!(
-            matches!(&told, Err(NoVerdict::Unavailable { until: Some(at), .. }) if *at == until),
-            "{told:?}"
-        );
+    for minutes in [2, 120] {
+        let bench = Bench::claude();
+        bench.server.set(Fault::next(1, Failure::Error(Problem::rate_limited(Duration::from_mins(minutes)))));
+        let until = bench.world.now() + Duration::from_mins(minutes);
+        for told in bench.score(&["late"; 12]) {
+            assert!(
+                matches!(&told, Err(NoVerdict::Unavailable { until: Some(at), .. }) if *at == until),
+                "{told:?}"
+            );
+        }
+        assert_eq!((bench.requests().len(), bench.pauses()), (1, vec![]));
     }
-    assert_eq!((bench.requests().len(), bench.pauses()), (1, vec![]));
 }
 
 /// Real HTTP for many at once.

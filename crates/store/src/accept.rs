@@ -17,7 +17,7 @@ use crate::people::aliases::{self, Telling, Told};
 use crate::privacy::reach::{self, Counters};
 use crate::rollups::hold_days;
 use crate::rows::as_word;
-use crate::statement::{pieces, sql};
+use crate::statement::{for_update, pieces, sql};
 use crate::{Reach, Result, Store, StoreError, TenantId, agents};
 
 /// What became of one interaction handed in.
@@ -300,9 +300,18 @@ impl Store {
         // In the order of their ids, for the same reason as above.
         revised.sort_unstable();
         if !revised.is_empty() {
-            // Whose they were is counted without them from now on, and nobody switches the agents' numbers on meanwhile.
+            // Whose they were is counted without them from now on, and nobody switches the agents' numbers on meanwhile. Interactions are
+            // locked before customers are marked, as recording does.
             hold_days(self, tx, tenant).await?;
             let ids: Vec<&str> = revised.iter().map(|(id, _)| id.as_str()).collect();
+            for piece in pieces(&ids) {
+                sql("SELECT id FROM interaction WHERE tenant_id = ? AND id IN ? ORDER BY id")
+                    .bind(tenant.0)
+                    .list(piece.iter().copied())
+                    .then(for_update(self.backend()))
+                    .run(tx)
+                    .await?;
+            }
             agents::mark_those_of(tx, tenant, &ids).await?;
         }
         for (id, i) in revised {

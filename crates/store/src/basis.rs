@@ -40,7 +40,7 @@ impl Store {
     /// What waits for an LLM is due now, whoever's it is: a process that starts may have other keys of the installation's than the one before.
     pub async fn hasten_all(&self) -> Result<()> {
         for tenant in self.tenants().await? {
-            self.hasten(tenant.id).await?;
+            self.hasten_after_change(tenant.id).await;
         }
         Ok(())
     }

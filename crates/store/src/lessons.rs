@@ -67,6 +67,8 @@ pub struct LabelCount {
     pub handed_in: u64,
     /// Settled by raters of the review.
     pub reviewed: u64,
+    /// Those of the review that were drawn at random.
+    pub random: u64,
     /// Given in place of a verdict's.
     pub corrected: u64,
 }
@@ -76,6 +78,12 @@ impl LabelCount {
     #[must_use]
     pub fn texts(&self) -> u64 {
         self.handed_in + self.reviewed + self.corrected
+    }
+
+    /// Those that a lesson is tried on: they do not have the label because of a verdict.
+    #[must_use]
+    pub fn tried(&self) -> u64 {
+        self.handed_in + self.random
     }
 }
 
@@ -263,13 +271,17 @@ impl Store {
     /// How many texts there are to learn from with each label. It reads what [`Self::labelled_texts`] does, at most three times
     /// [`MOST_LABELS`] texts: it is for whoever teaches, and for no page.
     pub async fn label_counts(&self, tenant: TenantId) -> Result<Vec<LabelCount>> {
-        let none = |label| LabelCount { label, handed_in: 0, reviewed: 0, corrected: 0 };
+        let none = |label| LabelCount { label, handed_in: 0, reviewed: 0, random: 0, corrected: 0 };
         let mut counts: Vec<LabelCount> = Label::ALL.into_iter().map(none).collect();
         for (source, text) in self.labelled(tenant).await? {
             for count in counts.iter_mut().filter(|count| count.label == text.label) {
                 match source {
                     Source::HandedIn => count.handed_in += 1,
-                    Source::Random | Source::Review => count.reviewed += 1,
+                    Source::Random => {
+                        count.reviewed += 1;
+                        count.random += 1;
+                    }
+                    Source::Review => count.reviewed += 1,
                     Source::Correction => count.corrected += 1,
                 }
             }

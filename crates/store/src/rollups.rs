@@ -6,12 +6,12 @@ mod verify;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use sea_orm::{DatabaseTransaction, DbBackend, FromQueryResult, Value};
+use sea_orm::{DatabaseTransaction, FromQueryResult, Value};
 use undertone_core::Label;
 use undertone_core::overview::Totals;
 
 use crate::rows::{day_in, word, zone};
-use crate::statement::{for_update, pieces, sql};
+use crate::statement::{for_share, for_update, pieces, sql};
 use crate::{Result, Store, TenantId};
 pub use verify::Difference;
 use verify::Recount;
@@ -210,9 +210,11 @@ pub(crate) struct Days {
 
 /// Reads how a tenant's days are counted and keeps that from changing until the transaction ends.
 pub(crate) async fn hold_days(store: &Store, tx: &DatabaseTransaction, tenant: TenantId) -> Result<Days> {
-    let lock = if store.backend() == DbBackend::Postgres { " FOR SHARE" } else { "" };
-    let days =
-        sql("SELECT zone, sealed_before FROM tenant WHERE id = ?").bind(tenant.0).then(lock).one(tx).await?;
+    let days = sql("SELECT zone, sealed_before FROM tenant WHERE id = ?")
+        .bind(tenant.0)
+        .then(for_share(store.backend()))
+        .one(tx)
+        .await?;
     Ok(days.unwrap_or(Days { zone: "UTC".to_owned(), sealed_before: None }))
 }
 

@@ -155,6 +155,11 @@ pub(crate) fn for_update(backend: DbBackend) -> &'static str {
     if backend == DbBackend::Postgres { " FOR UPDATE" } else { "" }
 }
 
+/// `FOR SHARE` where several may write: the row stays as it is until the transaction ends.
+pub(crate) fn for_share(backend: DbBackend) -> &'static str {
+    if backend == DbBackend::Postgres { " FOR SHARE" } else { "" }
+}
+
 /// `FOR KEY SHARE` where several may write: the row stays and keeps its keys until the transaction ends, and others may still fill it in.
 /// Whoever takes it [`for_update`] waits.
 pub(crate) fn for_key_share(backend: DbBackend) -> &'static str {

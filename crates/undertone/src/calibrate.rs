@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::json;
 use undertone_core::Label;
-use undertone_scoring::local::lesson::{LEAST_PER_LABEL, Trial};
+use undertone_scoring::local::lesson::{LEAST_PER_LABEL, LEAST_TRIED, Trial};
 use undertone_scoring::local::{Example, LocalScorer};
 use undertone_store::lessons::{Kept, LabelCount, LabelledText, LessonEntry, MOST_LABELS, NewLesson};
 use undertone_store::{Act, Store, StoreError, TenantId};
@@ -61,9 +61,9 @@ pub struct Made {
 /// How things stand.
 #[derive(Debug, Serialize)]
 pub struct Standing {
-    /// Of each label how many texts there are to learn from, where they come from, and how many are missing.
+    /// Of each label how many texts there are to learn from, where they come from, and how many are missing, also to try a lesson on.
     pub labels: serde_json::Map<String, serde_json::Value>,
-    /// How many of each are needed.
+    /// How many of each are needed to learn from.
     pub needed: usize,
     /// The model whose lessons these are.
     pub model_version: String,
@@ -189,9 +189,9 @@ pub async fn activate(
 /// How things stand for a tenant.
 pub async fn standing(store: &Store, reader: &LocalScorer, tenant: TenantId) -> Result<Standing, StoreError> {
     let counts = store.label_counts(tenant).await?;
-    let missing = |count: &LabelCount| match count.label {
+    let missing = |count: &LabelCount, least: usize, there: u64| match count.label {
         Label::Mixed => 0,
-        _ => (LEAST_PER_LABEL as u64).saturating_sub(count.texts()),
+        _ => (least as u64).saturating_sub(there),
     };
     let labels = counts
         .iter()
@@ -201,7 +201,8 @@ pub async fn standing(store: &Store, reader: &LocalScorer, tenant: TenantId) -> 
                 "handed_in": count.handed_in,
                 "reviewed": count.reviewed,
                 "corrected": count.corrected,
-                "missing": missing(count),
+                "missing": missing(count, LEAST_PER_LABEL, count.texts()),
+                "missing_to_try": missing(count, LEAST_TRIED, count.tried()),
             });
             (count.label.as_str().to_owned(), told)
         })

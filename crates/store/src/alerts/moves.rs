@@ -10,7 +10,7 @@ use undertone_core::event::EventKind;
 use super::{Alert, AlertState, Rules, list, win};
 use crate::audit::{self, Act};
 use crate::outbox::{self, Caused};
-use crate::statement::{for_update, sql};
+use crate::statement::{for_share, for_update, sql};
 use crate::{Result, Store, StoreError, TenantId};
 
 /// Characters of the reason that an alert is done with, at most.
@@ -107,6 +107,11 @@ impl Store {
     ) -> Result<Option<Alert>> {
         let tx = self.begin().await?;
         let at = self.now();
+        // Before the alert is locked, as whoever changes users does.
+        let given = match what {
+            Move::Assign(user) => may_look_after(self, &tx, act.tenant, user).await,
+            Move::Acknowledge | Move::Snooze(_) | Move::Resolve(_) => Ok(()),
+        };
         let found = list::one(&tx, act.tenant, id, for_update(self.backend())).await?;
         let Some(before) = found else { return Ok(None) };
         if version.is_some_and(|version| version != before.version) {
@@ -124,7 +129,7 @@ impl Store {
         match what {
             Move::Acknowledge => change.acknowledge(at, act.actor),
             Move::Assign(user) => {
-                may_look_after(&tx, act.tenant, user).await?;
+                given?;
                 change.assigned_to = Some(user.to_owned());
                 if is_theirs(&before, act.actor, user) {
                     change.acknowledge(at, act.actor);
@@ -177,12 +182,18 @@ impl Store {
     }
 }
 
-/// It can be given to this user: they are there, and may look after alerts.
-async fn may_look_after(tx: &impl ConnectionTrait, tenant: TenantId, user: &str) -> Result<()> {
+/// It can be given to this user: they are there, and may look after alerts. Nobody changes that until the transaction ends.
+async fn may_look_after(
+    store: &Store,
+    tx: &impl ConnectionTrait,
+    tenant: TenantId,
+    user: &str,
+) -> Result<()> {
     let role = sql("SELECT role FROM app_user WHERE tenant_id = ? AND id = ? AND active = ?")
         .bind(tenant.0)
         .bind(user)
         .bind(true)
+        .then(for_share(store.backend()))
         .value::<String>(tx)
         .await?;
     let Some(role) = role else {

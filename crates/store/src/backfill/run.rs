@@ -170,13 +170,13 @@ impl TryFrom<Row> for Run {
 }
 
 impl Store {
-    /// The scorers that runs of the last `days` days asked for, of whatever kind and however they ended. One that left it to the settings is
-    /// not among them.
+    /// The scorers that runs asked for which are under way or ended within the last `days` days, of whatever kind and however. One that left
+    /// it to the settings is not among them.
     pub async fn scorers_of_runs(&self, tenant: TenantId, days: u32) -> Result<Vec<ScorerKind>> {
         // What goes through batches is Claude's. SQLite tells `true` as 1.
         let words: Vec<Option<String>> = sql(
             "SELECT DISTINCT CASE WHEN CAST(asked ->> 'via_batches' AS text) IN ('1', 'true') THEN 'claude' \
-             ELSE asked ->> 'scorer' END FROM backfill_run WHERE tenant_id = ? AND started_at >= ?",
+             ELSE asked ->> 'scorer' END FROM backfill_run WHERE tenant_id = ? AND (ended_at IS NULL OR ended_at >= ?)",
         )
         .bind(tenant.0)
         .bind(self.now() - TimeDelta::days(i64::from(days)))

@@ -429,6 +429,18 @@ pub async fn an_address_is_found_however_its_letters_are_written(bench: &Bench) 
             to_the_end(bench, &tenant, &erasure).await;
         }
     }
+    // A letter by itself, and nobody whose address only resembles it.
+    for (id, email) in
+        [("one", "Éloïse@Example.com"), ("two", "strauss@example.com"), ("three", "ilker@example.com")]
+    {
+        let details = CustomerDetails { email: Some(email.to_owned()), ..CustomerDetails::default() };
+        bench.store.save_person(&act(&tenant), id, &Person::Customer(details, None)).await.unwrap();
+    }
+    for (asked, found) in [("strauß@example.com", 0), ("ılker@example.com", 0), ("éloïse@example.com", 1)]
+    {
+        let erased = bench.store.erase(&act(&tenant), &Whom::Email(asked)).await.unwrap();
+        assert_eq!(erased.len(), found, "{asked}");
+    }
 }
 
 pub async fn a_restored_backup_is_erased_again(bench: &Bench) {

@@ -29,7 +29,7 @@ pub async fn show(State(app): State<App>, caller: Caller) -> Result<axum::Json<V
     if let Some(reason) = Eyes::of(&app.store, &caller).await?.reserve() {
         let labels = told["labels"].as_object_mut().into_iter().flatten();
         for count in labels.filter_map(|(_, count)| count.as_object_mut()) {
-            for hidden in ["texts", "reviewed", "corrected", "missing"] {
+            for hidden in ["texts", "reviewed", "corrected", "missing", "missing_to_try"] {
                 count.insert(hidden.to_owned(), Value::Null);
             }
         }

@@ -197,8 +197,11 @@ fn capital(sentence: &str) -> String {
 fn as_text(standing: &Standing) -> String {
     let mut out = "\nLabels to learn from\n".to_owned();
     for (label, counts) in &standing.labels {
-        let missing = match counts["missing"].as_u64() {
-            Some(n) if n > 0 => format!(", {n} missing of {}", standing.needed),
+        let missing = match (counts["missing"].as_u64(), counts["missing_to_try"].as_u64()) {
+            (Some(n), _) if n > 0 => format!(", {n} missing of {}", standing.needed),
+            (_, Some(n)) if n > 0 => {
+                format!(", {n} missing that were handed in or drawn at random, to try a lesson on")
+            }
             _ => String::new(),
         };
         let [handed_in, reviewed, corrected] =

@@ -20,8 +20,8 @@ use crate::{Knowledge, NoVerdict, Scorer};
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Nobody who waits for an answer waits longer than this for one more try.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// So long at most a request waits for its turn where it is not the provider who fails: while its window is full, whether that shows in its
-/// answers or it turns somebody away, or while somebody else finds out how it does.
+/// So long at most a request waits for its turn where it is not the provider who fails, pause after pause: while its window is full, whether
+/// that shows in its answers or it turns somebody away, or while somebody else finds out how it does.
 const PATIENCE: TimeDelta = TimeDelta::minutes(30);
 /// Whoever waits for somebody else to find out looks again after this.
 const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(1);
@@ -122,7 +122,7 @@ impl LlmScorer {
             let (pause, why) = match self.try_once(&question, about, doubled, gives_up).await? {
                 Tried::Answered(answered) => return Ok(answered),
                 // It waits with all others for its turn, which takes its time and none of its tries.
-                Tried::Full(until, _) if until < gives_up => {
+                Tried::Full(until, _) if until < gives_up && !self.is_far(until) => {
                     tried -= 1;
                     continue;
                 }
@@ -221,12 +221,17 @@ impl LlmScorer {
             };
             // Nobody stands in line meanwhile.
             drop(line);
-            if later > gives_up {
+            if later > gives_up || self.is_far(later) {
                 return Err(Lost::unavailable("the provider's rate limit leaves no room", Some(later)));
             }
             let wait = (later - self.outside.now()).to_std().unwrap_or_default().min(LONGEST_PAUSE);
             self.outside.sleep(wait).await;
         }
+    }
+
+    /// Nobody waits for it here, where they hold a place that others could use: what then becomes of the texts is for the settings to say.
+    fn is_far(&self, until: DateTime<Utc>) -> bool {
+        (until - self.outside.now()).to_std().is_ok_and(|wait| wait > LONGEST_PAUSE)
     }
 
     /// Waits for a place among the requests under way.

@@ -108,15 +108,58 @@ pub(super) async fn named(
     }
 }
 
+/// Letters beyond ASCII of an address, of which every spelling is looked for. Of one with more of them two are: all small, and all large.
+const MOST_SPELLED: usize = 6;
+
 /// An address in small letters, as either database and aliases may have it: PostgreSQL lowers every letter, SQLite those of ASCII alone, and
 /// then an É that was written large stays so.
-fn in_small_letters(email: &str) -> [String; 3] {
-    [email.to_ascii_lowercase(), email.to_lowercase(), email.to_uppercase().to_ascii_lowercase()]
+fn in_small_letters(email: &str) -> Vec<String> {
+    let letters: Vec<(char, char)> = email.chars().map(small_and_large).collect();
+    if letters.iter().filter(|(small, large)| small != large).count() > MOST_SPELLED {
+        let (small, large): (String, String) = letters.into_iter().unzip();
+        return vec![small, large];
+    }
+    let mut spelled = vec![String::new()];
+    for (small, large) in letters {
+        let mut others = if small == large { Vec::new() } else { spelled.clone() };
+        spelled.iter_mut().for_each(|one| one.push(small));
+        others.iter_mut().for_each(|one| one.push(large));
+        spelled.append(&mut others);
+    }
+    spelled
+}
+
+/// Both forms of a letter, where each is one letter beyond ASCII and belongs to the other: ß is not ss, and ı is not i. ASCII is small.
+fn small_and_large(letter: char) -> (char, char) {
+    fn alone(mut letters: impl ExactSizeIterator<Item = char>) -> Option<char> {
+        letters.next().filter(|letter| letters.len() == 0 && !letter.is_ascii())
+    }
+    if letter.is_ascii() {
+        return (letter.to_ascii_lowercase(), letter.to_ascii_lowercase());
+    }
+    let small = alone(letter.to_lowercase()).unwrap_or(letter);
+    let large = alone(small.to_uppercase()).filter(|large| alone(large.to_lowercase()) == Some(small));
+    (small, large.unwrap_or(small))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_spelled_in_every_way_and_as_no_other() {
+        assert_eq!(in_small_letters("Ana@Example.com"), ["ana@example.com"]);
+        assert_eq!(in_small_letters("JOSÉ@x.example"), ["josé@x.example", "josÉ@x.example"]);
+        let mut four = in_small_letters("éloÏse@x.example");
+        four.sort();
+        assert_eq!(four, ["ÉloÏse@x.example", "Éloïse@x.example", "éloÏse@x.example", "éloïse@x.example"]);
+        for other in
+            ["strauß@x.example", "ılker@x.example", "ſam@x.example", "ﬁn@x.example", "\u{212A}im@x.example"]
+        {
+            assert!(in_small_letters(other).iter().all(|one| !one.is_ascii()), "{other}");
+        }
+        assert_eq!(in_small_letters("ééééééé@x.example"), ["ééééééé@x.example", "ÉÉÉÉÉÉÉ@x.example"]);
+    }
 
     #[test]
     fn exactly_one_is_named() {

@@ -13,7 +13,8 @@ pub(crate) async fn batches_are_known_before_they_are_sent(bench: &Bench) {
     let run =
         start(bench, &tenant, &Asked { mode: Mode::Refresh, via_batches: true, ..Asked::default() }).await;
     let store = &bench.store;
-    assert_eq!(store.scorers_of_runs(tenant.id, 90).await.unwrap(), [ScorerKind::Claude]);
+    bench.advance(1);
+    assert_eq!(store.scorers_of_runs(tenant.id, 0).await.unwrap(), [ScorerKind::Claude], "it goes on");
     store.open_slice(&tenant, &run.id, OWNER, &Settings::default(), 100).await.unwrap();
     let due = store.items_for_batch(tenant.id, &run.id, OWNER, 3).await.unwrap();
     assert_eq!(due.iter().map(|(c, alone)| (c.attempts, *alone)).collect::<Vec<_>>(), [(0, false); 3]);

@@ -42,7 +42,7 @@ async fn too_few_labels_are_told_and_bad_rows_beside_good_ones_too() {
     let detail = refused.json()["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains("300 more positive, 299 more neutral, 300 more negative are needed"), "{detail}");
     let standing = bench.get("/api/v1/calibration").await;
-    let neutral = json!({"texts": 1, "handed_in": 1, "reviewed": 0, "corrected": 0, "missing": 299});
+    let neutral = json!({"texts": 1, "handed_in": 1, "reviewed": 0, "corrected": 0, "missing": 299, "missing_to_try": 99});
     assert_eq!(standing["labels"]["neutral"], neutral);
     assert_eq!(standing["lessons"], json!([]));
 
@@ -181,8 +181,7 @@ async fn what_people_said_of_verdicts_is_counted_for_who_sees_them() {
     for policy in hiding {
         bench.set(json!({"visibility": policy})).await;
         let told = counts().await;
-        let negative =
-            json!({"texts": null, "handed_in": 0, "reviewed": null, "corrected": null, "missing": null});
+        let negative = json!({"texts": null, "handed_in": 0, "reviewed": null, "corrected": null, "missing": null, "missing_to_try": null});
         assert_eq!(told["labels"]["negative"], negative, "{policy}");
         assert!(told["hidden"]["reason"].is_string(), "{told}");
         let trial = json!({"texts": null, "learnt_from_only": null, "unread": null});
