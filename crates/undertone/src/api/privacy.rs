@@ -256,13 +256,18 @@ impl NoticeQuery {
     }
 }
 
-/// What customers are told, from the settings in force and the runs over what was there already.
+/// What customers are told.
 pub async fn notice(
     State(app): State<App>,
     caller: Caller,
     Query(query): Query<NoticeQuery>,
 ) -> Result<axum::Json<Facts>, ApiError> {
+    Ok(axum::Json(facts(&app, &caller, &query).await?))
+}
+
+/// The same for the page, from the settings in force and the runs over what was there already.
+pub async fn facts(app: &App, caller: &Caller, query: &NoticeQuery) -> Result<Facts, ApiError> {
     let settings = app.store.module(caller.tenant_id()).await?.settings;
     let runs = app.store.scorers_of_runs(caller.tenant_id(), settings.retention_text_days).await?;
-    Ok(axum::Json(Facts::of(&caller.tenant.name, &settings, &runs, query.language()?)))
+    Ok(Facts::of(&caller.tenant.name, &settings, &runs, query.language()?))
 }

@@ -2,11 +2,10 @@
 
 use axum::extract::State;
 use axum::response::Html;
-use undertone_core::notice::Facts;
 
 use crate::api::body::Query;
 use crate::api::caller::{Caller, Person};
-use crate::api::privacy::NoticeQuery;
+use crate::api::privacy::{NoticeQuery, facts};
 use crate::api::problem::ApiError;
 use crate::app::App;
 
@@ -17,8 +16,6 @@ pub async fn show(
     Query(query): Query<NoticeQuery>,
 ) -> Result<Html<String>, ApiError> {
     let Person { email, csrf, .. } = caller.session()?;
-    let settings = app.store.module(caller.tenant_id()).await?.settings;
-    let runs = app.store.scorers_of_runs(caller.tenant_id(), settings.retention_text_days).await?;
-    let facts = Facts::of(&caller.tenant.name, &settings, &runs, query.language()?);
+    let facts = facts(&app, &caller, &query).await?;
     Ok(Html(undertone_ui::policy(&caller.tenant.name, (email, csrf), &facts)))
 }
