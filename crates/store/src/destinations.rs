@@ -8,6 +8,8 @@ mod log;
 mod plans;
 mod reseal;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, FromQueryResult};
 use serde::Serialize;
@@ -17,12 +19,12 @@ use undertone_core::event::Wanted;
 
 use crate::audit::{self, Act};
 use crate::rows::word;
-use crate::statement::{for_update, sql};
+use crate::statement::{for_update, pieces, sql};
 use crate::{Result, Store, StoreError, TenantId};
 
 pub use deliveries::{ClaimedDelivery, GIVEN_UP_AFTER};
 pub(crate) use deliveries::{NewDelivery, insert};
-pub use finish::{FinishedDelivery, Sent};
+pub use finish::{FinishedDeliveries, FinishedDelivery, Sent};
 pub use health::REFUSED_OFTEN;
 pub use log::{Attempt, Delivery, DeliveryState, Replayed, Stretch, Which};
 pub use reseal::bound_to;
@@ -200,6 +202,30 @@ async fn one(
         .one::<Row>(on)
         .await?;
     row.map(Destination::try_from).transpose()
+}
+
+/// Those of these destinations that are there, by id; taken in the ids' order, that two who want the same do not wait for each other.
+async fn some(
+    on: &impl ConnectionTrait,
+    tenant: TenantId,
+    ids: BTreeSet<&str>,
+    lock: &'static str,
+) -> Result<BTreeMap<String, Destination>> {
+    let ids: Vec<&str> = ids.into_iter().collect();
+    let mut found = BTreeMap::new();
+    for piece in pieces(&ids) {
+        let rows = sql(COLUMNS)
+            .then("WHERE tenant_id = ? AND id IN ? ORDER BY id")
+            .bind(tenant.0)
+            .list(piece.iter().copied())
+            .then(lock)
+            .all::<Row>(on)
+            .await?;
+        for row in rows {
+            found.insert(row.id.clone(), row.try_into()?);
+        }
+    }
+    Ok(found)
 }
 
 /// Which state of a destination is there now, until the transaction ends.

@@ -6,7 +6,7 @@ use crate::statement::sql;
 use crate::{Result, Store};
 
 /// Every step: its name, and its statements with the words of [`WORDS`].
-const STEPS: [(&str, &str); 33] = [
+const STEPS: [(&str, &str); 34] = [
     ("0001_initial", include_str!("../migrations/0001_initial.sql")),
     ("0002_lessons", include_str!("../migrations/0002_lessons.sql")),
     ("0003_provider_keys", include_str!("../migrations/0003_provider_keys.sql")),
@@ -40,6 +40,7 @@ const STEPS: [(&str, &str); 33] = [
     ("0031_signing_in", include_str!("../migrations/0031_signing_in.sql")),
     ("0032_usual", include_str!("../migrations/0032_usual.sql")),
     ("0033_runs", include_str!("../migrations/0033_runs.sql")),
+    ("0034_delivery_indexes", include_str!("../migrations/0034_delivery_indexes.sql")),
 ];
 
 /// Words that differ: in the step, for SQLite, for PostgreSQL. Text is compared byte by byte in both, so that order and cursors agree.

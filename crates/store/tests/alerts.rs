@@ -48,7 +48,7 @@ use undertone_core::{
 use undertone_store::accept::Incoming;
 use undertone_store::alerts::{Alert, AlertState, Move, Wanted};
 use undertone_store::destinations::{
-    DeliveryState, Destination, FinishedDelivery, NewDestination, Sent, Stretch, Which,
+    DeliveryState, Destination, FinishedDeliveries, FinishedDelivery, NewDestination, Sent, Stretch, Which,
 };
 use undertone_store::outbox::{Following, Sequence};
 use undertone_store::overrides::{Said, Seen};
@@ -192,9 +192,22 @@ impl Bench {
                 FinishedDelivery { claimed, sent, status, began_at: self.store.now(), millis: 5, chance: 0.5 }
             })
             .collect();
-        let kept = self.store.finish_deliveries(tenant.id, id, "owner", &finished).await.unwrap();
-        assert_eq!(kept, finished.len());
+        let held = finished.len();
+        assert_eq!(self.finish_messages(tenant, id, "owner", finished).await, held);
         bodies
+    }
+
+    /// Keeps what became of messages that `owner` held; answers how many.
+    async fn finish_messages(
+        &self,
+        tenant: &Tenant,
+        id: &str,
+        owner: &str,
+        messages: Vec<FinishedDelivery>,
+    ) -> usize {
+        let (destination, owner) = (id.to_owned(), owner.to_owned());
+        let finished = Arc::new(FinishedDeliveries { destination, owner, messages });
+        self.store.finish_deliveries(tenant.id, &[finished]).await.unwrap()
     }
 }
 

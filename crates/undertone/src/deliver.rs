@@ -4,6 +4,7 @@
 
 mod address;
 mod draft;
+mod keep;
 mod lane;
 mod message;
 mod note;
@@ -33,6 +34,8 @@ use undertone_store::{Store, StoreError, TenantId};
 
 use crate::clock::rest;
 use crate::mail::{Mailer, Post};
+
+use keep::Keepers;
 
 pub use draft::{Draft, Keys, Wished, Wrong};
 pub use message::Message;
@@ -191,7 +194,7 @@ type Stuck = Arc<Mutex<HashMap<(TenantId, String), String>>>;
 
 /// Opens a lane for every destination that has something due, until the service ends; `placed` tells that there is more.
 async fn serve(tools: Tools, placed: Arc<Notify>, mut ending: watch::Receiver<bool>) {
-    let (lanes, stuck) = (Lanes::default(), Stuck::default());
+    let (lanes, stuck, keepers) = (Lanes::default(), Stuck::default(), Keepers::default());
     let mut open = JoinSet::new();
     loop {
         let goes_on = tokio::select! {
@@ -202,7 +205,7 @@ async fn serve(tools: Tools, placed: Arc<Notify>, mut ending: watch::Receiver<bo
             break;
         }
         while open.try_join_next().is_some() {}
-        if let Err(error) = open_lanes(&tools, (&lanes, &stuck), &mut open, &ending).await {
+        if let Err(error) = open_lanes((&tools, &keepers), (&lanes, &stuck), &mut open, &ending).await {
             tracing::warn!(%error, "looking for messages to send failed: {error}");
         }
     }
@@ -210,7 +213,7 @@ async fn serve(tools: Tools, placed: Arc<Notify>, mut ending: watch::Receiver<bo
 }
 
 async fn open_lanes(
-    tools: &Tools,
+    (tools, keepers): (&Tools, &Keepers),
     (lanes, stuck): (&Lanes, &Stuck),
     open: &mut JoinSet<()>,
     ending: &watch::Receiver<bool>,
@@ -218,9 +221,10 @@ async fn open_lanes(
     for (tenant, id) in tools.store.destinations_due().await? {
         let key = (tenant, id.clone());
         let Some(mut turn) = taken(lanes, &key) else { continue };
-        let (tools, lanes, stuck, mut ending) = (tools.clone(), lanes.clone(), stuck.clone(), ending.clone());
+        let (tools, keeper) = (tools.clone(), keepers.of(tenant));
+        let (lanes, stuck, mut ending) = (lanes.clone(), stuck.clone(), ending.clone());
         open.spawn(async move {
-            let served = caught(lane::serve(&tools, tenant, &id, &mut turn, &ending)).await;
+            let served = caught(lane::serve((&tools, &keeper), tenant, &id, &mut turn, &ending)).await;
             if is_news(&stuck, &key, served.as_ref().err()) {
                 match &served {
                     Ok(()) => tracing::info!(destination = id, "messages to the destination {id} go on"),

@@ -174,47 +174,55 @@ impl Store {
         Ok(claimed)
     }
 
-    /// Gives up some of what waited too long, and removes some of what is older than `age`; answers whether there may be more.
+    /// Gives up some of what waited too long, and removes some of what is older than `age`; answers whether there may be more. The oldest are
+    /// found by their ids, which are in the order of time.
     pub async fn tidy_deliveries(&self, tenant: TenantId, age: TimeDelta) -> Result<bool> {
-        const SOME: i64 = 1000;
+        const SOME: u64 = 1000;
         let now = self.now();
+        let destinations = sql("SELECT id FROM destination WHERE tenant_id = ? ORDER BY id")
+            .bind(tenant.0)
+            .column::<String>(&self.reader)
+            .await?;
+        let mut is_more = false;
+        for destination in destinations {
+            let given_up = sql("UPDATE delivery SET state = 'failed', last_error = ?, finished_at = ?, lease_owner = NULL \
+                 WHERE tenant_id = ? AND id IN (SELECT id FROM (SELECT id, created_at, next_at FROM delivery WHERE tenant_id = ? \
+                 AND destination_id = ? AND state = 'pending' ORDER BY id LIMIT ?) AS first WHERE created_at < ? AND next_at <= ?)")
+            .bind(format!(
+                "it did not arrive within {} hours and is given up; it can be sent again",
+                GIVEN_UP_AFTER.num_hours()
+            ))
+            .bind(now)
+            .bind(tenant.0)
+            .bind(tenant.0)
+            .bind(destination)
+            .bind(SOME as i64)
+            .bind(now - GIVEN_UP_AFTER)
+            .bind(now)
+            .run(&self.writer)
+            .await?;
+            is_more |= given_up == SOME;
+        }
         let tx = self.begin().await?;
-        let given_up = sql("UPDATE delivery SET state = 'failed', last_error = ?, finished_at = ?, lease_owner = NULL \
-             WHERE tenant_id = ? AND id IN (SELECT id FROM delivery WHERE tenant_id = ? AND state = 'pending' AND created_at < ? \
-             AND next_at <= ? ORDER BY created_at LIMIT ?)")
-        .bind(format!(
-            "it did not arrive within {} hours and is given up; it can be sent again",
-            GIVEN_UP_AFTER.num_hours()
-        ))
-        .bind(now)
-        .bind(tenant.0)
-        .bind(tenant.0)
-        .bind(now - GIVEN_UP_AFTER)
-        .bind(now)
-        .bind(SOME)
-        .run(&tx)
-        .await?;
-        let old =
-            sql("SELECT id FROM delivery WHERE tenant_id = ? AND created_at < ? ORDER BY created_at LIMIT ?")
-                .bind(tenant.0)
-                .bind(now - age)
-                .bind(SOME)
-                .column::<String>(&tx)
-                .await?;
-        let ids: Vec<&str> = old.iter().map(String::as_str).collect();
-        for piece in pieces(&ids) {
+        let old = sql("SELECT id FROM (SELECT id, created_at FROM delivery WHERE tenant_id = ? ORDER BY id LIMIT ?) AS first WHERE created_at < ?")
+            .bind(tenant.0)
+            .bind(SOME as i64)
+            .bind(now - age)
+            .column::<String>(&tx)
+            .await?;
+        for piece in pieces(&old) {
             sql("DELETE FROM delivery_attempt WHERE tenant_id = ? AND delivery_id IN ?")
                 .bind(tenant.0)
-                .list(piece.iter().copied())
+                .list(piece.iter().map(String::as_str))
                 .run(&tx)
                 .await?;
             sql("DELETE FROM delivery WHERE tenant_id = ? AND id IN ?")
                 .bind(tenant.0)
-                .list(piece.iter().copied())
+                .list(piece.iter().map(String::as_str))
                 .run(&tx)
                 .await?;
         }
         tx.commit().await?;
-        Ok(given_up == SOME.unsigned_abs() || ids.len() as i64 == SOME)
+        Ok(is_more || old.len() as u64 == SOME)
     }
 }

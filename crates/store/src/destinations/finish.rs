@@ -1,11 +1,14 @@
 //! What became of messages that were sent: how it is kept, and when one is tried again.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{DatabaseTransaction, Value};
 use undertone_core::event::EventKind;
 
 use super::deliveries::{ClaimedDelivery, GIVEN_UP_AFTER};
-use super::one;
+use super::some;
 use crate::alerts::heard;
 use crate::statement::{for_update, pieces, sql};
 use crate::{Result, Store, TenantId};
@@ -82,6 +85,11 @@ pub struct FinishedDelivery {
 }
 
 impl FinishedDelivery {
+    /// Somebody was called by it.
+    fn calls_for_somebody(&self) -> bool {
+        self.sent == Sent::Delivered && self.claimed.event.parse().is_ok_and(EventKind::calls_for_somebody)
+    }
+
     /// Where the message stands now: its state, when it is due, and how its tries are corrected.
     fn state(&self, now: DateTime<Utc>) -> (&'static str, DateTime<Utc>, i64) {
         match &self.sent {
@@ -112,48 +120,58 @@ fn next_try(
     (next - created_at <= GIVEN_UP_AFTER).then_some(next)
 }
 
+/// What became of messages that one owner held for one destination.
+#[derive(Debug, Clone)]
+pub struct FinishedDeliveries {
+    /// The destination, by id.
+    pub destination: String,
+    /// Who held them.
+    pub owner: String,
+    /// The messages.
+    pub messages: Vec<FinishedDelivery>,
+}
+
 impl Store {
-    /// Keeps what became of messages that `owner` held for a destination, all or nothing; what it no longer holds is left alone. Answers
-    /// how many were kept.
+    /// Keeps what became of messages of a tenant, all or nothing; what its owner no longer holds is left alone. Answers how many were kept.
+    /// A transaction costs much more than a message in it: whoever has several destinations' messages keeps them together.
     pub async fn finish_deliveries(
         &self,
         tenant: TenantId,
-        destination: &str,
-        owner: &str,
-        finished: &[FinishedDelivery],
+        finished: &[Arc<FinishedDeliveries>],
     ) -> Result<usize> {
         let tx = self.begin().await?;
         let now = self.now();
-        let destination = one(&tx, tenant, destination, for_update(self.backend())).await?;
-        let kept = keep_states(&tx, tenant, (owner, now), finished).await?;
+        let ids = finished.iter().map(|done| done.destination.as_str()).collect();
+        let destinations = some(&tx, tenant, ids, for_update(self.backend())).await?;
+        let kept = keep_states(&tx, (tenant, now), finished).await?;
         log_attempts(&tx, tenant, finished).await?;
-        if let Some(destination) = &destination {
-            let calls = finished.iter().filter(|done| {
-                done.sent == Sent::Delivered
-                    && done.claimed.event.parse().is_ok_and(EventKind::calls_for_somebody)
-            });
-            let heard = calls.map(|done| (done.claimed.subject_id.as_str(), destination.id.as_str()));
-            heard::note(&tx, (tenant, now), heard.collect()).await?;
-        }
-        // Where it was kept before, it was judged before.
-        if let Some(destination) = destination.filter(|_| kept > 0) {
-            self.judge(&tx, tenant, &destination, finished).await?;
+        let is_there = |done: &&Arc<FinishedDeliveries>| destinations.contains_key(&done.destination);
+        let calls = finished.iter().filter(is_there).flat_map(|done| {
+            let calls = done.messages.iter().filter(|message| message.calls_for_somebody());
+            calls.map(|message| (message.claimed.subject_id.as_str(), done.destination.as_str()))
+        });
+        heard::note(&tx, (tenant, now), calls.collect()).await?;
+        for (id, destination) in &destinations {
+            let messages =
+                finished.iter().filter(|done| done.destination == *id).flat_map(|done| &done.messages);
+            // Where it was kept before, it was judged before.
+            if messages.clone().any(|message| kept.contains(&message.claimed.id)) {
+                self.judge(&tx, tenant, destination, &messages.collect::<Vec<_>>()).await?;
+            }
         }
         tx.commit().await?;
-        Ok(kept)
+        Ok(kept.len())
     }
 }
 
-/// Keeps where each message stands, if `owner` still holds it; answers how many.
+/// Keeps where each message stands, if its owner still holds it; answers which, by id.
 async fn keep_states(
     tx: &DatabaseTransaction,
-    tenant: TenantId,
-    (owner, now): (&str, DateTime<Utc>),
-    finished: &[FinishedDelivery],
-) -> Result<usize> {
-    let rows: Vec<[Value; 8]> = finished
-        .iter()
-        .map(|done| {
+    (tenant, now): (TenantId, DateTime<Utc>),
+    finished: &[Arc<FinishedDeliveries>],
+) -> Result<HashSet<String>> {
+    let rows: Vec<[Value; 9]> = each(finished)
+        .map(|(owner, done)| {
             let (state, next_at, attempts) = done.state(now);
             let finished_at = (state != "pending").then_some(now);
             [
@@ -165,30 +183,37 @@ async fn keep_states(
                 done.status.map(i64::from).into(),
                 done.sent.error().into(),
                 finished_at.into(),
+                owner.into(),
             ]
         })
         .collect();
-    let mut kept = 0;
+    let mut kept = HashSet::with_capacity(rows.len());
     for piece in pieces(&rows) {
-        kept += sql("UPDATE delivery SET state = v.column3, next_at = v.column4, attempts = delivery.attempts + v.column5, last_status = v.column6, \
+        let some = sql("UPDATE delivery SET state = v.column3, next_at = v.column4, attempts = delivery.attempts + v.column5, last_status = v.column6, \
              last_error = v.column7, finished_at = v.column8, lease_owner = NULL FROM (VALUES ?) AS v WHERE delivery.tenant_id = ? \
-             AND delivery.id = v.column1 AND delivery.attempts = v.column2 AND delivery.lease_owner = ? AND delivery.state = 'pending'")
+             AND delivery.id = v.column1 AND delivery.attempts = v.column2 AND delivery.lease_owner = v.column9 AND delivery.state = 'pending' \
+             RETURNING delivery.id")
         .rows(piece.iter().cloned())
         .bind(tenant.0)
-        .bind(owner)
-        .run(tx)
+        .column::<String>(tx)
         .await?;
+        kept.extend(some);
     }
-    Ok(usize::try_from(kept).unwrap_or(usize::MAX))
+    Ok(kept)
+}
+
+/// Each message, and who held it.
+fn each(finished: &[Arc<FinishedDeliveries>]) -> impl Iterator<Item = (&str, &FinishedDelivery)> {
+    finished.iter().flat_map(|done| done.messages.iter().map(|message| (done.owner.as_str(), message)))
 }
 
 async fn log_attempts(
     tx: &DatabaseTransaction,
     tenant: TenantId,
-    finished: &[FinishedDelivery],
+    finished: &[Arc<FinishedDeliveries>],
 ) -> Result<()> {
-    let rows: Vec<[Value; 8]> = finished
-        .iter()
+    let rows: Vec<[Value; 8]> = each(finished)
+        .map(|(_, done)| done)
         .filter(|done| done.sent != Sent::Untried)
         .map(|done| {
             [

@@ -52,7 +52,7 @@ impl Store {
         tx: &DatabaseTransaction,
         tenant: TenantId,
         destination: &Destination,
-        finished: &[FinishedDelivery],
+        finished: &[&FinishedDelivery],
     ) -> Result<()> {
         let now = self.now();
         let gone = finished.iter().find_map(|done| match done.sent {

@@ -292,7 +292,7 @@ async fn what_is_kept_twice_is_judged_once(bench: &Bench) {
         .collect();
     // As where the connection broke at the commit, and nobody knew whether it was done.
     for kept in [1, 0, 0] {
-        let done = bench.store.finish_deliveries(tenant.id, &to.id, "owner", &finished).await.unwrap();
+        let done = bench.finish_messages(&tenant, &to.id, "owner", finished.clone()).await;
         assert_eq!((done, bench.now(&to, &tenant).await.failures), (kept, 1));
     }
     let (_, tries) = bench.store.delivery(tenant.id, &finished[0].claimed.id).await.unwrap().unwrap();
@@ -356,7 +356,7 @@ async fn what_was_under_way_when_it_failed_counts_once(bench: &Bench) {
                 chance: 0.0,
             })
             .collect();
-        let kept = bench.store.finish_deliveries(tenant.id, &to.id, owner, &finished).await.unwrap();
+        let kept = bench.finish_messages(&tenant, &to.id, owner, finished).await;
         assert_eq!(kept, 1);
         assert_eq!(
             bench.now(&to, &tenant).await.failures,
@@ -409,7 +409,7 @@ async fn an_end_does_not_overtake_its_beginning(bench: &Bench) {
                 chance: 0.0,
             })
             .collect();
-        bench.store.finish_deliveries(tenant.id, &pager.id, "owner", &finished).await.unwrap();
+        bench.finish_messages(&tenant, &pager.id, "owner", finished).await;
     };
     let told = |claimed: &[undertone_store::destinations::ClaimedDelivery]| -> Vec<String> {
         let mut told: Vec<String> = claimed

@@ -1,6 +1,7 @@
 //! One destination's lane: claims what is due, sends it, keeps what became of it, and goes on until nothing is due.
 
 use std::collections::HashMap;
+use std::mem::take;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -13,9 +14,12 @@ use serde_json::json;
 use tokio::sync::watch;
 use undertone_core::destination::DestinationKind;
 use undertone_core::visibility::Viewer;
-use undertone_store::destinations::{ClaimedDelivery, Destination, FinishedDelivery, Sent};
+use undertone_store::destinations::{
+    ClaimedDelivery, Destination, FinishedDeliveries, FinishedDelivery, Sent,
+};
 use undertone_store::{StoreError, TenantId};
 
+use super::keep::Keeper;
 use super::message::Message;
 use super::{Outcome, Pace, Secrets, Tools, send, zendesk};
 use crate::patience::{BRIEF, LONG, patiently};
@@ -39,7 +43,7 @@ const FAST: Duration = Duration::from_secs(1);
 /// Sends what is due to a destination, until nothing is, it fails, or the service ends. Nothing is begun before `turn`, which moves on with
 /// each message where the receiver wants a pause between them.
 pub(super) async fn serve(
-    tools: &Tools,
+    (tools, keeper): (&Tools, &Arc<Keeper>),
     tenant: TenantId,
     id: &str,
     turn: &mut Instant,
@@ -68,6 +72,7 @@ pub(super) async fn serve(
         let told = told(tools, tenant, &destination, claimed).await?;
         let batch = Batch {
             tools: tools.clone(),
+            keeper: keeper.clone(),
             tenant,
             destination,
             secrets,
@@ -135,6 +140,7 @@ fn says_stop(finished: &[FinishedDelivery]) -> bool {
 /// Messages that were claimed together.
 struct Batch {
     tools: Tools,
+    keeper: Arc<Keeper>,
     tenant: TenantId,
     destination: Destination,
     secrets: Secrets,
@@ -163,7 +169,7 @@ impl Batch {
                 // The others are given back: they would find the same.
                 ended.extend(told.by_ref().map(|(claimed, _)| self.untried(claimed)));
             }
-            if !self.keep(&ended).await? {
+            if !self.keep(ended).await? {
                 return Ok(false);
             }
         }
@@ -180,13 +186,12 @@ impl Batch {
             let Some(done) = under_way.next().await else { break };
             ended.push(done);
             if kept_at.elapsed() > KEPT_EVERY {
-                takes_more &=
-                    self.keep_beside(&std::mem::take(&mut ended), &mut under_way, &mut ended).await?;
+                takes_more &= self.keep_beside(take(&mut ended), &mut under_way, &mut ended).await?;
                 kept_at = Instant::now();
             }
         }
         if !ended.is_empty() {
-            takes_more &= self.keep(&ended).await?;
+            takes_more &= self.keep(ended).await?;
         }
         Ok(takes_more)
     }
@@ -195,7 +200,7 @@ impl Batch {
     /// meanwhile.
     async fn keep_beside(
         &self,
-        finished: &[FinishedDelivery],
+        finished: Vec<FinishedDelivery>,
         under_way: &mut FuturesUnordered<BoxFuture<'_, FinishedDelivery>>,
         ended: &mut Vec<FinishedDelivery>,
     ) -> Result<bool, StoreError> {
@@ -217,14 +222,16 @@ impl Batch {
     }
 
     /// Keeps what became of some; answers whether the destination takes more.
-    async fn keep(&self, finished: &[FinishedDelivery]) -> Result<bool, StoreError> {
-        let delivered = finished.iter().filter(|done| done.sent == Sent::Delivered).count() as u64;
+    async fn keep(&self, messages: Vec<FinishedDelivery>) -> Result<bool, StoreError> {
+        let delivered = messages.iter().filter(|done| done.sent == Sent::Delivered).count() as u64;
         metrics::counter!("undertone_delivered_total").increment(delivered);
-        metrics::counter!("undertone_undelivered_total").increment(finished.len() as u64 - delivered);
-        let Self { tools, tenant, destination, owner, .. } = self;
-        if says_stop(finished) {
+        metrics::counter!("undertone_undelivered_total").increment(messages.len() as u64 - delivered);
+        if says_stop(&messages) {
             self.is_stopped.store(true, Ordering::Relaxed);
         }
+        let goes_on = messages.iter().all(|done| goes_on(&done.sent));
+        let (destination, owner) = (self.destination.id.clone(), self.owner.clone());
+        let finished = Arc::new(FinishedDeliveries { destination, owner, messages });
         let mut tries = 0;
         let keep = || {
             tries += 1;
@@ -232,12 +239,12 @@ impl Batch {
                 // What is begun now may not be kept either.
                 self.is_stopped.store(true, Ordering::Relaxed);
             }
-            tools.store.finish_deliveries(*tenant, &destination.id, owner, finished)
+            self.keeper.keep(&self.tools.store, self.tenant, &finished)
         };
         // A keep before this one may have taken long.
         let patience = if self.began.elapsed() > KEPT_PATIENTLY_WITHIN { BRIEF } else { LONG };
         patiently(patience, keep).await?;
-        Ok(finished.iter().all(|done| goes_on(&done.sent)))
+        Ok(goes_on)
     }
 
     fn untried(&self, claimed: ClaimedDelivery) -> FinishedDelivery {
