@@ -40,7 +40,7 @@ const STEPS: [(&str, &str); 34] = [
     ("0031_signing_in", include_str!("../migrations/0031_signing_in.sql")),
     ("0032_usual", include_str!("../migrations/0032_usual.sql")),
     ("0033_runs", include_str!("../migrations/0033_runs.sql")),
-    ("0034_delivery_indexes", include_str!("../migrations/0034_delivery_indexes.sql")),
+    ("0034_fewer_indexes", include_str!("../migrations/0034_fewer_indexes.sql")),
 ];
 
 /// Words that differ: in the step, for SQLite, for PostgreSQL. Text is compared byte by byte in both, so that order and cursors agree.

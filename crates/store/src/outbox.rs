@@ -129,6 +129,9 @@ pub(crate) struct Row {
 /// Deliveries made in one transaction, about: others write in between.
 const DELIVERIES_AT_ONCE: usize = 1000;
 
+/// The first events of a tenant that have no place yet.
+pub(crate) const UNPLACED: &str = "SELECT id, event, to_webhooks, created_at FROM outbox WHERE tenant_id = ? AND position IS NULL ORDER BY id LIMIT ?";
+
 /// What was placed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Placed {
@@ -162,12 +165,7 @@ impl Store {
             .unwrap_or_default();
         let destinations = destinations::active(&tx, tenant).await?;
         let at_once = usize::from(most).min(DELIVERIES_AT_ONCE / destinations.len().max(1)).max(1);
-        let rows = sql("SELECT id, event, to_webhooks, created_at FROM outbox \
-             WHERE tenant_id = ? AND position IS NULL ORDER BY id LIMIT ?")
-        .bind(tenant.0)
-        .bind(at_once as i64)
-        .all::<Row>(&tx)
-        .await?;
+        let rows = sql(UNPLACED).bind(tenant.0).bind(at_once as i64).all::<Row>(&tx).await?;
         if rows.is_empty() {
             return Ok(Placed::default());
         }
@@ -210,12 +208,10 @@ impl Store {
                     destination: &destination.id,
                     event: &event.id,
                     replay: 0,
-                    at,
-                    due_at: at,
                 });
             }
         }
-        destinations::insert(on, tenant, &deliveries).await?;
+        destinations::insert(on, tenant, (at, at), &deliveries).await?;
         Ok(deliveries.len())
     }
 

@@ -38,38 +38,28 @@ pub(crate) struct NewDelivery<'a> {
     pub(crate) event: &'a str,
     /// 0, or the how manieth replay it is.
     pub(crate) replay: i64,
-    /// When it is made.
-    pub(crate) at: DateTime<Utc>,
-    /// When it is due; what is due the longest goes first.
-    pub(crate) due_at: DateTime<Utc>,
 }
 
-impl NewDelivery<'_> {
-    fn row(&self) -> [Value; 6] {
-        [
-            self.id.as_str().into(),
-            self.destination.into(),
-            self.event.into(),
-            self.replay.into(),
-            self.due_at.into(),
-            self.at.into(),
-        ]
-    }
-}
-
-/// Writes deliveries of events that stand in the outbox; one that is there already stays as it is. Answers how many were not.
+/// Writes deliveries made `at` a moment and due at another, of events that stand in the outbox; what is due the longest goes first. One that
+/// is there already stays as it is. Answers how many were not.
 pub(crate) async fn insert(
     on: &impl ConnectionTrait,
     tenant: TenantId,
+    (at, due_at): (DateTime<Utc>, DateTime<Utc>),
     deliveries: &[NewDelivery<'_>],
 ) -> Result<u64> {
+    let row = |new: &NewDelivery<'_>| -> [Value; 4] {
+        [new.id.as_str().into(), new.destination.into(), new.event.into(), new.replay.into()]
+    };
     let mut made = 0;
     for piece in pieces(deliveries) {
         // What the event knows is copied there, and not sent to the database once for each destination.
         made += sql("INSERT INTO delivery (tenant_id, id, destination_id, event_id, event, subject_id, replay, state, attempts, next_at, \
-             created_at) SELECT o.tenant_id, v.column1, v.column2, o.id, o.event, o.subject_id, v.column4, 'pending', 0, v.column5, v.column6 \
-             FROM (VALUES ?) AS v JOIN outbox o ON o.id = v.column3 WHERE o.tenant_id = ? ON CONFLICT DO NOTHING")
-        .rows(piece.iter().map(NewDelivery::row))
+             created_at) SELECT o.tenant_id, v.column1, v.column2, o.id, o.event, o.subject_id, v.column4, 'pending', 0, \
+             ?, ? FROM (VALUES ?) AS v JOIN outbox o ON o.id = v.column3 WHERE o.tenant_id = ? ON CONFLICT DO NOTHING")
+        .bind(due_at)
+        .bind(at)
+        .rows(piece.iter().map(row))
         .bind(tenant.0)
         .run(on)
         .await?;
@@ -174,8 +164,8 @@ impl Store {
         Ok(claimed)
     }
 
-    /// Gives up some of what waited too long, and removes some of what is older than `age`; answers whether there may be more. The oldest are
-    /// found by their ids, which are in the order of time.
+    /// Gives up some of what waited too long, and removes some of what is older than `age`; answers whether there may be more. What
+    /// waits the longest is found by its id: ids are in the order of time.
     pub async fn tidy_deliveries(&self, tenant: TenantId, age: TimeDelta) -> Result<bool> {
         const SOME: u64 = 1000;
         let now = self.now();
@@ -204,12 +194,13 @@ impl Store {
             is_more |= given_up == SOME;
         }
         let tx = self.begin().await?;
-        let old = sql("SELECT id FROM (SELECT id, created_at FROM delivery WHERE tenant_id = ? ORDER BY id LIMIT ?) AS first WHERE created_at < ?")
-            .bind(tenant.0)
-            .bind(SOME as i64)
-            .bind(now - age)
-            .column::<String>(&tx)
-            .await?;
+        let old =
+            sql("SELECT id FROM delivery WHERE tenant_id = ? AND created_at < ? ORDER BY created_at LIMIT ?")
+                .bind(tenant.0)
+                .bind(now - age)
+                .bind(SOME as i64)
+                .column::<String>(&tx)
+                .await?;
         for piece in pieces(&old) {
             sql("DELETE FROM delivery_attempt WHERE tenant_id = ? AND delivery_id IN ?")
                 .bind(tenant.0)

@@ -226,8 +226,8 @@ impl Store {
         };
         let (at, destination) = (self.now(), found.destination_id.as_str());
         let (id_again, replay) = (self.new_id(at), old.last_replay + 1);
-        let again = NewDelivery { id: id_again, destination, event: &old.event_id, replay, at, due_at: at };
-        if insert(&tx, act.tenant, std::slice::from_ref(&again)).await? == 0 {
+        let again = NewDelivery { id: id_again, destination, event: &old.event_id, replay };
+        if insert(&tx, act.tenant, (at, at), std::slice::from_ref(&again)).await? == 0 {
             return Err(StoreError::Conflict("somebody else is sending it again at this moment".to_owned()));
         }
         audit::note(self, &tx, act, ("delivery_replayed", id), &json!({"destination": found.destination_id}))
@@ -282,11 +282,9 @@ impl Store {
                 destination,
                 event: &old.event_id,
                 replay: old.last_replay + 1,
-                at,
-                due_at: at,
             })
             .collect();
-        let count = insert(&tx, act.tenant, &again).await?;
+        let count = insert(&tx, act.tenant, (at, at), &again).await?;
         let payload = json!({"from": from, "to": to, "state": state, "count": count});
         audit::note(self, &tx, act, ("deliveries_replayed", destination), &payload).await?;
         tx.commit().await?;
@@ -318,9 +316,8 @@ impl Store {
         let event = outbox::keep(self, &tx, act.tenant, at, caused).await?;
         // Somebody waits for it: it goes before all others, also while the destination is left alone.
         let due_at = destination.created_at;
-        let message =
-            NewDelivery { id: self.new_id(at), destination: id, event: &event.id, replay: 0, at, due_at };
-        insert(&tx, act.tenant, std::slice::from_ref(&message)).await?;
+        let message = NewDelivery { id: self.new_id(at), destination: id, event: &event.id, replay: 0 };
+        insert(&tx, act.tenant, (at, due_at), std::slice::from_ref(&message)).await?;
         audit::note(self, &tx, act, ("destination_tested", id), &json!({"name": destination.name})).await?;
         tx.commit().await?;
         Ok(Some(message.id))

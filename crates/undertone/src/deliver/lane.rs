@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
-use futures::future::BoxFuture;
+use futures::future::{Fuse, FusedFuture};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use serde_json::json;
@@ -35,7 +35,8 @@ const KEPT_PATIENTLY_WITHIN: Duration = Duration::from_secs(65);
 /// Messages claimed at once: few at first, more while they go fast.
 const FEWEST: u16 = 8;
 const MOST: u16 = 64;
-/// What became of messages is kept so often: where the process dies, what was answered since then is sent again.
+/// What became of messages is kept so often, and they are sent for so long while it is being kept: where the process dies, what was answered in
+/// that time is sent again.
 const KEPT_EVERY: Duration = Duration::from_millis(100);
 /// A batch within this time went fast.
 const FAST: Duration = Duration::from_secs(1);
@@ -176,17 +177,24 @@ impl Batch {
         Ok(true)
     }
 
-    /// Several under way at once.
+    /// Several under way at once. What became of some is kept while others go on.
     async fn send_together(&self, told: Vec<Told>, together: usize) -> Result<bool, StoreError> {
         let (mut waiting, mut under_way) = (told.into_iter(), FuturesUnordered::new());
-        let (mut ended, mut kept_at, mut takes_more) = (Vec::new(), Instant::now(), true);
+        let (mut ended, mut takes_more) = (Vec::new(), true);
+        let (mut keeping, mut kept_at) = (Fuse::terminated(), Instant::now());
         loop {
-            under_way
-                .extend(waiting.by_ref().take(together - under_way.len()).map(|told| self.one(told).boxed()));
-            let Some(done) = under_way.next().await else { break };
-            ended.push(done);
-            if kept_at.elapsed() > KEPT_EVERY {
-                takes_more &= self.keep_beside(take(&mut ended), &mut under_way, &mut ended).await?;
+            // While keeping takes long, nothing is begun: what is answered then may not be kept either.
+            if keeping.is_terminated() || kept_at.elapsed() < KEPT_EVERY {
+                let next = waiting.by_ref().take(together - under_way.len());
+                under_way.extend(next.map(|told| self.one(told).boxed()));
+            }
+            tokio::select! {
+                kept = &mut keeping, if !keeping.is_terminated() => takes_more &= kept?,
+                Some(done) = under_way.next() => ended.push(done),
+                else => break,
+            }
+            if keeping.is_terminated() && !ended.is_empty() && kept_at.elapsed() > KEPT_EVERY {
+                keeping = self.keep(take(&mut ended)).boxed().fuse();
                 kept_at = Instant::now();
             }
         }
@@ -194,24 +202,6 @@ impl Batch {
             takes_more &= self.keep(ended).await?;
         }
         Ok(takes_more)
-    }
-
-    /// Keeps what became of some while others go on, whose answers are not to be missed because the database is slow. Nothing is begun
-    /// meanwhile.
-    async fn keep_beside(
-        &self,
-        finished: Vec<FinishedDelivery>,
-        under_way: &mut FuturesUnordered<BoxFuture<'_, FinishedDelivery>>,
-        ended: &mut Vec<FinishedDelivery>,
-    ) -> Result<bool, StoreError> {
-        let mut keeping = self.keep(finished).boxed();
-        loop {
-            tokio::select! {
-                biased;
-                kept = &mut keeping => return kept,
-                Some(done) = under_way.next() => ended.push(done),
-            }
-        }
     }
 
     /// Nothing more is begun: there is no time left, or the destination takes nothing now.
