@@ -109,7 +109,9 @@ fn other_languages_are_left_unscored_and_mixed_texts_say_what_was_not_read() {
 fn what_holds_no_words_is_left_unscored() {
     for text in [
         "1234567890 1234567890 1234",
-        "😡😡😡😡😡😡😡😡😡😡😡😡😡😡😡😡😡😡😡😡",
+        "⭐",
+        "✅ ❌ ⏳",
+        "10/10",
         "\u{200b}\u{200b}\u{200b}\u{200b}",
         "---------- ===========",
     ] {
@@ -120,6 +122,38 @@ fn what_holds_no_words_is_left_unscored() {
         assert!(
             matches!(reason, SkipReason::NoWords | SkipReason::NothingFromCustomer),
             "{text}: {reason:?}"
+        );
+    }
+}
+
+#[test]
+fn one_word_or_none_is_read_where_it_is_english_or_a_face() {
+    for (text, label) in [
+        ("😡😡😡😡😡😡😡😡😡😡😡😡", Label::Negative),
+        ("🤦🏽\u{200d}♀\u{fe0f}", Label::Negative),
+        ("❤️❤️❤️", Label::Positive),
+        ("🎉 🥳", Label::Positive),
+        ("Scammers!", Label::Negative),
+        ("WTF", Label::Negative),
+        ("Unprofessional.", Label::Negative),
+        ("horrendous!!", Label::Negative),
+        ("Superb", Label::Positive),
+    ] {
+        let v = one(text);
+        assert_eq!(v.label, label, "{text}: {:?}", v.score);
+        // What a word that is read in pieces adds may point the other way; of a face it is what it says.
+        let is_face = !text.contains(char::is_alphanumeric);
+        assert!(!is_face || v.evidence.first().is_some_and(|e| text.contains(&e.text)), "{text}: {v:?}");
+    }
+    assert_eq!(one("😡").provenance.language, "und");
+    assert_eq!(one("Scammers!").provenance.language, "en");
+    for text in ["Danke", "Fantastico", "Excelente", "schlecht", "Betrüger!", "Danke 😊"] {
+        assert!(
+            matches!(
+                score(&[text]).remove(0),
+                Err(NoVerdict::Abstained { reason: SkipReason::LanguageNotValidated, .. })
+            ),
+            "{text}"
         );
     }
 }

@@ -15,6 +15,17 @@ use crate::{Result, Store, StoreError, TenantId};
 /// So many labelled texts of a tenant are kept. Learning from more takes longer and teaches little.
 pub const MOST_LABELS: u64 = 20_000;
 
+/// The latest corrections, each with the text it was made of. They are chosen before anything is looked up beside them: SQLite would go by
+/// the texts, which are all the tenant has.
+pub(crate) const CORRECTED: &str = "SELECT t.body, i.kind, s.human_override_label AS label FROM (SELECT tenant_id, interaction_id, human_override_id, \
+    human_override_label, human_override_at FROM interaction_sentiment WHERE tenant_id = ? AND human_override_label IS NOT NULL \
+    ORDER BY human_override_at DESC, interaction_id DESC LIMIT ?) s \
+    JOIN interaction i ON i.tenant_id = s.tenant_id AND i.id = s.interaction_id \
+    JOIN sentiment_override o ON o.tenant_id = s.tenant_id AND o.id = s.human_override_id \
+    JOIN interaction_text t ON t.tenant_id = i.tenant_id AND t.interaction_id = i.id AND t.revision = COALESCE(o.text_revision, i.revision) \
+    LEFT JOIN customer c ON c.tenant_id = i.tenant_id AND c.id = i.customer_id \
+    WHERE c.opted_out_at IS NULL AND c.erased_at IS NULL ORDER BY s.human_override_at DESC, s.interaction_id DESC";
+
 /// A text and what a person says of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelledText {
@@ -215,14 +226,9 @@ impl Store {
         Ok(kept)
     }
 
-    /// Everything labelled: what was handed in, what raters of the review settled on, and what a person corrected, each with the text they
-    /// had before them and the latest first. Of a text with several labels the first of these counts. Texts of customers who opted out
-    /// are not among them.
-    pub async fn labelled_texts(&self, tenant: TenantId) -> Result<Vec<LabelledText>> {
-        Ok(self.labelled(tenant).await?.into_iter().map(|(_, text)| text).collect())
-    }
-
-    /// The same with where each label comes from.
+    /// Everything labelled and where each label comes from: what was handed in, what raters of the review settled on, and what a person
+    /// corrected, each with the text they had before them and the latest first. Of a text with several labels the first of these counts.
+    /// Texts of customers who opted out are not among them.
     pub async fn labelled(&self, tenant: TenantId) -> Result<Vec<(Source, LabelledText)>> {
         let given: Vec<Row> =
             sql("SELECT body, kind, label FROM labelled_text WHERE tenant_id = ? ORDER BY digest")
@@ -239,17 +245,8 @@ impl Store {
         .bind(MOST_LABELS.cast_signed())
         .all(&self.reader)
         .await?;
-        let corrected: Vec<Row> = sql("SELECT t.body, i.kind, s.human_override_label AS label FROM interaction_sentiment s \
-             JOIN interaction i ON i.tenant_id = s.tenant_id AND i.id = s.interaction_id \
-             JOIN sentiment_override o ON o.tenant_id = s.tenant_id AND o.id = s.human_override_id \
-             JOIN interaction_text t ON t.tenant_id = i.tenant_id AND t.interaction_id = i.id AND t.revision = COALESCE(o.text_revision, i.revision) \
-             LEFT JOIN customer c ON c.tenant_id = i.tenant_id AND c.id = i.customer_id \
-             WHERE s.tenant_id = ? AND s.human_override_label IS NOT NULL AND c.opted_out_at IS NULL AND c.erased_at IS NULL \
-             ORDER BY s.human_override_at DESC, s.interaction_id DESC LIMIT ?")
-        .bind(tenant.0)
-        .bind(MOST_LABELS.cast_signed())
-        .all(&self.reader)
-        .await?;
+        let corrected: Vec<Row> =
+            sql(CORRECTED).bind(tenant.0).bind(MOST_LABELS.cast_signed()).all(&self.reader).await?;
         let given = given.into_iter().map(|row| (Source::HandedIn, row));
         let reviewed = reviewed.into_iter().map(|Reviewed { body, kind, label, random }| {
             (if random { Source::Random } else { Source::Review }, Row { body, kind, label })
@@ -268,7 +265,7 @@ impl Store {
         Ok(texts)
     }
 
-    /// How many texts there are to learn from with each label. It reads what [`Self::labelled_texts`] does, at most three times
+    /// How many texts there are to learn from with each label. It reads what [`Self::labelled`] does, at most three times
     /// [`MOST_LABELS`] texts: it is for whoever teaches, and for no page.
     pub async fn label_counts(&self, tenant: TenantId) -> Result<Vec<LabelCount>> {
         let none = |label| LabelCount { label, handed_in: 0, reviewed: 0, random: 0, corrected: 0 };

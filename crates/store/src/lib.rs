@@ -38,6 +38,7 @@ pub mod secrets;
 pub mod sentiments;
 pub mod sign_on;
 mod statement;
+mod statistics;
 pub mod tenants;
 pub mod users;
 pub mod visibility;

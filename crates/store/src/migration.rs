@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, DbBackend};
 
 use crate::statement::sql;
-use crate::{Result, Store};
+use crate::{Result, Store, statistics};
 
 /// Every step: its name, and its statements with the words of [`WORDS`].
 const STEPS: [(&str, &str); 34] = [
@@ -40,7 +40,7 @@ const STEPS: [(&str, &str); 34] = [
     ("0031_signing_in", include_str!("../migrations/0031_signing_in.sql")),
     ("0032_usual", include_str!("../migrations/0032_usual.sql")),
     ("0033_runs", include_str!("../migrations/0033_runs.sql")),
-    ("0034_fewer_indexes", include_str!("../migrations/0034_fewer_indexes.sql")),
+    ("0034_indexes", include_str!("../migrations/0034_indexes.sql")),
 ];
 
 /// Words that differ: in the step, for SQLite, for PostgreSQL. Text is compared byte by byte in both, so that order and cursors agree.
@@ -87,6 +87,9 @@ pub(crate) async fn run(store: &Store) -> Result<Vec<&'static str>> {
             .run(&tx)
             .await?;
         tracing::info!(migration = name, "migration {name} applied");
+    }
+    if !pending.is_empty() && store.backend() == DbBackend::Sqlite {
+        statistics::write(&tx).await?;
     }
     tx.commit().await?;
     Ok(pending)

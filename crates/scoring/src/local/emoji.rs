@@ -32,6 +32,18 @@ pub(crate) fn word(c: char) -> Option<&'static str> {
     })
 }
 
+/// Whether it says how somebody feels where no words stand beside it. Signs that count, mark or measure may mean anything: one star is
+/// no praise.
+pub(crate) fn speaks_alone(c: char) -> bool {
+    let is_sign = matches!(c, '⭐' | '🌟' | '✅' | '❌' | '🚫' | '❓' | '⏳' | '⌛' | '🗑' | '🚨');
+    !is_sign && word(c).is_some()
+}
+
+/// Whether it changes the picture before it and is none itself: skin tone, variation, and what joins two.
+pub(crate) fn is_mark(c: char) -> bool {
+    matches!(c, '\u{1f3fb}'..='\u{1f3ff}' | '\u{fe0e}' | '\u{fe0f}' | '\u{200d}')
+}
+
 /// The first emoji of `text` that stands for a word: where it starts, where it ends (with skin tones and the like), and the word.
 pub(crate) fn first(text: &str) -> Option<(usize, usize, &'static str)> {
     if text.is_ascii() {
@@ -39,15 +51,14 @@ pub(crate) fn first(text: &str) -> Option<(usize, usize, &'static str)> {
     }
     let (start, c, word) = text.char_indices().find_map(|(at, c)| Some((at, c, word(c)?)))?;
     let rest = start + c.len_utf8();
-    // What makes one picture of it: skin tone, variation, what is joined to it.
+    // What makes one picture of it: its marks, and what is joined to it.
     let mut joined = false;
     let end = text[rest..]
         .char_indices()
         .find(|(_, c)| {
             let glued = joined && !c.is_alphanumeric() && !c.is_whitespace();
-            let marks = matches!(*c, '\u{1f3fb}'..='\u{1f3ff}' | '\u{fe0e}' | '\u{fe0f}' | '\u{200d}');
             joined = *c == '\u{200d}';
-            !(glued || marks)
+            !(glued || is_mark(*c))
         })
         .map_or(text.len(), |(at, _)| rest + at);
     Some((start, end, word))

@@ -3,10 +3,13 @@
 use undertone_core::verdict::{Evidence, Span};
 use unicode_segmentation::UnicodeSegmentation;
 
+use super::emoji;
 use super::layout::Layout;
 
 /// A phrase has at most so many words.
 const LONGEST: usize = 6;
+/// So many words and marks are looked at for one, so that a row of marks does not cost its square.
+const WIDEST: usize = 8 * LONGEST;
 /// A phrase of fewer words is hard to understand by itself.
 const SHORTEST: usize = 3;
 /// A verdict has at most so many phrases.
@@ -21,7 +24,7 @@ const WORTH: f32 = 0.25;
 struct Word {
     span: Span,
     weight: f32,
-    /// Letters or digits, not punctuation.
+    /// Letters, digits or a face, not punctuation.
     counts: bool,
     /// Says little by itself: "the", "to".
     light: bool,
@@ -88,7 +91,7 @@ fn words(
             next += 1;
         }
         if !word.trim().is_empty() {
-            let counts = word.contains(char::is_alphanumeric);
+            let counts = word.contains(|c: char| c.is_alphanumeric() || emoji::speaks_alone(c));
             let ends = word.contains(['.', '!', '?', ';', ':', '(', ')', '"', '“', '”', '…']) && !counts;
             words.push(Word { span, weight, counts, light: is_light(word), ends });
         }
@@ -103,7 +106,7 @@ fn strongest_stretch(words: &[Word], sign: f32) -> Option<&[Word]> {
     let mut best: Option<(f32, usize, usize)> = None;
     for start in 0..words.len() {
         let (mut sum, mut counted) = (0.0, 0);
-        for end in start + 1..=words.len() {
+        for end in start + 1..=words.len().min(start + WIDEST) {
             let word = &words[end - 1];
             sum += sign * word.weight - if word.counts { price } else { 0.0 };
             counted += usize::from(word.counts);

@@ -5,6 +5,9 @@
 //! sixteen languages and always answers one, so what it calls Turkish may be Basque; the name comes from `whatlang`, which knows 69, and is
 //! `und` where the two give no sure answer. See docs/decisions/0004-language.md.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use unicode_segmentation::UnicodeSegmentation;
 
 /// Up to so many letters a text may be English though `whichlang` thinks otherwise.
@@ -16,8 +19,18 @@ const ALL_BUT_KNOWN: f32 = 0.9;
 /// Known words in a sentence that is English as the text around it is.
 pub(crate) const MOSTLY_KNOWN: f32 = 0.6;
 
+/// English words of customers that often stand alone ("Scammers!") and are none of the encoder's own, which reads them in pieces. None
+/// is a word of another language that customers write.
+static COMMON: LazyLock<HashSet<&str>> =
+    LazyLock::new(|| include_str!("english.txt").split_whitespace().collect());
+
+/// Whether an English word is one that customers often write.
+pub(crate) fn is_common(word: &str) -> bool {
+    COMMON.contains(word.to_lowercase().as_str())
+}
+
 /// Whether the text is English. In a short text, which is hard to tell by its letters, `is_known` decides: whether a word is one of
-/// the encoder's own, and so one that it can read. Nine of ten must be, and all of plain letters.
+/// the encoder's own, or one that we know. Nine of ten must be, and all of plain letters.
 pub(crate) fn is_english(text: &str, is_known: impl Fn(&str) -> bool) -> bool {
     if whichlang::detect_language(text) == whichlang::Lang::Eng {
         return true;
@@ -32,8 +45,10 @@ pub(crate) fn is_english(text: &str, is_known: impl Fn(&str) -> bool) -> bool {
 /// Part of the words of `text` that are known, 0..=1; 1 where there are none.
 pub(crate) fn known_share(text: &str, is_known: impl Fn(&str) -> bool) -> f32 {
     let words = || text.unicode_words().filter(|w| w.chars().any(char::is_alphabetic));
-    let known = words().filter(|w| is_known(w)).count();
-    if known == 0 && words().next().is_some() { 0.0 } else { known as f32 / words().count().max(1) as f32 }
+    match words().count() {
+        0 => 1.0,
+        all => words().filter(|w| is_known(w)).count() as f32 / all as f32,
+    }
 }
 
 /// Enough words to tell by themselves.

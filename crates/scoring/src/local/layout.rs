@@ -6,8 +6,8 @@ use std::ops::Range;
 use undertone_core::verdict::Span;
 use undertone_core::{Kind, SkipReason};
 
-use super::language;
 use super::tokenizer::{Piece, WordPieces};
+use super::{emoji, language};
 use crate::NoVerdict;
 use crate::text::{own_words, sentences};
 
@@ -27,7 +27,7 @@ pub(crate) struct Layout {
     pub pieces: Vec<Piece>,
     /// Stretches of pieces that the encoder sees at once.
     pub windows: Vec<Range<usize>>,
-    /// Main language of what is read.
+    /// Main language of what is read; `und` where it has no letters.
     pub language: &'static str,
     /// Percent of the customer's letters that are not read because of their language.
     pub unread_percent: u8,
@@ -60,7 +60,8 @@ pub(crate) fn lay_out(
         clauses: Vec::new(),
         pieces: Vec::new(),
         windows: Vec::new(),
-        language: "en",
+        // Emoji are of no language.
+        language: if all == 0 { "und" } else { "en" },
         unread_percent: (100 * unread).div_ceil(all.max(1)).min(100) as u8,
     };
     let room = window.saturating_sub(2).max(1);
@@ -108,9 +109,10 @@ fn joined(text: &str, sentences: &[Span]) -> String {
     sentences.iter().filter_map(|s| s.of(text)).collect::<Vec<_>>().join(" ")
 }
 
-/// There are words at all, and they are a good part of the text: a dump of numbers or an encoded file is not a customer's voice.
+/// There are words at all, or emoji that speak for themselves, and they are a good part of the text: a dump of numbers or an encoded file
+/// is not a customer's voice.
 fn has_words(text: &str, sentences: &[Span]) -> bool {
-    let (mut letters, mut visible) = (0usize, 0usize);
+    let (mut letters, mut emoji, mut visible) = (0usize, 0usize, 0usize);
     let mut longest_run = 0usize;
     for sentence in sentences {
         let mut run = 0;
@@ -122,16 +124,17 @@ fn has_words(text: &str, sentences: &[Span]) -> bool {
             } else {
                 run = 0;
             }
-            visible += usize::from(!c.is_whitespace());
+            emoji += usize::from(emoji::speaks_alone(c));
+            visible += usize::from(!c.is_whitespace() && !emoji::is_mark(c));
         }
     }
-    longest_run >= 2 && letters * 3 >= visible
+    (longest_run >= 2 || emoji > 0) && (letters + emoji) * 3 >= visible
 }
 
 /// For each sentence whether it is in a language the model reads. Short sentences follow the text as a whole, and in an English text it
 /// takes more to call a sentence foreign: slang, names and typing errors look foreign too.
 fn readable(text: &str, sentences: &[Span], pieces: &WordPieces) -> Vec<bool> {
-    let known = |word: &str| pieces.knows(word);
+    let known = |word: &str| pieces.knows(word) || language::is_common(word);
     let whole = language::is_english(&joined(text, sentences), known);
     sentences
         .iter()

@@ -6,6 +6,9 @@ use undertone_core::verdict::Span;
 use super::artifact::ArtifactError;
 use super::emoji;
 
+/// Emoji of one meaning in a row that are read: a key held down says no more.
+const MOST_ALIKE: usize = 3;
+
 /// A word piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Piece {
@@ -53,11 +56,18 @@ impl WordPieces {
     pub(crate) fn pieces(&self, text: &str, offset: usize) -> Vec<Piece> {
         let mut found = Vec::new();
         let mut at = 0;
+        let (mut latest, mut times) = ("", 0);
         while let Some((start, end, word)) = emoji::first(&text[at..]) {
-            found.extend(self.plain(&text[at..at + start], offset + at));
-            // The pieces of its word all stand for the emoji.
-            let span = Span { start: offset + at + start, end: offset + at + end };
-            found.extend(self.plain(word, 0).into_iter().map(|piece| Piece { span, ..piece }));
+            if start > 0 {
+                found.extend(self.plain(&text[at..at + start], offset + at));
+            }
+            times = if start == 0 && word == latest { times + 1 } else { 1 };
+            latest = word;
+            if times <= MOST_ALIKE {
+                // The pieces of its word all stand for the emoji.
+                let span = Span { start: offset + at + start, end: offset + at + end };
+                found.extend(self.plain(word, 0).into_iter().map(|piece| Piece { span, ..piece }));
+            }
             at += end;
         }
         found.extend(self.plain(&text[at..], offset + at));

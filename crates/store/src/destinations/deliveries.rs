@@ -164,8 +164,8 @@ impl Store {
         Ok(claimed)
     }
 
-    /// Gives up some of what waited too long, and removes some of what is older than `age`; answers whether there may be more. What
-    /// waits the longest is found by its id: ids are in the order of time.
+    /// Gives up some of what waited too long, and removes some of what is older than `age`; answers whether there may be more. The oldest are
+    /// found by their ids, which are in the order of time.
     pub async fn tidy_deliveries(&self, tenant: TenantId, age: TimeDelta) -> Result<bool> {
         const SOME: u64 = 1000;
         let now = self.now();
@@ -194,13 +194,12 @@ impl Store {
             is_more |= given_up == SOME;
         }
         let tx = self.begin().await?;
-        let old =
-            sql("SELECT id FROM delivery WHERE tenant_id = ? AND created_at < ? ORDER BY created_at LIMIT ?")
-                .bind(tenant.0)
-                .bind(now - age)
-                .bind(SOME as i64)
-                .column::<String>(&tx)
-                .await?;
+        let old = sql("SELECT id FROM (SELECT id, created_at FROM delivery WHERE tenant_id = ? ORDER BY id LIMIT ?) AS first WHERE created_at < ?")
+            .bind(tenant.0)
+            .bind(SOME as i64)
+            .bind(now - age)
+            .column::<String>(&tx)
+            .await?;
         for piece in pieces(&old) {
             sql("DELETE FROM delivery_attempt WHERE tenant_id = ? AND delivery_id IN ?")
                 .bind(tenant.0)

@@ -130,9 +130,9 @@ pub(crate) async fn a_false_counter_is_found_and_repaired(bench: &Bench) {
     let all = bench.store.overview(&tenant, 30).await.unwrap().all_time.totals;
     assert_eq!((all.positive, all.negative, all.sum_score), (2, 0, 120));
     // What a person corrected is a label to learn from.
-    let corrected = bench.store.labelled_texts(tenant.id).await.unwrap();
+    let corrected = bench.store.labelled(tenant.id).await.unwrap();
     assert_eq!(
-        corrected.iter().map(|t| (t.text.as_str(), t.label)).collect::<Vec<_>>(),
+        corrected.iter().map(|(_, text)| (text.text.as_str(), text.label)).collect::<Vec<_>>(),
         [("-60", Label::Positive)]
     );
     // The override outlives another verdict.

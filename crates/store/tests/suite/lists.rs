@@ -21,8 +21,8 @@ pub(crate) async fn labels_and_lessons_are_each_tenants_own(bench: &Bench) {
     let counts = store.label_counts(mine.id).await.unwrap();
     let told: Vec<(Label, u64)> = counts.iter().map(|count| (count.label, count.handed_in)).collect();
     assert_eq!(told, [(Label::Positive, 0), (Label::Neutral, 0), (Label::Negative, 300), (Label::Mixed, 1)]);
-    assert_eq!(store.labelled_texts(mine.id).await.unwrap().len(), 301);
-    assert!(store.labelled_texts(theirs.id).await.unwrap().is_empty());
+    assert_eq!(store.labelled(mine.id).await.unwrap().len(), 301);
+    assert!(store.labelled(theirs.id).await.unwrap().is_empty());
 
     let lesson = |version, active| NewLesson {
         version,

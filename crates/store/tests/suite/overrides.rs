@@ -76,15 +76,14 @@ pub(crate) async fn corrections_move_every_counter_and_stay(bench: &Bench) {
     bench.store.accept(tenant.id, &[update]).await.unwrap();
     bench.score_all(&tenant, |text| text.parse().unwrap()).await;
     assert_eq!(told(bench, &tenant, &second).await, (5, "neutral".to_owned(), -35, Some(5)));
-    let learnt = bench.store.labelled_texts(tenant.id).await.unwrap();
-    let learnt: Vec<_> = learnt.iter().map(|t| (t.text.as_str(), t.label)).collect();
+    let labelled = bench.store.labelled(tenant.id).await.unwrap();
+    let learnt: Vec<_> = labelled.iter().map(|(_, text)| (text.text.as_str(), text.label)).collect();
     assert_eq!(
         learnt,
         [("30", Label::Neutral), ("-60", Label::Positive)],
         "what was before them, not what is now"
     );
-    let sources = bench.store.labelled(tenant.id).await.unwrap();
-    assert!(sources.iter().all(|(source, _)| source.is_chosen()), "a verdict was wrong about them");
+    assert!(labelled.iter().all(|(source, _)| source.is_chosen()), "a verdict was wrong about them");
     bench.assert_verified(&tenant).await;
 
     // Cleared, the scorer's verdict counts again, and nothing is forgotten.
@@ -237,14 +236,11 @@ pub(crate) async fn who_opted_out_is_left_alone(bench: &Bench) {
     let id = bench.store.accept(tenant.id, &[item("1", "ana", "-60")]).await.unwrap()[0].id().to_owned();
     bench.score_all(&tenant, |text| text.parse().unwrap()).await;
     correct(bench, &tenant, &id, 5).await;
-    assert_eq!(bench.store.labelled_texts(tenant.id).await.unwrap().len(), 1);
+    assert_eq!(bench.store.labelled(tenant.id).await.unwrap().len(), 1);
     let ana = bench.store.customer(tenant.id, "ana").await.unwrap().unwrap().id;
     bench.store.set_opted_out(&act(&tenant), &ana, true).await.unwrap();
     for said in [set(Some(70), None), Said::Clear, Said::Agree] {
         conflicts(bench.store.say(&act(&tenant), &id, said, Seen::Unknown).await, "opted out");
     }
-    assert!(
-        bench.store.labelled_texts(tenant.id).await.unwrap().is_empty(),
-        "nor is anything learnt from them"
-    );
+    assert!(bench.store.labelled(tenant.id).await.unwrap().is_empty(), "nor is anything learnt from them");
 }

@@ -297,8 +297,8 @@ pub(crate) async fn raters_work_apart_until_it_is_settled(bench: &Bench) {
     let differs = bench.store.review_outcomes(tenant.id, differing).await.unwrap().len();
     assert_eq!(differs, usize::from(outcomes[0].label != "negative"));
     // What was settled is a label to learn from, and agreement is counted from it.
-    let learnt = bench.store.labelled_texts(tenant.id).await.unwrap();
-    assert_eq!(learnt.iter().map(|t| t.label).collect::<Vec<_>>(), [Label::Negative]);
+    let learnt = bench.store.labelled(tenant.id).await.unwrap();
+    assert_eq!(learnt.iter().map(|(_, text)| text.label).collect::<Vec<_>>(), [Label::Negative]);
     assert_eq!(bench.store.labelled(tenant.id).await.unwrap()[0].0, Source::Random);
     let counts = bench.store.label_counts(tenant.id).await.unwrap();
     let negative = counts.iter().find(|count| count.label == Label::Negative).unwrap();
@@ -344,8 +344,8 @@ pub(crate) async fn the_queue_keeps_what_may_be_read(bench: &Bench) {
         [Some("neutral"), Some("positive")],
         "what was said is kept, what nobody looked at is gone"
     );
-    let learnt = bench.store.labelled_texts(tenant.id).await.unwrap();
-    assert_eq!(learnt.iter().map(|t| t.label).collect::<Vec<_>>(), [Label::Neutral]);
+    let learnt = bench.store.labelled(tenant.id).await.unwrap();
+    assert_eq!(learnt.iter().map(|(_, text)| text.label).collect::<Vec<_>>(), [Label::Neutral]);
 }
 
 pub(crate) async fn many_raters_at_once(bench: &Bench) {

@@ -37,7 +37,7 @@ pub(crate) async fn migrations_are_taken_once_by_many_at_a_time(bench: &Bench) {
         "0031_signing_in",
         "0032_usual",
         "0033_runs",
-        "0034_fewer_indexes",
+        "0034_indexes",
     ];
     assert_eq!(bench.store.pending_migrations().await.unwrap(), all);
     let others = futures_of(4, async |_| {

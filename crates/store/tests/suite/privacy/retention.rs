@@ -200,8 +200,8 @@ pub async fn labels_go_with_their_text_or_by_their_own_clock(bench: &Bench) {
         bench.store.label_texts(&act(&tenant), &[label]).await.unwrap();
     };
     let left = async || {
-        let texts = bench.store.labelled_texts(tenant.id).await.unwrap();
-        texts.into_iter().map(|label| label.text).collect::<BTreeSet<String>>()
+        let texts = bench.store.labelled(tenant.id).await.unwrap();
+        texts.into_iter().map(|(_, label)| label.text).collect::<BTreeSet<String>>()
     };
     bench.store.accept(tenant.id, &[item("1", "ana", "it came broken: 1")]).await.unwrap();
     bench.score_all(&tenant, score_of).await;

@@ -17,8 +17,8 @@ pub async fn a_hold_stops_no_clock_of_what_is_not_kept_by_customer(bench: &Bench
         store.label_texts(&act(&tenant), &[label]).await.unwrap();
     };
     let labelled = async || {
-        let labels = store.labelled_texts(tenant.id).await.unwrap();
-        labels.into_iter().map(|label| label.text).collect::<BTreeSet<String>>()
+        let labels = store.labelled(tenant.id).await.unwrap();
+        labels.into_iter().map(|(_, label)| label.text).collect::<BTreeSet<String>>()
     };
     label(texts[0]).await;
     let at = store.now().to_rfc3339();
