@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::audit::Act;
 use crate::destinations::{Destination, NewDestination};
+use crate::statement::for_update;
 use crate::{Result, Store, StoreError, destinations, modules};
 
 /// What is to be changed, and what it was when somebody looked.
@@ -33,6 +34,10 @@ impl Store {
             }
             self.change_settings_on(&tx, act, changes).await?;
         }
+        // Taken in the ids' order first, as whoever keeps what became of messages takes them.
+        let changed = asked.changed.iter().map(|(id, ..)| id.as_str());
+        let ids = asked.removed.iter().map(|(id, _)| id.as_str()).chain(changed).collect();
+        destinations::some(&tx, act.tenant, ids, for_update(self.backend())).await?;
         // Names that become free come first.
         for (id, version) in &asked.removed {
             let now = destinations::version(self, &tx, act.tenant, id).await?;

@@ -205,7 +205,7 @@ async fn one(
 }
 
 /// Those of these destinations that are there, by id; taken in the ids' order, that two who want the same do not wait for each other.
-async fn some(
+pub(crate) async fn some(
     on: &impl ConnectionTrait,
     tenant: TenantId,
     ids: BTreeSet<&str>,

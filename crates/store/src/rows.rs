@@ -31,3 +31,9 @@ pub(crate) fn zone(name: &str) -> Tz {
 pub(crate) fn day_in(zone: Tz, at: DateTime<Utc>) -> NaiveDate {
     at.with_timezone(&zone).date_naive()
 }
+
+/// The id that a row of this moment would be the first to have.
+pub(crate) fn first_id_of(at: DateTime<Utc>) -> String {
+    let millis = at.timestamp_millis().max(0);
+    format!("{:08x}-{:04x}", millis >> 16, millis & 0xffff)
+}

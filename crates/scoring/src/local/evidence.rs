@@ -128,17 +128,23 @@ fn strongest_stretch(words: &[Word], sign: f32) -> Option<&[Word]> {
 
 /// `words[start..end]` with neighbours until it has [`SHORTEST`] words, as far as there are any that do not pull the other way.
 fn widened(words: &[Word], mut start: usize, mut end: usize, sign: f32) -> &[Word] {
-    let counted = |start: usize, end: usize| words[start..end].iter().filter(|w| w.counts).count();
+    let mut counted = words[start..end].iter().filter(|w| w.counts).count();
     let pull =
         |word: Option<&Word>| word.filter(|w| !w.ends).map(|w| sign * w.weight).filter(|pull| *pull >= 0.0);
     let (first, last) = (start, end);
-    while counted(start, end) < SHORTEST {
+    while counted < SHORTEST && end - start < WIDEST {
         let before = pull(start.checked_sub(1).and_then(|i| words.get(i)));
         let after = pull(words.get(end));
         match (before, after) {
             (None, None) => break,
-            (Some(b), a) if a.is_none_or(|a| b > a) => start -= 1,
-            _ => end += 1,
+            (Some(b), a) if a.is_none_or(|a| b > a) => {
+                start -= 1;
+                counted += usize::from(words[start].counts);
+            }
+            _ => {
+                counted += usize::from(words[end].counts);
+                end += 1;
+            }
         }
     }
     while start < first && !words[start].may_end() {

@@ -19,8 +19,8 @@ const ALL_BUT_KNOWN: f32 = 0.9;
 /// Known words in a sentence that is English as the text around it is.
 pub(crate) const MOSTLY_KNOWN: f32 = 0.6;
 
-/// English words of customers that often stand alone ("Scammers!") and are none of the encoder's own, which reads them in pieces. None
-/// is a word of another language that customers write.
+/// English words of customers that often stand alone ("Scammers!") and are none of the encoder's own, which reads them in pieces. Of
+/// those that other languages have as well, such as "wow", the sense is the same.
 static COMMON: LazyLock<HashSet<&str>> =
     LazyLock::new(|| include_str!("english.txt").split_whitespace().collect());
 

@@ -6,7 +6,7 @@ use undertone_core::verdict::Span;
 use super::artifact::ArtifactError;
 use super::emoji;
 
-/// Emoji of one meaning in a row that are read: a key held down says no more.
+/// Emoji of one meaning that are read in a row of emoji: a key held down says no more.
 const MOST_ALIKE: usize = 3;
 
 /// A word piece.
@@ -56,14 +56,21 @@ impl WordPieces {
     pub(crate) fn pieces(&self, text: &str, offset: usize) -> Vec<Piece> {
         let mut found = Vec::new();
         let mut at = 0;
-        let (mut latest, mut times) = ("", 0);
+        // The words of the emoji in a row, and how often each.
+        let mut row: Vec<(&str, usize)> = Vec::new();
         while let Some((start, end, word)) = emoji::first(&text[at..]) {
-            if start > 0 {
-                found.extend(self.plain(&text[at..at + start], offset + at));
+            let between = &text[at..at + start];
+            if !between.trim().is_empty() {
+                found.extend(self.plain(between, offset + at));
+                row.clear();
             }
-            times = if start == 0 && word == latest { times + 1 } else { 1 };
-            latest = word;
-            if times <= MOST_ALIKE {
+            let known = row.iter().position(|(other, _)| *other == word);
+            let place = known.unwrap_or(row.len());
+            if known.is_none() {
+                row.push((word, 0));
+            }
+            row[place].1 += 1;
+            if row[place].1 <= MOST_ALIKE {
                 // The pieces of its word all stand for the emoji.
                 let span = Span { start: offset + at + start, end: offset + at + end };
                 found.extend(self.plain(word, 0).into_iter().map(|piece| Piece { span, ..piece }));

@@ -1,6 +1,6 @@
 //! Which interactions were taken in before, by the ids their sources gave them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use undertone_core::Interaction;
@@ -24,9 +24,11 @@ pub(crate) async fn existing<'a>(
     tenant: TenantId,
     interactions: impl Iterator<Item = &'a Interaction> + Clone,
 ) -> Result<HashMap<(String, String), Existing>> {
+    let sources: BTreeSet<&str> =
+        interactions.clone().map(|interaction| interaction.source.as_str()).collect();
     let rows: Vec<Existing> = sql("SELECT source, external_id, id, digest FROM interaction WHERE tenant_id = ? AND source IN ? AND external_id IN ?")
         .bind(tenant.0)
-        .list(interactions.clone().map(|interaction| interaction.source.as_str()))
+        .list(sources)
         .list(interactions.map(|interaction| interaction.external_id.as_str()))
         .all(on)
         .await?;

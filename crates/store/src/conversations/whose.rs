@@ -239,7 +239,9 @@ impl Store {
             give(sql("UPDATE interaction_sentiment SET customer_id = ?, segment = ? WHERE tenant_id = ? AND interaction_id IN ?"))
                 .run(tx)
                 .await?;
-            alerts += sql("UPDATE alert SET customer_id = ?, cooldown_key = ? WHERE tenant_id = ? AND interaction_id IN ? AND customer_id IS NULL")
+            // Of few interactions, not of all alerts that are nobody's: no index is to be used for that.
+            alerts += sql("UPDATE alert SET customer_id = ?, cooldown_key = ? WHERE tenant_id = ? AND interaction_id IN ? \
+                 AND COALESCE(customer_id, '') = ''")
                 .bind(&owner.id)
                 .bind(&owner.id)
                 .bind(tenant.0)

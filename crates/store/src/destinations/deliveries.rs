@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, FromQueryResult, Value};
 
 use super::Destination;
+use crate::rows::first_id_of;
 use crate::statement::{pieces, skip_locked, sql};
 use crate::{Result, Store, TenantId};
 
@@ -169,15 +170,17 @@ impl Store {
     pub async fn tidy_deliveries(&self, tenant: TenantId, age: TimeDelta) -> Result<bool> {
         const SOME: u64 = 1000;
         let now = self.now();
-        let destinations = sql("SELECT id FROM destination WHERE tenant_id = ? ORDER BY id")
-            .bind(tenant.0)
-            .column::<String>(&self.reader)
-            .await?;
+        // Of one that was removed, too.
+        let destinations =
+            sql("SELECT DISTINCT destination_id FROM delivery WHERE tenant_id = ? AND state = 'pending'")
+                .bind(tenant.0)
+                .column::<String>(&self.reader)
+                .await?;
         let mut is_more = false;
         for destination in destinations {
             let given_up = sql("UPDATE delivery SET state = 'failed', last_error = ?, finished_at = ?, lease_owner = NULL \
-                 WHERE tenant_id = ? AND id IN (SELECT id FROM (SELECT id, created_at, next_at FROM delivery WHERE tenant_id = ? \
-                 AND destination_id = ? AND state = 'pending' ORDER BY id LIMIT ?) AS first WHERE created_at < ? AND next_at <= ?)")
+                 WHERE tenant_id = ? AND id IN (SELECT id FROM delivery WHERE tenant_id = ? AND destination_id = ? AND state = 'pending' \
+                 AND id < ? AND created_at < ? AND next_at <= ? ORDER BY id LIMIT ?)")
             .bind(format!(
                 "it did not arrive within {} hours and is given up; it can be sent again",
                 GIVEN_UP_AFTER.num_hours()
@@ -186,9 +189,10 @@ impl Store {
             .bind(tenant.0)
             .bind(tenant.0)
             .bind(destination)
-            .bind(SOME as i64)
+            .bind(first_id_of(now - GIVEN_UP_AFTER))
             .bind(now - GIVEN_UP_AFTER)
             .bind(now)
+            .bind(SOME as i64)
             .run(&self.writer)
             .await?;
             is_more |= given_up == SOME;

@@ -170,7 +170,11 @@ async fn keep_states(
     (tenant, now): (TenantId, DateTime<Utc>),
     finished: &[Arc<FinishedDeliveries>],
 ) -> Result<HashSet<String>> {
-    let rows: Vec<[Value; 9]> = each(finished)
+    let mut messages: Vec<_> = each(finished).collect();
+    // In one order, so that two who change the same rows do not wait for each other.
+    messages.sort_by(|(_, a), (_, b)| a.claimed.id.cmp(&b.claimed.id));
+    let rows: Vec<[Value; 9]> = messages
+        .into_iter()
         .map(|(owner, done)| {
             let (state, next_at, attempts) = done.state(now);
             let finished_at = (state != "pending").then_some(now);

@@ -19,6 +19,7 @@ async fn suite(url: String) {
     what_was_not_sent_says_nothing_of_the_receiver(&bench).await;
     what_was_under_way_when_it_failed_counts_once(&bench).await;
     an_end_does_not_overtake_its_beginning(&bench).await;
+    what_waits_too_long_is_given_up_also_where_its_destination_was_removed(&bench).await;
 }
 
 fn failed(_: usize) -> Sent {
@@ -367,6 +368,28 @@ async fn what_was_under_way_when_it_failed_counts_once(bench: &Bench) {
     bench.advance(10);
     bench.send(&tenant, &to.id, failed).await;
     assert_eq!(bench.now(&to, &tenant).await.failures, 2);
+}
+
+async fn what_waits_too_long_is_given_up_also_where_its_destination_was_removed(bench: &Bench) {
+    let (tenant, to) = bench.with_scores("given-up").await;
+    let removed = bench.destination(&tenant, "removed", &["sentiment.scored"], Detail::Thin).await;
+    bench.more(&tenant, 3).await;
+    assert!(bench.store.remove_destination(&act(&tenant), &removed.id).await.unwrap());
+    bench.advance(104 * 60 + 1);
+    // Somebody has one of them in hand.
+    let lease = TimeDelta::seconds(90);
+    let now = bench.now(&to, &tenant).await;
+    assert_eq!(bench.store.claim_deliveries(tenant.id, &now, ("owner", lease), 1).await.unwrap().len(), 1);
+    while bench.store.tidy_deliveries(tenant.id, TimeDelta::days(30)).await.unwrap() {}
+    let states = async |id: &str| {
+        let which = Which { most: 50, ..Which::default() };
+        let log = bench.store.deliveries(tenant.id, id, which).await.unwrap();
+        let mut states: Vec<String> = log.into_iter().map(|one| one.state).collect();
+        states.sort();
+        states
+    };
+    assert_eq!(states(&to.id).await, ["failed", "failed", "pending"]);
+    assert_eq!(states(&removed.id).await, ["failed"; 3]);
 }
 
 async fn an_end_does_not_overtake_its_beginning(bench: &Bench) {

@@ -1,13 +1,15 @@
 //! What became of messages of several lanes is kept in one transaction: while one runs, those that come wait, and go together in the next.
 
 use std::collections::HashMap;
-use std::mem::take;
 use std::slice;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot::{self, error::TryRecvError};
 use undertone_store::destinations::FinishedDeliveries;
 use undertone_store::{Store, StoreError, TenantId};
+
+/// Messages kept in one transaction: others write in between.
+const MOST_TOGETHER: usize = 1000;
 
 /// One for each tenant: nobody waits for what another tenant's rows wait for.
 #[derive(Clone, Default)]
@@ -44,12 +46,13 @@ impl Keeper {
         let (tell, mut told) = oneshot::channel();
         self.waiting().push(Waiting { finished: finished.clone(), kept: tell });
         let turn = self.turn.lock().await;
-        let mut kept = told.try_recv();
         // Unless whoever had the turn before took it along.
-        if kept.as_ref().is_err_and(|why| *why == TryRecvError::Empty) {
-            self.keep_what_waits(store, tenant).await;
-            kept = told.try_recv();
-        }
+        let kept = loop {
+            match told.try_recv() {
+                Err(TryRecvError::Empty) => self.keep_what_waits(store, tenant).await,
+                kept => break kept,
+            }
+        };
         drop(turn);
         match kept {
             Ok(kept) => kept,
@@ -58,7 +61,7 @@ impl Keeper {
     }
 
     async fn keep_what_waits(&self, store: &Store, tenant: TenantId) {
-        let together = take(&mut *self.waiting());
+        let together = self.next();
         let finished: Vec<_> = together.iter().map(|one| one.finished.clone()).collect();
         match store.finish_deliveries(tenant, &finished).await {
             // Nobody hears it whose lane has ended meanwhile.
@@ -69,6 +72,18 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    /// Those who have waited the longest, about as many messages as others may wait for. Whoever is left has the next turn.
+    fn next(&self) -> Vec<Waiting> {
+        let mut waiting = self.waiting();
+        let mut messages = 0;
+        let fits = waiting.iter().take_while(|one| {
+            messages += one.finished.messages.len();
+            messages <= MOST_TOGETHER
+        });
+        let count = fits.count().max(1).min(waiting.len());
+        waiting.drain(..count).collect()
     }
 
     fn waiting(&self) -> MutexGuard<'_, Vec<Waiting>> {
@@ -176,6 +191,23 @@ mod tests {
             }
             (states, moments.len())
         }
+    }
+
+    #[tokio::test]
+    async fn others_write_between_many() {
+        let bench = Bench::open().await;
+        let of = |count: usize| {
+            let one = &bench.sent[0];
+            let messages = vec![one.messages[0].clone(); count];
+            let (destination, owner) = (one.destination.clone(), one.owner.clone());
+            let finished = Arc::new(FinishedDeliveries { destination, owner, messages });
+            Waiting { finished, kept: oneshot::channel().0 }
+        };
+        let keeper = Keeper::default();
+        keeper.waiting().extend([2 * MOST_TOGETHER, 8, MOST_TOGETHER - 8, 1].map(of));
+        let turns: Vec<usize> =
+            std::iter::repeat_with(|| keeper.next().len()).take_while(|count| *count > 0).collect();
+        assert_eq!(turns, [1, 2, 1], "more than fit, as many as fit, and the rest");
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
-use futures::future::{Fuse, FusedFuture};
+use futures::future::{BoxFuture, Fuse, FusedFuture};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use serde_json::json;
@@ -194,7 +194,7 @@ impl Batch {
                 else => break,
             }
             if keeping.is_terminated() && !ended.is_empty() && kept_at.elapsed() > KEPT_EVERY {
-                keeping = self.keep(take(&mut ended)).boxed().fuse();
+                keeping = self.keep(take(&mut ended)).fuse();
                 kept_at = Instant::now();
             }
         }
@@ -211,8 +211,8 @@ impl Batch {
             || self.is_stopped.load(Ordering::Relaxed)
     }
 
-    /// Keeps what became of some; answers whether the destination takes more.
-    async fn keep(&self, messages: Vec<FinishedDelivery>) -> Result<bool, StoreError> {
+    /// Keeps what became of some; answers whether the destination takes more. Whether anything more is begun is settled before it is waited for.
+    fn keep(&self, messages: Vec<FinishedDelivery>) -> BoxFuture<'_, Result<bool, StoreError>> {
         let delivered = messages.iter().filter(|done| done.sent == Sent::Delivered).count() as u64;
         metrics::counter!("undertone_delivered_total").increment(delivered);
         metrics::counter!("undertone_undelivered_total").increment(messages.len() as u64 - delivered);
@@ -222,19 +222,22 @@ impl Batch {
         let goes_on = messages.iter().all(|done| goes_on(&done.sent));
         let (destination, owner) = (self.destination.id.clone(), self.owner.clone());
         let finished = Arc::new(FinishedDeliveries { destination, owner, messages });
-        let mut tries = 0;
-        let keep = || {
-            tries += 1;
-            if tries > 1 {
-                // What is begun now may not be kept either.
-                self.is_stopped.store(true, Ordering::Relaxed);
-            }
-            self.keeper.keep(&self.tools.store, self.tenant, &finished)
-        };
-        // A keep before this one may have taken long.
-        let patience = if self.began.elapsed() > KEPT_PATIENTLY_WITHIN { BRIEF } else { LONG };
-        patiently(patience, keep).await?;
-        Ok(goes_on)
+        async move {
+            let mut tries = 0;
+            let keep = || {
+                tries += 1;
+                if tries > 1 {
+                    // What is begun now may not be kept either.
+                    self.is_stopped.store(true, Ordering::Relaxed);
+                }
+                self.keeper.keep(&self.tools.store, self.tenant, &finished)
+            };
+            // A keep before this one may have taken long.
+            let patience = if self.began.elapsed() > KEPT_PATIENTLY_WITHIN { BRIEF } else { LONG };
+            patiently(patience, keep).await?;
+            Ok(goes_on)
+        }
+        .boxed()
     }
 
     fn untried(&self, claimed: ClaimedDelivery) -> FinishedDelivery {

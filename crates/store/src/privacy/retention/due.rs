@@ -1,9 +1,8 @@
 //! What is due: a statement for each stage. Ids begin with the moment of arrival, so the end of what is due is a place among them, and nothing
 //! younger is looked at.
 
-use chrono::{DateTime, Utc};
-
 use super::{Clocks, Stage};
+use crate::rows::first_id_of;
 use crate::statement::{Sql, sql};
 use crate::{Result, Store, TenantId};
 
@@ -70,12 +69,6 @@ pub(super) enum Asked {
     InTurn,
     /// Before the run: what goes in its earlier stages does not count as being there.
     Ahead,
-}
-
-/// The id that an interaction of this moment would be the first to have.
-fn first_id_of(at: DateTime<Utc>) -> String {
-    let millis = at.timestamp_millis().max(0);
-    format!("{:08x}-{:04x}", millis >> 16, millis & 0xffff)
 }
 
 /// More of a statement: what is due in a stage after `cursor`. Entries of the audit log are not found this way.
@@ -181,7 +174,7 @@ pub(super) async fn count(store: &Store, tenant: TenantId, clocks: &Clocks, stag
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeZone;
+    use chrono::{TimeZone, Utc};
 
     use super::*;
 
