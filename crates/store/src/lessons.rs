@@ -16,8 +16,7 @@ use crate::{Result, Store, StoreError, TenantId};
 pub const MOST_LABELS: u64 = 20_000;
 
 /// The latest corrections, each with the text it was made of; those whose text is gone or whose customer opted out count towards the limit
-/// and are left out. They are chosen before anything is looked up beside them: SQLite would go by
-/// the texts, which are all the tenant has.
+/// and are left out. They are chosen before anything is looked up beside them: SQLite would go by the texts, which are all the tenant has.
 pub(crate) const CORRECTED: &str = "SELECT t.body, i.kind, s.human_override_label AS label FROM (SELECT tenant_id, interaction_id, human_override_id, \
     human_override_label, human_override_at FROM interaction_sentiment WHERE tenant_id = ? AND human_override_label IS NOT NULL \
     ORDER BY human_override_at DESC, interaction_id DESC LIMIT ?) s \

@@ -88,6 +88,22 @@ impl Sql {
         Ok(on.execute_raw(self.finish(on.get_database_backend())).await?.rows_affected())
     }
 
+    /// How the database would run it, in its words.
+    #[cfg(test)]
+    pub(crate) async fn plan(mut self, on: &impl ConnectionTrait) -> String {
+        #[derive(FromQueryResult)]
+        struct Step {
+            detail: String,
+        }
+        if on.get_database_backend() == DbBackend::Postgres {
+            self.text.insert_str(0, "EXPLAIN ");
+            return self.column::<String>(on).await.unwrap().join(" ");
+        }
+        self.text.insert_str(0, "EXPLAIN QUERY PLAN ");
+        let steps = self.all::<Step>(on).await.unwrap();
+        steps.into_iter().map(|step| step.detail + " ").collect()
+    }
+
     /// Every row.
     pub(crate) async fn all<R: FromQueryResult>(self, on: &impl ConnectionTrait) -> Result<Vec<R>> {
         let rows: Vec<QueryResult> = on.query_all_raw(self.finish(on.get_database_backend())).await?;

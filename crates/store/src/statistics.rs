@@ -135,12 +135,8 @@ mod tests {
     use undertone_core::clock::{CountedIds, SetClock};
 
     use super::*;
+    use crate::lessons::CORRECTED;
     use crate::{Options, Store};
-
-    #[derive(FromQueryResult)]
-    struct Step {
-        detail: String,
-    }
 
     #[tokio::test]
     async fn what_a_tenant_has_much_of_is_looked_up_by_its_keys() {
@@ -167,12 +163,16 @@ mod tests {
             "UPDATE alert SET customer_id = '' WHERE tenant_id = 1 AND interaction_id IN ({many}) AND COALESCE(customer_id, '') = ''"
         );
         for (statement, index) in [
-            (again.as_str(), "interaction_external (tenant_id=? AND source=? AND external_id=?)"),
+            (
+                again.leak() as &'static str,
+                "interaction_external (tenant_id=? AND source=? AND external_id=?)",
+            ),
             (
                 "SELECT id FROM interaction WHERE tenant_id = 1 AND source IN ('a') AND external_id IN ('a', 'b')",
                 "interaction_external (tenant_id=? AND source=? AND external_id=?)",
             ),
-            (given.as_str(), "alert_interaction"),
+            (given.leak(), "alert_interaction"),
+            (CORRECTED, "interaction_sentiment_corrected"),
             (
                 "SELECT id FROM alert WHERE tenant_id = 1 AND interaction_id = 'a' ORDER BY id",
                 "alert_interaction",
@@ -210,10 +210,8 @@ mod tests {
                 "backfill_run_ended",
             ),
         ] {
-            let explained: &'static str = format!("EXPLAIN QUERY PLAN {statement}").leak();
             for on in [&store.writer, &store.reader] {
-                let plan = sql(explained).all::<Step>(on).await.unwrap();
-                let plan: String = plan.into_iter().map(|step| step.detail + "; ").collect();
+                let plan = sql(statement).plan(on).await;
                 assert!(plan.contains(index), "{statement}: {plan}");
             }
         }

@@ -1,5 +1,7 @@
 //! Text into the encoder's word pieces, each knowing which bytes it stands for.
 
+use std::collections::HashMap;
+
 use tokenizers::Tokenizer;
 use undertone_core::verdict::Span;
 
@@ -56,21 +58,17 @@ impl WordPieces {
     pub(crate) fn pieces(&self, text: &str, offset: usize) -> Vec<Piece> {
         let mut found = Vec::new();
         let mut at = 0;
-        // The words of the emoji in a row, and how often each.
-        let mut row: Vec<(&str, usize)> = Vec::new();
+        // How often each word of the emoji in a row has been there.
+        let mut row: HashMap<&str, usize> = HashMap::new();
         while let Some((start, end, word)) = emoji::first(&text[at..]) {
             let between = &text[at..at + start];
             if !between.trim().is_empty() {
                 found.extend(self.plain(between, offset + at));
                 row.clear();
             }
-            let known = row.iter().position(|(other, _)| *other == word);
-            let place = known.unwrap_or(row.len());
-            if known.is_none() {
-                row.push((word, 0));
-            }
-            row[place].1 += 1;
-            if row[place].1 <= MOST_ALIKE {
+            let times = row.entry(word).or_default();
+            *times += 1;
+            if *times <= MOST_ALIKE {
                 // The pieces of its word all stand for the emoji.
                 let span = Span { start: offset + at + start, end: offset + at + end };
                 found.extend(self.plain(word, 0).into_iter().map(|piece| Piece { span, ..piece }));

@@ -1,6 +1,6 @@
 //! What became of messages that were sent: how it is kept, and when one is tried again.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -145,20 +145,18 @@ impl Store {
         let destinations = some(&tx, tenant, ids, for_update(self.backend())).await?;
         let kept = keep_states(&tx, (tenant, now), finished).await?;
         log_attempts(&tx, tenant, finished).await?;
-        let is_there = |done: &&Arc<FinishedDeliveries>| destinations.contains_key(&done.destination);
-        let calls = finished.iter().filter(is_there).flat_map(|done| {
-            let calls = done.messages.iter().filter(|message| message.calls_for_somebody());
-            calls.map(|message| (message.claimed.subject_id.as_str(), done.destination.as_str()))
-        });
-        heard::note(&tx, (tenant, now), calls.collect()).await?;
+        let mut heard = BTreeSet::new();
         for (id, destination) in &destinations {
-            let messages =
-                finished.iter().filter(|done| done.destination == *id).flat_map(|done| &done.messages);
+            let batches = finished.iter().filter(|done| done.destination == *id);
+            let messages: Vec<&FinishedDelivery> = batches.flat_map(|done| &done.messages).collect();
+            let calls = messages.iter().filter(|message| message.calls_for_somebody());
+            heard.extend(calls.map(|message| (message.claimed.subject_id.as_str(), id.as_str())));
             // Where it was kept before, it was judged before.
-            if messages.clone().any(|message| kept.contains(&message.claimed.id)) {
-                self.judge(&tx, tenant, destination, &messages.collect::<Vec<_>>()).await?;
+            if messages.iter().any(|message| kept.contains(&message.claimed.id)) {
+                self.judge(&tx, tenant, destination, &messages).await?;
             }
         }
+        heard::note(&tx, (tenant, now), heard).await?;
         tx.commit().await?;
         Ok(kept.len())
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::DateTime;
-use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult};
+use sea_orm::{ConnectionTrait, DbBackend};
 use undertone_core::clock::{CountedIds, SetClock};
 use undertone_testkit::on_both_databases;
 
@@ -11,7 +11,7 @@ use super::deliveries::IN_TURN;
 use super::log::{COLUMNS, listed};
 use super::{DeliveryState, Which};
 use crate::outbox::UNPLACED;
-use crate::statement::{Sql, sql};
+use crate::statement::sql;
 use crate::{Options, Store, TenantId};
 
 on_both_databases!(sqlite, postgres, what_arrived_is_not_looked_at);
@@ -28,20 +28,6 @@ const EVENTS: &str = "INSERT INTO outbox (tenant_id, id, event, subject_id, to_w
      WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT 1, 'e' || (100000 + i), 'alert.raised', 's', TRUE, \
      TRUE, '{}', CASE WHEN i <= 10000 THEN i END, ";
 
-#[derive(FromQueryResult)]
-struct Step {
-    detail: String,
-}
-
-async fn plan(store: &Store, statement: impl Fn(Sql) -> Sql) -> String {
-    if store.backend() == DbBackend::Postgres {
-        let plan = statement(sql("EXPLAIN ")).column::<String>(&store.reader).await.unwrap();
-        return plan.join(" ");
-    }
-    let plan = statement(sql("EXPLAIN QUERY PLAN ")).all::<Step>(&store.reader).await.unwrap();
-    plan.into_iter().map(|step| step.detail + " ").collect()
-}
-
 async fn what_arrived_is_not_looked_at(url: String) {
     let clock = Arc::new(SetClock::new(DateTime::UNIX_EPOCH));
     let options = Options { url, connections: 2 };
@@ -57,24 +43,21 @@ async fn what_arrived_is_not_looked_at(url: String) {
     {
         for before in [None, Some("d121500")] {
             let which = Which { state: Some(state), before, most: 50 };
-            let told = plan(&store, |begin| listed(begin.then(COLUMNS), (TENANT, "to"), which)).await;
+            let told = listed(sql(COLUMNS), (TENANT, "to"), which).plan(&store.reader).await;
             assert!(told.contains(index) && !told.to_uppercase().contains("SORT"), "{told}");
             assert!(!told.contains("TEMP B-TREE"), "{told}");
         }
     }
-    let turn = plan(&store, |begin| {
-        begin
-            .then(
-                "SELECT id FROM delivery x WHERE tenant_id = ? AND destination_id = ? AND state = 'pending'",
-            )
+    let turn =
+        sql("SELECT id FROM delivery x WHERE tenant_id = ? AND destination_id = ? AND state = 'pending'")
             .bind(TENANT.0)
             .bind("to")
             .then(IN_TURN)
             .then(" ORDER BY next_at, id LIMIT 8")
-    })
-    .await;
+            .plan(&store.reader)
+            .await;
     assert!(turn.contains("delivery_turn"), "{turn}");
-    let unplaced = plan(&store, |begin| begin.then(UNPLACED).bind(TENANT.0).bind(20_i64)).await;
+    let unplaced = sql(UNPLACED).bind(TENANT.0).bind(20_i64).plan(&store.reader).await;
     assert!(unplaced.contains("outbox_unplaced"), "{unplaced}");
     assert!(!unplaced.to_uppercase().contains("SORT") && !unplaced.contains("TEMP B-TREE"), "{unplaced}");
 }

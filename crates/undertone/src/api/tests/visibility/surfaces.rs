@@ -10,6 +10,7 @@ use undertone_store::outbox::Following;
 use undertone_testkit::receiver::{Receiver, Reply};
 
 use super::{NEGATIVE, PLANTED, Planted, Somebody};
+use crate::api::tests::until;
 use crate::visibility;
 
 /// What somebody sees under a policy: the cells of each column.
@@ -290,13 +291,7 @@ async fn a_receiver_gets_what_its_audience_may_see_when_it_is_sent() {
     for (_, id, receiver) in &receivers {
         // The last of what happens: it is noticed after a while.
         let is_told = || receiver.taken().iter().any(|one| one.json()["type"] == "incident.opened");
-        for _ in 0..1000 {
-            if is_told() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        assert!(is_told());
+        until("the incident is told", is_told).await;
         settled(id).await;
     }
     let lines = lines();
